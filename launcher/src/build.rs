@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use tokio::process::Command;
 
-use crate::trainer::{Compiled, Source, Trainer, cargo, cargo_home, no_cargo};
-use crate::variable;
+use crate::trainer::{Compiled, Source, TrainerPackage, cargo, cargo_home, no_cargo};
+use crate::util::env_var;
 use diagnostics::{Error, Result, eprint_line};
 use image::{Image, Link};
 
 /// C library of the binary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Target {
-    /// glibc linked statically: as fast as the dynamic one, with less memory (bench/runs/2026-11-23-intel-xeon-static)
+    /// glibc linked statically: as fast as the dynamic one, with less memory
+    /// (bench/runs/2026-11-23-intel-xeon-static)
     #[default]
     #[value(name = "x86_64-unknown-linux-gnu")]
     Gnu,
@@ -59,7 +60,7 @@ pub(crate) struct BuildOptions {
 }
 
 /// Compiles the trainer, unless there is a binary, and builds the image.
-pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<Image> {
+pub(crate) async fn build(trainer: &TrainerPackage, options: &BuildOptions) -> Result<Image> {
     let source = trainer.source()?;
     // Checked before minutes of compiling.
     let created = image::creation_time()?;
@@ -76,13 +77,13 @@ pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<I
 }
 
 /// Returns the `cargo ...` command that [`build`] runs.
-pub(crate) fn compile_command(trainer: &Trainer, options: &BuildOptions) -> Result<String> {
+pub(crate) fn compile_command(trainer: &TrainerPackage, options: &BuildOptions) -> Result<String> {
     let arguments = arguments(trainer, trainer.source()?, options.target);
     Ok(format!("cargo {}", arguments.join(" ")))
 }
 
 /// Returns cargo's arguments.
-fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> {
+fn arguments(trainer: &TrainerPackage, source: &Source, target: Target) -> Vec<String> {
     let name = trainer.name.as_str();
     let mut arguments = [
         "rustc",
@@ -109,7 +110,7 @@ fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> 
 const RPATH: (&str, &str) = ("TRAINYARD_RPATH", "$ORIGIN/../lib");
 
 /// Compiles the trainer.
-async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<Compiled> {
+async fn compile(trainer: &TrainerPackage, source: &Source, target: Target) -> Result<Compiled> {
     let link = source.package.link;
     if link == Link::Dynamic && target != Target::Gnu {
         return Err(Error::usage(format!(
@@ -143,10 +144,8 @@ async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<C
 /// would compile every dependency again in every clone, even where clones share a target folder.
 /// Outputs of build scripts are below the target folder.
 fn rustflags(target: &Path, link: Link) -> OsString {
-    let mut flags: Vec<OsString> = match (
-        variable::get("CARGO_ENCODED_RUSTFLAGS"),
-        variable::get("RUSTFLAGS"),
-    ) {
+    let mut flags: Vec<OsString> = match (env_var("CARGO_ENCODED_RUSTFLAGS"), env_var("RUSTFLAGS"))
+    {
         (Some(encoded), _) => vec![encoded],
         (None, Some(plain)) => plain
             .to_string_lossy()

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStderr, Command};
 
-use crate::variable;
+use crate::util::env_var;
 use diagnostics::{Error, Result, eprint_line};
 use image::Link;
 
@@ -37,7 +37,7 @@ pub(crate) struct Compiled {
 
 /// A trainer. Its package, its binary and its image's repository have its name.
 #[derive(Debug, Clone)]
-pub(crate) struct Trainer {
+pub(crate) struct TrainerPackage {
     pub(crate) name: String,
     /// Absent outside of a workspace, as on a machine with the binaries only.
     pub(crate) source: Option<Source>,
@@ -53,7 +53,7 @@ pub(crate) struct Source {
     pub(crate) image_features: Vec<String>,
 }
 
-impl Trainer {
+impl TrainerPackage {
     /// Finds the trainer in the workspace around the working directory. Outside of a workspace any
     /// name is accepted, since an image may be given.
     pub(crate) fn find(name: &str) -> Result<Self> {
@@ -199,7 +199,7 @@ impl Trainer {
     ) -> Result<Compiled> {
         let line = format!("cargo {}", arguments.join(" "));
         let (subcommand, rest) = arguments.split_at(1);
-        if io::stderr().is_terminal() && variable::get("CARGO_TERM_COLOR").is_none() {
+        if io::stderr().is_terminal() && env_var("CARGO_TERM_COLOR").is_none() {
             // Its standard error is a pipe.
             cargo.env("CARGO_TERM_COLOR", "always");
         }
@@ -286,8 +286,8 @@ pub(crate) fn cargo() -> OsString {
 
 /// Folder of cargo's registry and configuration.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
-    let user = || Some(PathBuf::from(variable::get("HOME")?).join(".cargo"));
-    variable::get("CARGO_HOME").map(PathBuf::from).or_else(user)
+    let user = || Some(PathBuf::from(env_var("HOME")?).join(".cargo"));
+    env_var("CARGO_HOME").map(PathBuf::from).or_else(user)
 }
 
 /// Error for a cargo that does not start.

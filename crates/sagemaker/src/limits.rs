@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use diagnostics::sanitize;
 
-use crate::Error;
+use crate::ContractError;
 use crate::metrics::MetricDefinition;
 
 /// Maximum number of hyperparameters of a job.
@@ -42,13 +42,13 @@ pub const MAX_FAILURE_REASON: usize = 1024;
 ///
 /// # Errors
 /// If the name is empty, too long or has other characters.
-pub fn check_job_name(name: &str) -> Result<(), Error> {
+pub fn check_job_name(name: &str) -> Result<(), ContractError> {
     let hyphen_at_an_end = name.starts_with('-') || name.ends_with('-');
     let allowed = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     if !name.is_empty() && name.len() <= MAX_JOB_NAME && allowed && !hyphen_at_an_end {
         return Ok(());
     }
-    Err(Error::Limit {
+    Err(ContractError::Limit {
         what: "name of the job".to_owned(),
         expected: format!("1 to {MAX_JOB_NAME} letters, digits and inner hyphens"),
         found: quoted(name),
@@ -60,7 +60,7 @@ pub fn check_job_name(name: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// If the name is empty, too long or has other characters.
-pub fn check_channel_name(name: &str) -> Result<(), Error> {
+pub fn check_channel_name(name: &str) -> Result<(), ContractError> {
     let allowed = name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
@@ -68,7 +68,7 @@ pub fn check_channel_name(name: &str) -> Result<(), Error> {
     {
         return Ok(());
     }
-    Err(Error::Limit {
+    Err(ContractError::Limit {
         what: "name of a channel".to_owned(),
         expected: format!("1 to {MAX_CHANNEL_NAME} letters, digits, `.`, `-` and `_`"),
         found: quoted(name),
@@ -80,11 +80,11 @@ pub fn check_channel_name(name: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// If there are none or too many.
-pub fn check_channel_count(count: usize) -> Result<(), Error> {
+pub fn check_channel_count(count: usize) -> Result<(), ContractError> {
     if (1..=MAX_CHANNELS).contains(&count) {
         return Ok(());
     }
-    Err(Error::Limit {
+    Err(ContractError::Limit {
         what: "channels".to_owned(),
         expected: format!("1 to {MAX_CHANNELS}"),
         found: count.to_string(),
@@ -96,7 +96,7 @@ pub fn check_channel_count(count: usize) -> Result<(), Error> {
 ///
 /// # Errors
 /// If there are too many, or a name or value is invalid or too long.
-pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Error> {
+pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ContractError> {
     at_most(
         "environment variables",
         MAX_ENVIRONMENT,
@@ -109,7 +109,7 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Err
             .next()
             .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
         if !first || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(Error::Limit {
+            return Err(ContractError::Limit {
                 what: "name of an environment variable".to_owned(),
                 expected: "letters, digits and `_`, not starting with a digit".to_owned(),
                 found: quoted(name),
@@ -134,13 +134,13 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Err
 ///
 /// # Errors
 /// If there are too many, or a name or value is too long or has several lines.
-pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), Error> {
+pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), ContractError> {
     let help = "omit hyperparameters with default values";
     at_most("hyperparameters", MAX_HYPERPARAMETERS, values.len(), help)?;
     for (name, value) in values {
         check_hyperparameter(name, value)?;
         if value.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
-            return Err(Error::Limit {
+            return Err(ContractError::Limit {
                 what: format!("value of the hyperparameter {}", quoted(name)),
                 expected: "one line".to_owned(),
                 found: quoted(value),
@@ -152,7 +152,7 @@ pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), Er
 }
 
 /// Checks the lengths of a name and value.
-pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), Error> {
+pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), ContractError> {
     length(
         "name of a hyperparameter",
         name,
@@ -168,7 +168,7 @@ pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), Error>
 ///
 /// # Errors
 /// If there are too many, or a name or regex is empty or too long.
-pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), Error> {
+pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), ContractError> {
     at_most(
         "metric definitions",
         MAX_METRICS,
@@ -176,13 +176,13 @@ pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), 
         "remove some",
     )?;
     for MetricDefinition { name, regex } in definitions {
-        for (what, text, most) in [
+        for (what, text, max) in [
             ("name of a metric", name, MAX_METRIC_NAME),
             ("regex of a metric", regex, MAX_METRIC_REGEX),
         ] {
-            length(what, text, most, "shorten it")?;
+            length(what, text, max, "shorten it")?;
             if text.is_empty() {
-                return Err(Error::Limit {
+                return Err(ContractError::Limit {
                     what: what.to_owned(),
                     expected: "at least 1 character".to_owned(),
                     found: "0".to_owned(),
@@ -198,11 +198,11 @@ pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), 
 ///
 /// # Errors
 /// If it is too long.
-pub fn check_keep_alive(seconds: u32) -> Result<(), Error> {
+pub fn check_keep_alive(seconds: u32) -> Result<(), ContractError> {
     if seconds <= MAX_KEEP_ALIVE_SECONDS {
         return Ok(());
     }
-    Err(Error::Limit {
+    Err(ContractError::Limit {
         what: "keep-alive period".to_owned(),
         expected: format!("at most {MAX_KEEP_ALIVE_SECONDS} seconds (6 hours)"),
         found: seconds.to_string(),
@@ -210,38 +210,38 @@ pub fn check_keep_alive(seconds: u32) -> Result<(), Error> {
     })
 }
 
-fn length(what: &str, text: &str, most: usize, help: &'static str) -> Result<(), Error> {
-    if text.chars().count() <= most {
+fn length(what: &str, text: &str, max: usize, help: &'static str) -> Result<(), ContractError> {
+    if text.chars().count() <= max {
         return Ok(());
     }
-    at_most_characters(&format!("{what} ({})", quoted(text)), most, text, help)
+    at_most_characters(&format!("{what} ({})", quoted(text)), max, text, help)
 }
 
 fn at_most_characters(
     what: &str,
-    most: usize,
+    max: usize,
     text: &str,
     help: &'static str,
-) -> Result<(), Error> {
+) -> Result<(), ContractError> {
     let count = text.chars().count();
-    if count <= most {
+    if count <= max {
         return Ok(());
     }
-    Err(Error::Limit {
+    Err(ContractError::Limit {
         what: what.to_owned(),
-        expected: format!("at most {most} characters"),
+        expected: format!("at most {max} characters"),
         found: count.to_string(),
         help,
     })
 }
 
-fn at_most(what: &str, most: usize, count: usize, help: &'static str) -> Result<(), Error> {
-    if count <= most {
+fn at_most(what: &str, max: usize, count: usize, help: &'static str) -> Result<(), ContractError> {
+    if count <= max {
         return Ok(());
     }
-    Err(Error::Limit {
+    Err(ContractError::Limit {
         what: what.to_owned(),
-        expected: format!("at most {most}"),
+        expected: format!("at most {max}"),
         found: count.to_string(),
         help,
     })
@@ -347,11 +347,11 @@ mod tests {
 
     #[test]
     fn message_has_help() {
-        let error = check_job_name("a_b\u{1b}").unwrap_err().to_string();
+        let error = check_job_name("a_b\u{1b}").unwrap_err();
         assert_eq!(
-            error,
-            "name of the job: expected 1 to 63 letters, digits and inner hyphens, found `a_b\\u{1b}`\n  \
-             help: pass another `--job-name-prefix`"
+            error.to_string(),
+            "name of the job: expected 1 to 63 letters, digits and inner hyphens, found `a_b\\u{1b}`"
         );
+        assert_eq!(error.help(), "pass another `--job-name-prefix`");
     }
 }

@@ -17,7 +17,7 @@ use diagnostics::{Error, Result};
 use transport::retry::is_transient;
 
 /// Error messages in the caller's terms.
-pub trait Context: Debug + Send + Sync {
+pub trait ErrorContext: Debug + Send + Sync {
     /// Explains the error of a request; `action` is such as ``cannot list `s3://bucket/` ``.
     fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error;
 
@@ -32,13 +32,13 @@ pub struct Store {
     pub(crate) settings: Settings,
     /// One permit per data request, across all files and parts.
     pub(crate) permits: Arc<Semaphore>,
-    context: Arc<dyn Context>,
+    context: Arc<dyn ErrorContext>,
 }
 
 impl Store {
     /// Creates a store. Retries and checksums of the SDK are disabled: it can repeat neither a
     /// streamed body nor half a response, so both are done here.
-    pub fn new(client: &Client, context: Arc<dyn Context>, settings: Settings) -> Self {
+    pub fn new(client: &Client, context: Arc<dyn ErrorContext>, settings: Settings) -> Self {
         let config = client
             .config()
             .to_builder()

@@ -47,7 +47,7 @@ impl Store {
     pub(crate) async fn list_up_to(
         &self,
         below: &S3Url,
-        most: usize,
+        max: usize,
     ) -> Result<Option<Vec<Object>>, RequestError> {
         let what = format!("list `{below}`");
         let mut found = Vec::new();
@@ -71,7 +71,7 @@ impl Store {
             if page.is_truncated() != Some(true) || token.is_none() {
                 return Ok(Some(found));
             }
-            if found.len() > most {
+            if found.len() > max {
                 return Ok(None);
             }
         }

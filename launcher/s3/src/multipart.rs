@@ -132,7 +132,8 @@ impl Store {
                 .is_some_and(|stored| stored.text() == format!("crc32:{crc32}"))
     }
 
-    /// Returns this program's newest unfinished upload to the key with its parts, or starts a new one.
+    /// Returns this program's newest unfinished upload to the key with its parts, or starts a new
+    /// one.
     async fn find_or_create(&self, to: &S3Url) -> Result<(String, ListedParts)> {
         match self.unfinished(to, &to.key).await {
             Ok(uploads) => {

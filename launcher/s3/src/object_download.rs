@@ -16,7 +16,7 @@ use crate::progress::{AttemptBytes, Progress};
 use crate::request::{IdleTimer, RequestError};
 use crate::task_pool::{TaskPool, acquire, blocking};
 use crate::url::S3Url;
-use crate::{State, Transferred};
+use crate::{TransferState, Transferred};
 use diagnostics::{Error, Result};
 
 /// One object and its target.
@@ -39,7 +39,7 @@ impl Item {
     fn transferred(
         &self,
         bytes_moved: u64,
-        state: State,
+        state: TransferState,
         checksum: Option<&StoredChecksum>,
     ) -> Transferred {
         Transferred {
@@ -70,7 +70,7 @@ impl Store {
     ) -> Result<Transferred> {
         if let Some(stored) = self.unchanged(&item).await? {
             progress.add(item.object.size);
-            return Ok(item.transferred(0, State::Unchanged, Some(&stored)));
+            return Ok(item.transferred(0, TransferState::Unchanged, Some(&stored)));
         }
         if item.object.size <= PART {
             self.download_small(item, progress).await
@@ -141,7 +141,11 @@ impl Store {
         match checked {
             Ok(stored) => {
                 finish(partial).await?;
-                Ok(item.transferred(item.object.size, State::Transferred, stored.as_ref()))
+                Ok(item.transferred(
+                    item.object.size,
+                    TransferState::Transferred,
+                    stored.as_ref(),
+                ))
             }
             Err(error) => {
                 // Too small to be worth keeping.
@@ -186,9 +190,9 @@ impl Store {
         let stored = stored.inspect_err(|_| partial.discard())?;
         finish(&partial).await?;
         let state = if kept > 0 {
-            State::Resumed
+            TransferState::Resumed
         } else {
-            State::Transferred
+            TransferState::Transferred
         };
         Ok(item.transferred(item.object.size - kept, state, stored.as_ref()))
     }

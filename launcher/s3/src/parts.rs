@@ -5,7 +5,8 @@
 /// interruption still costs only seconds.
 pub(crate) const PART: u64 = 16 << 20;
 
-/// S3's limit of parts per object: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+/// S3's limit of parts per object:
+/// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 const MAX_PARTS: u64 = 10_000;
 
 /// A range of a file.

@@ -197,7 +197,7 @@ mod tests {
             assert!(targets(Path::new("t"), [bad]).is_err(), "{bad:?}");
         }
         let keys = ["a b/ü+%41", "c\\d", "...", "a b/..x"];
-        let paths = targets(Path::new("t"), keys).expect("sound");
+        let paths = targets(Path::new("t"), keys).expect("valid");
         assert_eq!(paths[0], Path::new("t/a b/ü+%41"));
         assert_eq!(paths[3], Path::new("t/a b/..x"));
     }

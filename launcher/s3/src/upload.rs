@@ -20,7 +20,7 @@ use crate::progress::{Progress, format_size};
 use crate::request::RequestError;
 use crate::task_pool::{TaskPool, acquire};
 use crate::url::S3Url;
-use crate::{DryRun, MAX_PARALLEL, Skipped, State, Summary, Transferred, Uploaded};
+use crate::{DryRun, MAX_PARALLEL, Skipped, Summary, TransferState, Transferred, Uploaded};
 use diagnostics::{Error, Result, eprint_line};
 
 /// An upload, planned from local files only.
@@ -219,21 +219,21 @@ impl Store {
             && let Some(checksum) = self.matching_checksum(&file, to).await?
         {
             progress.add(file.size);
-            return Ok(moved(0, State::Unchanged, checksum));
+            return Ok(moved(0, TransferState::Unchanged, checksum));
         }
         if file.size <= PART {
             let crc32 = self.put(&file, to, progress).await?;
             return Ok(moved(
                 file.size,
-                State::Transferred,
+                TransferState::Transferred,
                 format!("crc32:{crc32}"),
             ));
         }
         let sent = self.send_parts(&file, to, progress).await?;
         let state = if sent.bytes < file.size {
-            State::Resumed
+            TransferState::Resumed
         } else {
-            State::Transferred
+            TransferState::Transferred
         };
         Ok(moved(sent.bytes, state, format!("crc32:{}", sent.crc32)))
     }

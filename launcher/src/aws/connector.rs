@@ -19,7 +19,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::variable;
+use crate::util::env_var;
 use diagnostics::{Error, Result};
 
 /// Returns the HTTP client of all services: rustls with ring, proxy and certificates as in the AWS
@@ -55,7 +55,7 @@ fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
 
 /// Uses the certificates of AWS_CA_BUNDLE if set, else those of the system.
 fn tls_context() -> Result<TlsContext> {
-    let store = match variable::get("AWS_CA_BUNDLE") {
+    let store = match env_var("AWS_CA_BUNDLE") {
         Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
         None => TrustStore::default(),
     };

@@ -68,11 +68,11 @@ pub(crate) fn parse_role(text: &str) -> Result<RoleText<'_>, NotARole<'_>> {
     };
     let at = full.rfind('/').map_or(0, |slash| slash + 1);
     let (path, name) = full.split_at(at);
-    let sound = |text: &str| {
+    let is_valid = |text: &str| {
         text.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&b))
     };
-    if (1..=64).contains(&name.len()) && path.len() <= 512 && sound(full) {
+    if (1..=64).contains(&name.len()) && path.len() <= 512 && is_valid(full) {
         Ok(RoleText { is_arn, path, name })
     } else {
         Err(refused)
@@ -90,10 +90,10 @@ fn arn_resource(arn: &str) -> Result<&str, NotARole<'_>> {
             session.split('/').next().unwrap_or("NAME"),
         ));
     }
-    let account_sound = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let is_account_id = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
     resource
         .strip_prefix("role/")
-        .filter(|_| partition.starts_with("aws") && service == "iam" && account_sound)
+        .filter(|_| partition.starts_with("aws") && service == "iam" && is_account_id)
         .ok_or(NotARole::Arn)
 }
 

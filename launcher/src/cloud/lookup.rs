@@ -1,4 +1,4 @@
-//! Looks up training jobs by name or ARN.
+//! Looks up training jobs by name or ARN, and their models.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use super::state::JobState;
 use crate::aws::{Aws, explain};
+use crate::job::S3Url;
 
 /// Least Jaro-Winkler similarity of a job name that is suggested.
 const SIMILARITY_THRESHOLD: f64 = 0.75;
@@ -81,6 +82,30 @@ pub(crate) async fn job_state(client: &Client, name: &str) -> Result<JobState> {
         Ok(job) => Ok(JobState::new(&job, Timestamp::now())),
         Err(error) => Err(describe_error(client, name, error).await),
     }
+}
+
+/// Returns the URL of the model archive. A failed job may have one too.
+pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
+    let name = job_name(job, aws).await?;
+    let state = job_state(&aws.sagemaker(), name).await?;
+    if let Some(url) = &state.model {
+        return S3Url::parse(url);
+    }
+    let now = state.both_states();
+    if state.is_over() {
+        return Err(
+            Error::new(format!("job `{name}` has no model: {now}")).help(format!(
+                "{} shows how it ended",
+                aws.suggest(&format!("describe {name}"))
+            )),
+        );
+    }
+    Err(
+        Error::new(format!("job `{name}` has no model yet: {now}")).help(format!(
+            "{} waits until it ends",
+            aws.suggest(&format!("logs {name}"))
+        )),
+    )
 }
 
 /// Sends DescribeTrainingJob.

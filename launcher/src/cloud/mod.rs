@@ -5,7 +5,6 @@ mod follow;
 mod image;
 mod logs;
 mod lookup;
-mod model;
 mod poll_interval;
 mod preflight;
 mod request;
@@ -23,13 +22,11 @@ use crate::interrupt::Interrupt;
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
-use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 use s3::{STALL_TIMEOUT, Store, UnfinishedUploads};
 
-pub(crate) use follow::{End, Follow};
-pub(crate) use lookup::{describe_raw, job_name, job_name_offline, job_state};
-pub(crate) use model::model;
+pub(crate) use follow::{Follow, FollowOutcome};
+pub(crate) use lookup::{describe_raw, job_name, job_name_offline, job_state, model};
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;
 pub(crate) use sink::Sink;
@@ -101,7 +98,7 @@ async fn upload_data(
     uploads: Vec<data::ChannelUpload>,
     interrupt: &mut Interrupt,
 ) -> Result<()> {
-    let store = transfer::store(aws, STALL_TIMEOUT, true);
+    let store = aws.store(STALL_TIMEOUT, true);
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
         let unfinished = UnfinishedUploads::of(&upload.files);
@@ -242,15 +239,17 @@ async fn follow_to_end(
     let name = job.name.as_str();
     let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
     match follow.run_to_end(interrupt).await {
-        Ok(End::Ended(state)) => {
+        Ok(FollowOutcome::Ended(state)) => {
             context.format.print(&state, |state| state.text())?;
             for line in state.suggestions(aws) {
                 eprint_line(line);
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => report_interrupt(name, &keeps_running(aws, name), context),
-        Ok(End::ReaderGone) => Ok(Exit::Ok),
+        Ok(FollowOutcome::Interrupted) => {
+            report_interrupt(name, &keeps_running(aws, name), context)
+        }
+        Ok(FollowOutcome::ReaderGone) => Ok(Exit::Ok),
         Err(error) => Err(error.help(format!(
             "the job keeps running: {}",
             aws.suggest(&format!("logs {name}"))

@@ -22,7 +22,7 @@ pub(crate) struct JobState {
     pub(crate) created: Option<String>,
     pub(crate) started: Option<String>,
     pub(crate) ended: Option<String>,
-    /// Time on the machines, including download and upload.
+    /// Time on the instances, including download and upload.
     pub(crate) seconds: Option<i32>,
     pub(crate) billable_seconds: Option<i32>,
     pub(crate) failure_reason: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct JobState {
     pub(crate) model: Option<String>,
     pub(crate) phases: Vec<Phase>,
     #[serde(skip)]
-    pub(super) machines: i32,
+    pub(super) instance_count: i32,
     #[serde(skip)]
     pub(super) ended_at: Option<Timestamp>,
 }
@@ -67,7 +67,7 @@ impl JobState {
                 .filter(|url| is_end(&status) && !url.is_empty())
                 .map(str::to_owned),
             phases: transitions.iter().map(|t| Phase::new(t, now)).collect(),
-            machines: job
+            instance_count: job
                 .resource_config()
                 .and_then(|r| r.instance_count())
                 .unwrap_or(1),
@@ -105,7 +105,7 @@ impl JobState {
             }
         }
         if let Some(seconds) = self.seconds {
-            text += &row("on machines", f64::from(seconds));
+            text += &row("on instances", f64::from(seconds));
         }
         if let Some(seconds) = self.billable_seconds {
             text += &row("billable", f64::from(seconds));
@@ -151,7 +151,7 @@ impl JobState {
         }
     }
 
-    /// Percentage that spot machines saved.
+    /// Percentage that spot instances saved.
     fn saved(&self) -> Option<i32> {
         let (paid, used) = (self.billable_seconds?, self.seconds?);
         (used > 0 && paid < used).then(|| 100 - 100 * paid / used)

@@ -105,7 +105,7 @@ fn matches_request(request: &Request, found: &DescribeTrainingJobOutput) -> bool
             spec.training_input_mode.clone(),
         )
     };
-    let machines = |config: &aws_sdk_sagemaker::types::ResourceConfig| {
+    let instances = |config: &aws_sdk_sagemaker::types::ResourceConfig| {
         (config.instance_type.clone(), config.instance_count)
     };
     let empty = std::collections::HashMap::new();
@@ -130,8 +130,8 @@ fn matches_request(request: &Request, found: &DescribeTrainingJobOutput) -> bool
             == found
                 .output_data_config()
                 .map(|output| without_slash(output.s3_output_path()))
-        && request.get_resource_config().as_ref().map(machines)
-            == found.resource_config().map(machines)
+        && request.get_resource_config().as_ref().map(instances)
+            == found.resource_config().map(instances)
         && sources(channels) == sources(found.input_data_config())
 }
 

@@ -12,8 +12,8 @@ use crate::build::{self, BuildOptions};
 use crate::context::Context;
 use crate::engine;
 use crate::plan::Plan;
-use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Exit, Result};
 use image::{Built, Image, Layer};
 
@@ -65,11 +65,11 @@ struct BuildResult {
     built: Built,
     output: Option<PathBuf>,
     loaded: Option<String>,
-    seconds: Seconds,
+    seconds: BuildSeconds,
 }
 
 #[derive(Debug, Serialize)]
-struct Seconds {
+struct BuildSeconds {
     compile: f64,
     image: f64,
     /// Time to write and load.
@@ -77,7 +77,7 @@ struct Seconds {
 }
 
 pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
-    let trainer = Trainer::find(&args.trainer)?;
+    let trainer = TrainerPackage::find(&args.trainer)?;
     if args.docker {
         return docker::run(&trainer, &args, context).await;
     }
@@ -109,7 +109,7 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
 }
 
 fn build_result(
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     image: &Image,
     output: Option<PathBuf>,
     loaded: Option<String>,
@@ -126,7 +126,7 @@ fn build_result(
         layers: image.layers().to_vec(),
         output,
         loaded,
-        seconds: Seconds {
+        seconds: BuildSeconds {
             compile: built.compile_seconds,
             image: built.image_seconds,
             deliver,
@@ -162,7 +162,7 @@ fn text(result: &BuildResult) -> String {
     if let Some(loaded) = &result.loaded {
         let _ = writeln!(text, "  to run it     docker run --rm {loaded} --help");
     }
-    let Seconds {
+    let BuildSeconds {
         compile,
         image,
         deliver,
@@ -175,7 +175,7 @@ fn text(result: &BuildResult) -> String {
     text
 }
 
-async fn plan(trainer: &Trainer, args: &BuildArgs) -> Result<Plan> {
+async fn plan(trainer: &TrainerPackage, args: &BuildArgs) -> Result<Plan> {
     let mut plan = Plan::default();
     plan_image(&mut plan, trainer, &args.options).await?;
     if let Some(path) = &args.output {
@@ -190,7 +190,7 @@ async fn plan(trainer: &Trainer, args: &BuildArgs) -> Result<Plan> {
 /// Adds the steps that `push` has too.
 pub(super) async fn plan_image(
     plan: &mut Plan,
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     options: &BuildOptions,
 ) -> Result<()> {
     match &options.binary {

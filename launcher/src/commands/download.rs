@@ -13,7 +13,6 @@ use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::transfer;
 use s3::{Download, ModelDownload, Store, UnpackOptions};
 
 const EXAMPLES: &str = "\
@@ -59,7 +58,7 @@ pub(crate) struct DownloadArgs {
     /// The old content is kept as PATH.old, unless the model has all of its files.
     #[arg(long, requires = "job_name", conflicts_with = "no_unpack")]
     force: bool,
-    /// Largest unpacked size, such as 100GB [default: 100 times the archive]
+    /// Maximum unpacked size, such as 100GB [default: 100 times the archive]
     #[arg(long, value_name = "SIZE", requires = "job_name", value_parser = size)]
     max_unpacked: Option<u64>,
     /// Retry a request after this many seconds without progress
@@ -80,7 +79,7 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         ModelSource::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
     };
     let progress = context.format == Format::Text;
-    let store = transfer::store(&aws, args.stall_timeout, progress);
+    let store = aws.store(args.stall_timeout, progress);
     if args.job_name.is_some() && !args.no_unpack {
         let options = UnpackOptions {
             force: args.force,

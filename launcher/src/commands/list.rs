@@ -17,10 +17,11 @@ const PAGE_SIZE: i32 = 100;
 
 /// List the training jobs of a region, newest first
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct ListArgs {
     /// Show only jobs whose name starts with this trainer
     trainer: Option<String>,
-    /// Largest number of jobs
+    /// Maximum number of jobs
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max: u32,
     /// Show only jobs in this state
@@ -30,6 +31,11 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "TEXT")]
     name_contains: Option<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  trainyard list svm --status Failed
+  trainyard list --name-contains 2026-11-30 --max 100";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "PascalCase")]
@@ -69,8 +75,8 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
 
 /// Checks a part of a name; SageMaker refuses other characters.
 fn check(text: &str) -> Result<()> {
-    let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if sound && text.len() <= sagemaker::limits::MAX_JOB_NAME {
+    let is_valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if is_valid && text.len() <= sagemaker::limits::MAX_JOB_NAME {
         return Ok(());
     }
     Err(

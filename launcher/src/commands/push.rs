@@ -12,8 +12,8 @@ use crate::build::{self, BuildOptions};
 use crate::context::Context;
 use crate::ecr;
 use crate::plan::Plan;
-use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Exit, Result};
 use image::Image;
 use image::push::{self, Credentials, Pushed, RegistryRef};
@@ -72,18 +72,18 @@ struct PushResult {
     #[serde(flatten)]
     pushed: Pushed,
     created_repository: bool,
-    seconds: Seconds,
+    seconds: PushSeconds,
 }
 
 #[derive(Debug, Serialize)]
-struct Seconds {
+struct PushSeconds {
     compile: f64,
     image: f64,
     push: f64,
 }
 
 pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
-    let trainer = Trainer::find(&args.trainer)?;
+    let trainer = TrainerPackage::find(&args.trainer)?;
     let repository = image::repository(&trainer.name);
     if args.dry_run {
         let plan = plan(&trainer, &args, context).await?;
@@ -123,7 +123,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
         size: image.size(),
         pushed,
         created_repository,
-        seconds: Seconds {
+        seconds: PushSeconds {
             compile: built.compile_seconds,
             image: built.image_seconds,
             push: start.elapsed().as_secs_f64(),
@@ -171,7 +171,7 @@ fn text(result: &PushResult) -> String {
         old.len(),
         megabytes(bytes(old))
     );
-    let Seconds {
+    let PushSeconds {
         compile,
         image,
         push,
@@ -183,7 +183,7 @@ fn text(result: &PushResult) -> String {
     text
 }
 
-async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<Plan> {
+async fn plan(trainer: &TrainerPackage, args: &PushArgs, context: &Context) -> Result<Plan> {
     let repository = image::repository(&trainer.name);
     let mut plan = Plan::default();
     let name = match &args.registry {

@@ -8,10 +8,16 @@ use diagnostics::{Exit, Result};
 
 /// Show state, phases and billed time of a job
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct StatusArgs {
     /// Name or ARN of the job
     pub(crate) job: String,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  trainyard status svm-2026-11-30-02-40-00-123
+  trainyard status svm-2026-11-30-02-40-00-123 --json";
 
 pub(crate) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::aws::{Aws, explain};
 use crate::cloud::{
-    End, Follow, JobState, PollInterval, Sink, job_name, job_name_offline, job_state,
+    Follow, FollowOutcome, JobState, PollInterval, Sink, job_name, job_name_offline, job_state,
     report_interrupt,
 };
 use crate::context::Context;
@@ -17,6 +17,7 @@ use diagnostics::{Exit, Result, eprint_line};
 ///
 /// The trainer gets SIGTERM and has two minutes to save its model.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct StopArgs {
     /// Name or ARN of the job
     pub(crate) job: String,
@@ -27,6 +28,11 @@ pub(crate) struct StopArgs {
     #[arg(long)]
     dry_run: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  trainyard stop svm-2026-11-30-02-40-00-123
+  trainyard stop svm-2026-11-30-02-40-00-123 --wait";
 
 pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
@@ -102,7 +108,7 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
     let follow =
         Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr()).without_log();
     match follow.run_to_end(Interrupt::install()?).await? {
-        End::Ended(state) => Ok(Some(*state)),
-        End::Interrupted | End::ReaderGone => Ok(None),
+        FollowOutcome::Ended(state) => Ok(Some(*state)),
+        FollowOutcome::Interrupted | FollowOutcome::ReaderGone => Ok(None),
     }
 }

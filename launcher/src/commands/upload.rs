@@ -11,7 +11,6 @@ use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::transfer;
 use s3::{SKIPPED_HELP, Skipped, UnfinishedUploads, Upload};
 
 const EXAMPLES: &str = "\
@@ -51,7 +50,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     let (stall, progress) = (args.stall_timeout, context.format == Format::Text);
     if args.abort {
         let unfinished = UnfinishedUploads::plan(&args.source, &to)?;
-        let store = transfer::store(&context.aws().await?, stall, progress);
+        let store = context.aws().await?.store(stall, progress);
         if args.dry_run {
             let steps = until_interrupted(unfinished.dry_run(&store)).await?;
             return Plan::from(steps).print(context.format);
@@ -67,7 +66,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
         let steps = upload.dry_run(&aws.s3(), || recorder.take()).await;
         return Plan::from(steps).print(context.format);
     }
-    let store = transfer::store(&aws, stall, progress);
+    let store = aws.store(stall, progress);
     let uploaded = until_interrupted(upload.run(&store)).await;
     let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {

@@ -16,7 +16,7 @@ pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(super) enum CheckState {
     Ok,
     Warning,
     Problem,
@@ -27,7 +27,7 @@ pub(super) enum State {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
     name: &'static str,
-    state: State,
+    state: CheckState,
     /// Description of the finding.
     found: String,
     /// Suggested fix; null if there is nothing to fix.
@@ -35,7 +35,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    fn new(name: &'static str, state: State, found: impl Into<String>) -> Self {
+    fn new(name: &'static str, state: CheckState, found: impl Into<String>) -> Self {
         Self {
             name,
             state,
@@ -45,19 +45,19 @@ impl Check {
     }
 
     pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Ok, found)
+        Self::new(name, CheckState::Ok, found)
     }
 
     pub(super) fn warning(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Warning, found)
+        Self::new(name, CheckState::Warning, found)
     }
 
     pub(super) fn problem(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Problem, found)
+        Self::new(name, CheckState::Problem, found)
     }
 
     pub(super) fn skipped(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Skipped, found)
+        Self::new(name, CheckState::Skipped, found)
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -143,15 +143,17 @@ pub(super) async fn with_timeout(
 
 /// All checks, in the order in which to fix them.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     checks: Vec<Check>,
     /// True if there is no problem.
     pub(crate) ok: bool,
 }
 
-impl Report {
+impl DoctorReport {
     pub(super) fn new(checks: Vec<Check>) -> Self {
-        let ok = checks.iter().all(|check| check.state != State::Problem);
+        let ok = checks
+            .iter()
+            .all(|check| check.state != CheckState::Problem);
         Self { checks, ok }
     }
 
@@ -175,10 +177,10 @@ impl Report {
         let _ = write!(
             text,
             "\n{} ok, {}, {}, {} skipped",
-            count(State::Ok),
-            counted(count(State::Warning), "warning"),
-            counted(count(State::Problem), "problem"),
-            count(State::Skipped)
+            count(CheckState::Ok),
+            counted(count(CheckState::Warning), "warning"),
+            counted(count(CheckState::Problem), "problem"),
+            count(CheckState::Skipped)
         );
         text
     }

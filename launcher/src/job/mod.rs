@@ -17,7 +17,7 @@ pub(crate) use location::Location;
 pub(crate) use name::JobName;
 pub(crate) use s3::S3Url;
 
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::Error;
 
 /// A checked job that has not started.
@@ -25,7 +25,7 @@ use diagnostics::Error;
 pub(crate) struct Job {
     /// Unique name of prefix and time.
     pub(crate) name: JobName,
-    pub(crate) trainer: Trainer,
+    pub(crate) trainer: TrainerPackage,
     /// Image of `--image`. Default: the trainer's own, in the account's ECR or in the local engine.
     pub(crate) image: Option<String>,
     /// Hyperparameters as SageMaker's strings.
@@ -60,7 +60,7 @@ pub(crate) struct Cloud {
     /// For spot instances: the longest time to wait, training included.
     pub(crate) spot: Option<Duration>,
     pub(crate) volume_gb: u32,
-    /// Time to keep the machines after the job.
+    /// Time to keep the instances after the job.
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) subnets: Vec<String>,
     pub(crate) security_groups: Vec<String>,
@@ -87,13 +87,7 @@ pub(crate) enum InputMode {
 }
 
 /// Converts an error of the crate `sagemaker` to a usage error with the same help.
-pub(crate) fn refused(what: &str, error: &sagemaker::Error) -> Error {
-    let text = error.to_string();
-    let (message, help) = text.split_once("\n  help: ").unwrap_or((&text, ""));
+pub(crate) fn refused(what: &str, error: &sagemaker::ContractError) -> Error {
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    let converted = Error::usage(format!("{what}: {message}{cause}"));
-    match help {
-        "" => converted,
-        help => converted.help(help),
-    }
+    Error::usage(format!("{what}: {error}{cause}")).help(error.help())
 }

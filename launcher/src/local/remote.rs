@@ -13,7 +13,6 @@ use crate::cloud::bucket_is_there;
 use crate::context::Context;
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
-use crate::transfer;
 use diagnostics::{Error, Result, eprint_line};
 use s3::{STALL_TIMEOUT, Store};
 
@@ -53,7 +52,7 @@ pub(super) async fn check_bucket(url: &S3Url, context: &Context) -> Result<()> {
 }
 
 fn transfer(aws: &Aws, context: &Context) -> Store {
-    transfer::store(aws, STALL_TIMEOUT, context.format == Format::Text)
+    aws.store(STALL_TIMEOUT, context.format == Format::Text)
 }
 
 fn create_folder(folder: &Path) -> Result<()> {

@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::backend::ExitState;
+use super::backend::{ExitState, SIGKILL_EXIT_CODE};
 use super::failure_reason::FailureReason;
 use super::results::Delivered;
-use super::run::{JobOutcome, KILLED, StopCause};
+use super::run::{JobOutcome, StopCause};
 use crate::context::Context;
 use crate::job::Job;
 use crate::output::quoted;
@@ -17,7 +17,7 @@ use diagnostics::Exit;
 
 /// Result of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct LocalJobReport {
     name: String,
     status: Status,
     /// `Completed`, `Failed`, `Stopped`, `MaxRuntimeExceeded`
@@ -64,7 +64,7 @@ struct Phase {
     seconds: f64,
 }
 
-impl Report {
+impl LocalJobReport {
     /// Report of a job that was created at `created` and has ended.
     pub(super) fn new(
         job: &Job,
@@ -153,7 +153,7 @@ impl Report {
                     job.trainer.name
                 )
             }
-            None if self.status == Status::Failed && self.exit_code == KILLED => {
+            None if self.status == Status::Failed && self.exit_code == SIGKILL_EXIT_CODE => {
                 "  help: the usual cause is too little memory: close other programs, or use less data, \
                  a smaller model or a larger machine; `dmesg` lists processes that the system killed"
                     .to_owned()
@@ -298,7 +298,7 @@ mod tests {
             &DescribeTrainingJobOutput::builder().build(),
             Timestamp::now(),
         );
-        let report = Report {
+        let report = LocalJobReport {
             name: String::new(),
             status: Status::Completed,
             secondary_status: "Completed",

@@ -14,7 +14,7 @@ use super::remote::{self, CheckpointMirror};
 use super::scratch::Scratch;
 use crate::context::Context;
 use crate::job::{Instance, Job, Location, S3Url};
-use crate::variable::first_set;
+use crate::util::first_set;
 use diagnostics::{Error, Result, eprint_line};
 use s3::Skipped;
 

@@ -142,7 +142,7 @@ mod tests {
 
     fn words(error: RegistryError) -> String {
         let registry_ref = RegistryRef::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm")
-            .expect("sound")
+            .expect("valid")
             .into_own_ecr();
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
         explain("upload", &registry_ref, &credentials, error).to_string()
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn other_account_gets_no_create_repository_help() {
         let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/svm";
-        let registry_ref = RegistryRef::parse(host, "trainyard/svm").expect("sound");
+        let registry_ref = RegistryRef::parse(host, "trainyard/svm").expect("valid");
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
         let text = explain("upload", &registry_ref, &credentials, server(404, "")).to_string();
         assert!(!text.contains("--create-repository`"), "{text}");

@@ -38,11 +38,11 @@ impl EcrHost {
             "on.aws",
             "on.amazonwebservices.com.cn",
         ];
-        let sound = account.len() == 12
+        let is_valid = account.len() == 12
             && account.bytes().all(|byte| byte.is_ascii_digit())
             && !region.is_empty()
             && domains.contains(&domain);
-        sound.then(|| Self {
+        is_valid.then(|| Self {
             account: account.to_owned(),
             region: region.to_owned(),
         })

@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::engine;
 
 use crate::plan::Plan;
-use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Result of the command. The engine has no digest of an image that it has not pushed.
@@ -28,7 +28,11 @@ struct DockerBuildResult {
     seconds: f64,
 }
 
-pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
+pub(super) async fn run(
+    trainer: &TrainerPackage,
+    args: &BuildArgs,
+    context: &Context,
+) -> Result<Exit> {
     let source = trainer.source()?;
     // Read once: the revision may change during the build.
     let names = image::names(&trainer.source()?.package).await;
@@ -54,7 +58,7 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
 }
 
 async fn arguments(
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     args: &BuildArgs,
     names: &[String; 2],
 ) -> Result<Vec<String>> {
@@ -107,7 +111,7 @@ async fn docker(arguments: &[String], workspace: &Path) -> Result<()> {
 
 async fn inspect(
     engine: &Docker,
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     reference: String,
     seconds: f64,
 ) -> Result<DockerBuildResult> {
