@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use tokio::process::Command;
 
-use crate::trainer::{Compiled, Source, Trainer, cargo, cargo_home, no_cargo};
-use crate::variable;
+use crate::trainer::{Compiled, Source, TrainerPackage, cargo, cargo_home, no_cargo};
+use crate::util::env_var;
 use diagnostics::{Error, Result, eprint_line};
-use image::{Image, Link, Package};
+use image::{Image, Link};
 
 /// C library of the binary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Target {
-    /// glibc linked statically: as fast as the dynamic one, with less memory (bench/runs/2026-11-23-intel-xeon-static)
+    /// glibc linked statically: as fast as the dynamic one, with less memory
+    /// (bench/runs/2026-11-23-intel-xeon-static)
     #[default]
     #[value(name = "x86_64-unknown-linux-gnu")]
     Gnu,
@@ -45,32 +46,22 @@ impl Target {
     }
 }
 
-/// Options of a build.
-#[derive(Debug, Clone, Default)]
+/// Options of a build, shared by `build` and `push`.
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct BuildOptions {
+    /// Target to compile for
+    #[arg(long, value_name = "TRIPLE", value_enum, default_value_t)]
     pub(crate) target: Target,
-    /// Existing binary, used instead of compiling.
+    /// Use this linux/amd64 binary instead of compiling
+    ///
+    /// It must be static, unless the trainer needs shared libraries.
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub(crate) binary: Option<PathBuf>,
 }
 
-impl Trainer {
-    /// Returns what the image takes from the trainer's package.
-    pub(crate) fn package(&self) -> Result<Package> {
-        let source = self.source()?;
-        Ok(Package {
-            name: self.name.clone(),
-            version: source.version.clone(),
-            workspace: source.workspace.clone(),
-            target_dir: source.target.clone(),
-            link: source.metadata.link,
-            opened_libraries: source.metadata.opened_libraries.clone(),
-        })
-    }
-}
-
 /// Compiles the trainer, unless there is a binary, and builds the image.
-pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<Image> {
-    let package = trainer.package()?;
+pub(crate) async fn build(trainer: &TrainerPackage, options: &BuildOptions) -> Result<Image> {
+    let source = trainer.source()?;
     // Checked before minutes of compiling.
     let created = image::creation_time()?;
     let start = Instant::now();
@@ -79,20 +70,20 @@ pub(crate) async fn build(trainer: &Trainer, options: &BuildOptions) -> Result<I
             binary: binary.clone(),
             folders: Vec::new(),
         },
-        None => compile(trainer, trainer.source()?, options.target).await?,
+        None => compile(trainer, source, options.target).await?,
     };
     let compile_seconds = start.elapsed().as_secs_f64();
-    image::build(&package, binary, &folders, &created, compile_seconds).await
+    image::build(&source.package, binary, &folders, &created, compile_seconds).await
 }
 
 /// Returns the `cargo ...` command that [`build`] runs.
-pub(crate) fn compile_command(trainer: &Trainer, options: &BuildOptions) -> Result<String> {
+pub(crate) fn compile_command(trainer: &TrainerPackage, options: &BuildOptions) -> Result<String> {
     let arguments = arguments(trainer, trainer.source()?, options.target);
     Ok(format!("cargo {}", arguments.join(" ")))
 }
 
 /// Returns cargo's arguments.
-fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> {
+fn arguments(trainer: &TrainerPackage, source: &Source, target: Target) -> Vec<String> {
     let name = trainer.name.as_str();
     let mut arguments = [
         "rustc",
@@ -105,7 +96,7 @@ fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> 
     ]
     .map(str::to_owned)
     .to_vec();
-    let features = &source.metadata.image_features;
+    let features = &source.image_features;
     if !features.is_empty() {
         arguments.extend(["--features".to_owned(), features.join(",")]);
     }
@@ -119,8 +110,8 @@ fn arguments(trainer: &Trainer, source: &Source, target: Target) -> Vec<String> 
 const RPATH: (&str, &str) = ("TRAINYARD_RPATH", "$ORIGIN/../lib");
 
 /// Compiles the trainer.
-async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<Compiled> {
-    let link = source.metadata.link;
+async fn compile(trainer: &TrainerPackage, source: &Source, target: Target) -> Result<Compiled> {
+    let link = source.package.link;
     if link == Link::Dynamic && target != Target::Gnu {
         return Err(Error::usage(format!(
             "`{}` is linked with shared libraries, which are made for glibc",
@@ -132,7 +123,10 @@ async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<C
     let arguments = arguments(trainer, source, target);
     clean_other_clone(source, target).await?;
     let mut cargo = Command::new(cargo());
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&source.target, link));
+    cargo.env(
+        "CARGO_ENCODED_RUSTFLAGS",
+        rustflags(&source.package.target_dir, link),
+    );
     match link {
         Link::Static => trainer
             .run_cargo(source, cargo, &arguments)
@@ -150,10 +144,8 @@ async fn compile(trainer: &Trainer, source: &Source, target: Target) -> Result<C
 /// would compile every dependency again in every clone, even where clones share a target folder.
 /// Outputs of build scripts are below the target folder.
 fn rustflags(target: &Path, link: Link) -> OsString {
-    let mut flags: Vec<OsString> = match (
-        variable::get("CARGO_ENCODED_RUSTFLAGS"),
-        variable::get("RUSTFLAGS"),
-    ) {
+    let mut flags: Vec<OsString> = match (env_var("CARGO_ENCODED_RUSTFLAGS"), env_var("RUSTFLAGS"))
+    {
         (Some(encoded), _) => vec![encoded],
         (None, Some(plain)) => plain
             .to_string_lossy()
@@ -186,10 +178,11 @@ fn rustflags(target: &Path, link: Link) -> OsString {
 async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
     let triple = target.triple();
     let marker = source
-        .target
+        .package
+        .target_dir
         .join("trainyard")
         .join(format!("compiled-{triple}"));
-    let own = source.workspace.as_os_str().as_encoded_bytes();
+    let own = source.package.workspace.as_os_str().as_encoded_bytes();
     let write_error = |error: std::io::Error| {
         Error::new(format!("cannot write `{}`: {error}", marker.display()))
             .help("set CARGO_TARGET_DIR to a folder that you may write to")
@@ -200,7 +193,7 @@ async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
             let arguments = ["clean", "--workspace", "--release", "--target", triple];
             let status = Command::new(cargo())
                 .args(arguments)
-                .current_dir(&source.workspace)
+                .current_dir(&source.package.workspace)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .status()
@@ -215,7 +208,7 @@ async fn clean_other_clone(source: &Source, target: Target) -> Result<()> {
         // First build in this target folder.
         Err(_) => {}
     }
-    let folder = marker.parent().unwrap_or(&source.target);
+    let folder = marker.parent().unwrap_or(&source.package.target_dir);
     std::fs::create_dir_all(folder).map_err(write_error)?;
     std::fs::write(&marker, own).map_err(write_error)
 }
@@ -226,7 +219,7 @@ async fn add_target(source: &Source, target: Target) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", triple])
-        .current_dir(&source.workspace)
+        .current_dir(&source.package.workspace)
         .stdin(Stdio::null())
         .output()
         .await
@@ -240,7 +233,7 @@ async fn add_target(source: &Source, target: Target) -> Result<()> {
     ));
     let added = Command::new("rustup")
         .args(["target", "add", triple])
-        .current_dir(&source.workspace)
+        .current_dir(&source.package.workspace)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status()

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
 
 use crate::aws::AwsArgs;
 use crate::commands;
@@ -13,15 +14,15 @@ use crate::local;
 use crate::output::Format;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
-/// Colours of help texts and errors, as in cargo.
+/// Colours of help texts, as in cargo.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
     .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
     .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
-    .placeholder(AnsiColor::Cyan.on_default())
-    .error(AnsiColor::Red.on_default().effects(Effects::BOLD))
-    .valid(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
-    .invalid(AnsiColor::Yellow.on_default().effects(Effects::BOLD));
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Help for a command line without a better one.
+const ALL_OPTIONS: &str = "run with --help for all options";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -37,15 +38,7 @@ Examples:
   trainyard doctor svm --role trainyard-execution --bucket my-bucket
   trainyard push svm --create-repository
   trainyard train svm --data data --output s3://my-bucket/models --instance-type ml.m5.large
-  trainyard download model --job-name JOB
-
-Exit codes:
-  0    success
-  1    the command failed
-  2    invalid command line or file; nothing was started
-  3    the training job failed
-  4    the training job was stopped
-  130  Ctrl-C; a job in the cloud keeps running";
+  trainyard download model --job-name JOB";
 
 /// Train text classifiers locally and on Amazon SageMaker
 ///
@@ -57,19 +50,11 @@ Exit codes:
     version,
     styles = STYLES,
     after_help = EXIT_CODES,
-    after_long_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
     propagate_version = true,
     max_term_width = 100
 )]
 struct Cli {
-    #[command(flatten)]
-    global: GlobalArgs,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Args)]
-struct GlobalArgs {
     /// Print the result as JSON on standard output
     ///
     /// One object, or one object per line for `logs`. Messages go to standard error.
@@ -77,6 +62,8 @@ struct GlobalArgs {
     json: bool,
     #[command(flatten)]
     aws: AwsArgs,
+    #[command(subcommand)]
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,7 +75,7 @@ enum Command {
     Status(commands::status::StatusArgs),
     List(commands::list::ListArgs),
     Stop(commands::stop::StopArgs),
-    Describe(commands::describe::DescribeArgs),
+    Describe(commands::describe_job::DescribeJobArgs),
     Upload(commands::upload::UploadArgs),
     Download(commands::download::DownloadArgs),
     Doctor(commands::doctor::DoctorArgs),
@@ -97,24 +84,11 @@ enum Command {
 
 /// Runs the command line of this process.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments(std::env::args_os())) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            if !error.use_stderr() {
-                return Exit::Ok.into();
-            }
-            if wants_json(std::env::args_os()) {
-                print_json(&usage_error(&error.render().to_string()), false);
-            }
-            return Exit::Usage.into();
-        }
+        Err(error) => return report_clap_error(&error).into(),
     };
-    let format = if cli.global.json {
-        Format::Json
-    } else {
-        Format::Text
-    };
+    let format = if cli.json { Format::Json } else { Format::Text };
     let lines = matches!(cli.command, Command::Logs(_));
     match run_command(cli, format) {
         Ok(exit) => exit.into(),
@@ -126,6 +100,36 @@ pub(crate) fn run() -> ExitCode {
             error.exit().into()
         }
     }
+}
+
+/// Removes `-h` and `--help` after `help`, which clap refuses there.
+fn arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let is = |at: usize, word: &str| arguments.get(at).is_some_and(|found| found == word);
+    if is(1, "help") || (is(1, "infra") && is(2, "help")) {
+        arguments.retain(|argument| argument != "-h" && argument != "--help");
+    }
+    arguments
+}
+
+/// Prints help, the version or an error of clap.
+fn report_clap_error(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Ok;
+    }
+    let converted = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        Error::usage("expected a command, found none").help(ALL_OPTIONS)
+    } else {
+        let converted = usage_error(error);
+        eprint_line(&converted);
+        converted
+    };
+    if wants_json(std::env::args_os()) {
+        print_json(&converted, false);
+    }
+    Exit::Usage
 }
 
 /// Prints an error as JSON on standard output; on one line after other JSON `lines`.
@@ -148,21 +152,39 @@ fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     own.any(|argument| argument == "--json")
 }
 
-/// Converts an error text of clap: the first paragraph is the message, the others are help.
-fn usage_error(text: &str) -> Error {
-    let mut parts = text
-        .split("\n\n")
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    let message = parts.next().unwrap_or("the command line is wrong");
-    let message = message.strip_prefix("error: ").unwrap_or(message);
-    parts.fold(Error::usage(message), |error, part| {
-        error.help(part.strip_prefix("tip: ").unwrap_or(part))
-    })
+/// Converts an error of clap to the form of all other messages, as the trainers do: the first
+/// paragraph is the message, and its tips are help lines.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let first = text.trim().split("\n\n").next().unwrap_or_default();
+    let message: Vec<&str> = first.lines().map(str::trim).collect();
+    let message = message.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    let converted = Error::usage(backticks(message));
+    let tips = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("tip: "));
+    let tips: Vec<String> = tips.map(backticks).collect();
+    if tips.is_empty() {
+        return converted.help(ALL_OPTIONS);
+    }
+    tips.into_iter().fold(converted, Error::help)
+}
+
+/// Replaces 'value' by `value`; an apostrophe inside a word stays.
+fn backticks(text: &str) -> String {
+    let is_letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
+    let letters: Vec<char> = text.chars().collect();
+    let replace = |(index, &c): (usize, &char)| {
+        let inside =
+            index > 0 && is_letter(letters.get(index - 1)) && is_letter(letters.get(index + 1));
+        if c == '\'' && !inside { '`' } else { c }
+    };
+    letters.iter().enumerate().map(replace).collect()
 }
 
 fn run_command(cli: Cli, format: Format) -> Result<Exit> {
-    let context = Context::new(cli.global.aws, format);
+    let context = Context::new(cli.aws, format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -183,23 +205,19 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Push(args) => commands::push::run(args, context).await,
         Command::Train(args) => commands::train::run(*args, context).await,
         Command::Logs(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::logs::run(args, context)).await
+            local::or_local_job(&args.job, commands::logs::run(&args, context)).await
         }
         Command::Status(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::status::run(args, context)).await
+            local::or_local_job(&args.job, commands::status::run(&args, context)).await
         }
         Command::List(args) => {
             local::with_local_jobs(context.format, commands::list::run(args, context)).await
         }
         Command::Stop(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::stop::run(args, context)).await
+            local::or_local_job(&args.job, commands::stop::run(&args, context)).await
         }
         Command::Describe(args) => {
-            let job = args.job.clone();
-            local::or_local_job(&job, commands::describe::run(args, context)).await
+            local::or_local_job(&args.job, commands::describe_job::run(&args, context)).await
         }
         Command::Upload(args) => commands::upload::run(args, context).await,
         Command::Download(args) => commands::download::run(args, context).await,
@@ -216,5 +234,33 @@ mod tests {
     #[test]
     fn clap_definition_is_valid() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_of_clap_have_the_form_of_other_messages() {
+        let message = |arguments: &[&str]| {
+            let error = Cli::try_parse_from([&["trainyard"], arguments].concat());
+            usage_error(&error.expect_err("invalid")).to_string()
+        };
+        let unknown = message(&["trian"]);
+        assert!(
+            unknown.starts_with("error: unrecognized subcommand `trian`\n  help: ")
+                && unknown.contains("`train`")
+                && !unknown.contains("Usage"),
+            "{unknown}"
+        );
+        assert_eq!(
+            message(&["status"]),
+            "error: the following required arguments were not provided: <JOB>\n  \
+             help: run with --help for all options"
+        );
+    }
+
+    #[test]
+    fn help_of_the_help_command_is_help() {
+        let without = |given: &[&str]| arguments(given.iter().map(OsString::from));
+        assert_eq!(without(&["trainyard", "help", "-h"]), ["trainyard", "help"]);
+        let download = ["trainyard", "download", "help", "-h"];
+        assert_eq!(without(&download), download);
     }
 }

@@ -32,13 +32,10 @@ pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) 
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     tokio::select! {
-        done = work => done,
-        _ = interrupt.recv() => Err(interrupted()),
-        _ = terminate.recv() => Err(interrupted()),
+        done = work => return done,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
-}
-
-fn interrupted() -> Error {
-    Error::with_kind(ErrorKind::Interrupted, "interrupted")
-        .help("run the same command again to resume")
+    Err(Error::with_kind(ErrorKind::Interrupted, "interrupted")
+        .help("run the same command again to resume"))
 }

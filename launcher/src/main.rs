@@ -18,10 +18,8 @@ mod local;
 mod output;
 mod pipe;
 mod plan;
-mod size;
 mod trainer;
-mod transfer;
-mod variable;
+mod util;
 
 use std::process::ExitCode;
 

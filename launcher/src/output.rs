@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use diagnostics::{Error, Result, print_line};
+use diagnostics::{Error, Exit, Result, print_line};
 
 /// Output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +15,12 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Prints `value` as JSON, or the result of `text`.
+    /// Prints `value` as JSON, or the result of `text`. Returns the exit code of success.
     pub(crate) fn print<T: Serialize>(
         self,
         value: &T,
         text: impl FnOnce(&T) -> String,
-    ) -> Result<()> {
+    ) -> Result<Exit> {
         let out = match self {
             Self::Text => text(value),
             Self::Json => serde_json::to_string_pretty(value).map_err(|error| {
@@ -28,7 +28,8 @@ impl Format {
                     .help("leave out `--json`")
             })?,
         };
-        print_line(out.trim_end())
+        print_line(out.trim_end())?;
+        Ok(Exit::Ok)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::output::Format;
-use diagnostics::Result;
+use diagnostics::{Exit, Result};
 
 /// Planned steps, in order.
 #[derive(Debug, Default, Serialize)]
@@ -26,9 +26,11 @@ struct Step {
 
 impl From<s3::DryRun> for Plan {
     fn from(steps: s3::DryRun) -> Self {
-        let mut plan = Self::default();
-        plan.extend(steps);
-        plan
+        let steps = steps.into_iter();
+        let steps = steps.map(|(what, request)| Step { what, request });
+        Self {
+            steps: steps.collect(),
+        }
     }
 }
 
@@ -50,17 +52,8 @@ impl Plan {
         });
     }
 
-    /// Adds the steps of an S3 transfer.
-    pub(crate) fn extend(&mut self, steps: s3::DryRun) {
-        self.steps.extend(
-            steps
-                .into_iter()
-                .map(|(what, request)| Step { what, request }),
-        );
-    }
-
     /// Prints the plan: `{"dry_run": true, "steps": [{"what", "request"}]}`, or text.
-    pub(crate) fn print(&self, format: Format) -> Result<()> {
+    pub(crate) fn print(&self, format: Format) -> Result<Exit> {
         let document = serde_json::json!({"dry_run": true, "steps": self.steps});
         format.print(&document, |_| self.text())
     }

@@ -10,21 +10,21 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStderr, Command};
 
-use crate::variable;
+use crate::util::env_var;
 use diagnostics::{Error, Result, eprint_line};
 use image::Link;
 
 /// `[package.metadata.trainer]` of a trainer's manifest.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct TrainerMetadata {
+struct TrainerMetadata {
     /// Cargo features of the binary in the image.
-    pub(crate) image_features: Vec<String>,
+    image_features: Vec<String>,
     /// Linkage of the binary in the image.
-    pub(crate) link: Link,
+    link: Link,
     /// Patterns of file names, with `*`, of libraries that it opens at run time. They are copied
     /// into the image from the folders of the linked libraries, if they exist.
-    pub(crate) opened_libraries: Vec<String>,
+    opened_libraries: Vec<String>,
 }
 
 /// Result of a build.
@@ -37,7 +37,7 @@ pub(crate) struct Compiled {
 
 /// A trainer. Its package, its binary and its image's repository have its name.
 #[derive(Debug, Clone)]
-pub(crate) struct Trainer {
+pub(crate) struct TrainerPackage {
     pub(crate) name: String,
     /// Absent outside of a workspace, as on a machine with the binaries only.
     pub(crate) source: Option<Source>,
@@ -48,13 +48,12 @@ pub(crate) struct Trainer {
 /// Source of a trainer.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    pub(crate) workspace: PathBuf,
-    pub(crate) target: PathBuf,
-    pub(crate) version: String,
-    pub(crate) metadata: TrainerMetadata,
+    pub(crate) package: image::Package,
+    /// Cargo features of the binary in the image.
+    pub(crate) image_features: Vec<String>,
 }
 
-impl Trainer {
+impl TrainerPackage {
     /// Finds the trainer in the workspace around the working directory. Outside of a workspace any
     /// name is accepted, since an image may be given.
     pub(crate) fn find(name: &str) -> Result<Self> {
@@ -170,7 +169,7 @@ impl Trainer {
         if let Some(source) = &self.source {
             // With CARGO_BUILD_TARGET cargo writes to a folder for that target.
             let target = std::env::var_os("CARGO_BUILD_TARGET").unwrap_or_default();
-            let folder = source.target.join(target).join("release");
+            let folder = source.package.target_dir.join(target).join("release");
             let built = folder.join(&self.name);
             return built.is_file().then_some(built);
         }
@@ -200,7 +199,7 @@ impl Trainer {
     ) -> Result<Compiled> {
         let line = format!("cargo {}", arguments.join(" "));
         let (subcommand, rest) = arguments.split_at(1);
-        if io::stderr().is_terminal() && variable::get("CARGO_TERM_COLOR").is_none() {
+        if io::stderr().is_terminal() && env_var("CARGO_TERM_COLOR").is_none() {
             // Its standard error is a pipe.
             cargo.env("CARGO_TERM_COLOR", "always");
         }
@@ -209,7 +208,7 @@ impl Trainer {
             // JSON for this program on standard output, messages for people on standard error.
             .arg("--message-format=json-render-diagnostics")
             .args(rest)
-            .current_dir(&source.workspace)
+            .current_dir(&source.package.workspace)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -287,8 +286,8 @@ pub(crate) fn cargo() -> OsString {
 
 /// Folder of cargo's registry and configuration.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
-    let user = || Some(PathBuf::from(variable::get("HOME")?).join(".cargo"));
-    variable::get("CARGO_HOME").map(PathBuf::from).or_else(user)
+    let user = || Some(PathBuf::from(env_var("HOME")?).join(".cargo"));
+    env_var("CARGO_HOME").map(PathBuf::from).or_else(user)
 }
 
 /// Error for a cargo that does not start.
@@ -339,22 +338,28 @@ fn source(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Re
         ))
         .help("see the section in trainers/svm/Cargo.toml of Trainyard's source")
     })?;
-    Ok(Source {
-        workspace: metadata.workspace_root.clone().into(),
-        target: metadata.target_directory.clone().into(),
+    let package = image::Package {
+        name: package.name.to_string(),
         version: package.version.to_string(),
-        metadata: parsed,
+        workspace: metadata.workspace_root.clone().into(),
+        target_dir: metadata.target_directory.clone().into(),
+        link: parsed.link,
+        opened_libraries: parsed.opened_libraries,
+    };
+    Ok(Source {
+        package,
+        image_features: parsed.image_features,
     })
 }
 
 fn unknown(name: &str, names: &[String]) -> Error {
-    let near = names.iter().max_by(|a, b| {
-        let similarity = |other: &str| strsim::jaro_winkler(name, other);
-        similarity(a).total_cmp(&similarity(b))
-    });
-    let near = near.filter(|near| strsim::jaro_winkler(name, near) > 0.7);
+    let near = names
+        .iter()
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(similarity, _)| *similarity > 0.7);
     let help = match near {
-        Some(near) => format!("did you mean `{near}`? there are: {}", names.join(", ")),
+        Some((_, near)) => format!("did you mean `{near}`? there are: {}", names.join(", ")),
         None => format!("there are: {}", names.join(", ")),
     };
     Error::usage(format!("no trainer `{name}`")).help(help)

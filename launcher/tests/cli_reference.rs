@@ -38,11 +38,17 @@ fn reference_is_up_to_date() {
     testkit::check_cli_reference(Path::new(TRAINYARD), "trainyard", &commands, "");
 }
 
+#[test]
+fn help_of_help_is_help() {
+    assert_eq!(help(&["help", "-h"]), help(&["help"]));
+}
+
 /// `-h` shows one line per option, except where it has to wrap.
 #[test]
 fn short_help_is_shorter_than_long_help() {
     for command in [
-        "train", "push", "build", "download", "upload", "doctor", "logs",
+        "train", "push", "build", "download", "upload", "doctor", "logs", "list", "status", "stop",
+        "describe",
     ] {
         let (short, long) = (help(&[command, "-h"]), help(&[command, "--help"]));
         assert!(short.lines().count() < long.lines().count(), "{short}");

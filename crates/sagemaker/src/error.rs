@@ -6,16 +6,13 @@ use diagnostics::sanitize;
 
 /// An error in a file, a variable or a request of the contract.
 ///
-/// The text ends with a `help:` line. Operating system errors are the source of this error, so that
-/// [`crate::failure::compose`] can put them first.
+/// Its text is the message without [`ContractError::help`]. Operating system errors are the source
+/// of this error, so that [`crate::failure::compose`] can put them first.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum ContractError {
     /// A file of the contract exists but cannot be read.
-    #[error(
-        "cannot read `{}`\n  help: check that it is a file and that this user has permission to read it",
-        sanitize(&path.to_string_lossy())
-    )]
+    #[error("cannot read `{}`", sanitize(&path.to_string_lossy()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -24,10 +21,7 @@ pub enum Error {
     },
 
     /// A file or folder of the contract cannot be written.
-    #[error(
-        "cannot write `{}`\n  help: check that the folder exists and is writable, and that the disk is not full",
-        sanitize(&path.to_string_lossy())
-    )]
+    #[error("cannot write `{}`", sanitize(&path.to_string_lossy()))]
     Write {
         /// The file.
         path: PathBuf,
@@ -36,22 +30,19 @@ pub enum Error {
     },
 
     /// A file does not have the JSON that SageMaker writes.
-    #[error(
-        "`{}` is not valid: {found}\n  help: expected {expected}",
-        sanitize(&path.to_string_lossy())
-    )]
+    #[error("`{}` is not valid: {found}", sanitize(&path.to_string_lossy()))]
     Json {
         /// The file.
         path: PathBuf,
         /// Message of the parser, with line and column.
         found: String,
-        /// Example of valid content.
-        expected: &'static str,
+        /// Example of valid content, after `expected`.
+        help: String,
     },
 
     /// An entry of a file is invalid.
     #[error(
-        "{kind} `{}` in `{}` {problem}\n  help: {help}",
+        "{kind} `{}` in `{}` {problem}",
         sanitize(name),
         sanitize(&path.to_string_lossy())
     )]
@@ -69,7 +60,7 @@ pub enum Error {
     },
 
     /// A limit of SageMaker is exceeded; the request would be refused.
-    #[error("{what}: expected {expected}, found {found}\n  help: {help}")]
+    #[error("{what}: expected {expected}, found {found}")]
     Limit {
         /// Limited item, with its name in backticks.
         what: String,
@@ -82,17 +73,29 @@ pub enum Error {
     },
 }
 
-impl From<Error> for diagnostics::Error {
-    /// Puts the cause first: the failure file is truncated to 1,024 characters.
-    fn from(error: Error) -> Self {
-        let text = error.to_string();
-        let text = match std::error::Error::source(&error) {
-            Some(cause) => format!("{cause}: {text}"),
-            None => text,
-        };
-        match text.split_once("\n  help: ") {
-            Some((message, help)) => Self::usage(message).help(help),
-            None => Self::usage(text),
+impl ContractError {
+    /// Returns the action that removes the error.
+    pub fn help(&self) -> &str {
+        match self {
+            Self::Read { .. } => {
+                "check that it is a file and that this user has permission to read it"
+            }
+            Self::Write { .. } => {
+                "check that the folder exists and is writable, and that the disk is not full"
+            }
+            Self::Json { help, .. } | Self::Entry { help, .. } => help,
+            Self::Limit { help, .. } => help,
         }
+    }
+}
+
+impl From<ContractError> for diagnostics::Error {
+    /// Puts the cause first: the failure file is truncated to 1,024 characters.
+    fn from(error: ContractError) -> Self {
+        let message = match std::error::Error::source(&error) {
+            Some(cause) => format!("{cause}: {error}"),
+            None => error.to_string(),
+        };
+        Self::usage(message).help(error.help())
     }
 }

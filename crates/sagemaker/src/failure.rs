@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::Error;
+use crate::ContractError;
 use crate::limits::MAX_FAILURE_REASON;
 
 /// Joins the messages of an error chain (outermost first, as from `Error::source`) into one text
@@ -39,9 +39,9 @@ pub fn compose(chain: &[String]) -> String {
 ///
 /// # Errors
 /// If the folder cannot be created or the file cannot be written.
-pub fn write(path: &Path, message: &str) -> Result<(), Error> {
+pub fn write(path: &Path, message: &str) -> Result<(), ContractError> {
     let text = truncate(message);
-    let failed = |source| Error::Write {
+    let failed = |source| ContractError::Write {
         path: path.to_owned(),
         source,
     };

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::Error;
+use crate::ContractError;
 
 /// Returns the text of a file, or `None` if it does not exist: all files are optional, because a
 /// laptop has none of them.
-pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn text(path: &Path) -> Result<Option<String>, ContractError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(Error::Read {
+            return Err(ContractError::Read {
                 path: path.to_owned(),
                 source,
             });
@@ -24,10 +24,10 @@ pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(Some(text.to_owned())),
-        Err(error) => Err(Error::Json {
+        Err(error) => Err(ContractError::Json {
             path: path.to_owned(),
             found: format!("byte {} is not UTF-8", error.valid_up_to()),
-            expected: "a JSON file in UTF-8",
+            help: "expected a JSON file in UTF-8".to_owned(),
         }),
     }
 }
@@ -36,7 +36,7 @@ pub(crate) fn text(path: &Path) -> Result<Option<String>, Error> {
 pub(crate) fn json<T: DeserializeOwned>(
     path: &Path,
     expected: &'static str,
-) -> Result<Option<T>, Error> {
+) -> Result<Option<T>, ContractError> {
     let Some(text) = text(path)? else {
         return Ok(None);
     };
@@ -47,12 +47,16 @@ pub(crate) fn json<T: DeserializeOwned>(
 }
 
 /// Converts an error of the JSON parser, with line and column.
-pub(crate) fn invalid(path: &Path, error: &serde_json::Error, expected: &'static str) -> Error {
+pub(crate) fn invalid(
+    path: &Path,
+    error: &serde_json::Error,
+    expected: &'static str,
+) -> ContractError {
     // The parser may quote the file, so its message is user data.
     let found = diagnostics::sanitize(&error.to_string()).into_owned();
-    Error::Json {
+    ContractError::Json {
         path: path.to_owned(),
         found,
-        expected,
+        help: format!("expected {expected}"),
     }
 }

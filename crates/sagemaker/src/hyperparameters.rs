@@ -19,7 +19,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::decode::{self, Value};
-use crate::{Error, file, limits};
+use crate::{ContractError, file, limits};
 
 const EXPECTED: &str = r#"one object of strings, such as {"min_df": "5", "stopwords": "english"}"#;
 
@@ -37,7 +37,7 @@ pub struct Hyperparameter {
 /// # Errors
 /// If the file cannot be read, is not an object, has an invalid or duplicate name (`min_df` and
 /// `min-df` are the same option), or exceeds SageMaker's limits.
-pub fn read(path: &Path) -> Result<Vec<Hyperparameter>, Error> {
+pub fn read(path: &Path) -> Result<Vec<Hyperparameter>, ContractError> {
     match file::text(path)? {
         Some(text) => parse(&text, path),
         None => Ok(Vec::new()),
@@ -100,24 +100,24 @@ fn one_line(json: &str) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-fn parse(text: &str, path: &Path) -> Result<Vec<Hyperparameter>, Error> {
+fn parse(text: &str, path: &Path) -> Result<Vec<Hyperparameter>, ContractError> {
     let entries: Entries =
         serde_json::from_str(text).map_err(|error| file::invalid(path, &error, EXPECTED))?;
     let count = entries.0.len();
     if count > limits::MAX_HYPERPARAMETERS {
-        return Err(Error::Json {
+        return Err(ContractError::Json {
             path: path.to_owned(),
             found: format!(
                 "{count} hyperparameters; SageMaker allows {}",
                 limits::MAX_HYPERPARAMETERS
             ),
-            expected: "only hyperparameters that differ from their defaults",
+            help: "expected only hyperparameters that differ from their defaults".to_owned(),
         });
     }
     let mut first_spelling = BTreeMap::new();
     let mut hyperparameters = Vec::new();
     for (name, raw) in entries.0.into_iter().filter(|(name, _)| !is_reserved(name)) {
-        let entry = |problem: String, help: String| Error::Entry {
+        let entry = |problem: String, help: String| ContractError::Entry {
             kind: "hyperparameter",
             name: name.clone(),
             path: path.to_owned(),
@@ -149,7 +149,7 @@ fn check_entry(name: &str, raw: &RawValue) -> Result<(), (String, String)> {
     }
     let value: String = serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
     match limits::check_hyperparameter(name, &value) {
-        Err(Error::Limit {
+        Err(ContractError::Limit {
             what,
             expected,
             found,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, file, limits};
+use crate::{ContractError, file, limits};
 
 const EXPECTED: &str =
     r#"one object per channel, such as {"train": {"TrainingInputMode": "File"}}"#;
@@ -52,13 +52,13 @@ impl InputDataConfig {
     /// # Errors
     /// If the file cannot be read, is invalid, or has a channel that trainers cannot read: `Pipe`
     /// mode provides a pipe instead of files, and `RecordIO` wraps each row.
-    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+    pub fn read(path: &Path) -> Result<Option<Self>, ContractError> {
         let Some(config) = file::json::<Self>(path, EXPECTED)? else {
             return Ok(None);
         };
         for (name, channel) in &config.0 {
             if let Some((problem, help)) = channel.problem(name) {
-                return Err(Error::Entry {
+                return Err(ContractError::Entry {
                     kind: "channel",
                     name: name.clone(),
                     path: path.to_owned(),
@@ -99,7 +99,7 @@ impl ChannelConfig {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Option<InputDataConfig>, Error> {
+    fn read(text: &str) -> Result<Option<InputDataConfig>, ContractError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("inputdataconfig.json");
         std::fs::write(&path, text).unwrap();
@@ -152,12 +152,13 @@ mod tests {
                 "RecordIO",
                 "set `RecordWrapperType`",
             ),
-            (r#"{"../x": {}}"#, "channel `../x`", "help: use letters"),
+            (r#"{"../x": {}}"#, "channel `../x`", "use letters"),
             ("[]", "expected one object per channel", "line 1"),
             ("", "EOF", "line 1"),
         ];
         for (text, first, second) in cases {
-            let message = read(text).unwrap_err().to_string();
+            let error = read(text).unwrap_err();
+            let message = format!("{error}\n  help: {}", error.help());
             assert!(
                 message.contains(first) && message.contains(second),
                 "{message}"

@@ -14,7 +14,6 @@
 //! | [`failure`] | the failure file, and meanings of exit codes |
 //! | [`limits`] | limits of SageMaker, checked before a job is submitted |
 
-pub mod describe;
 pub mod env_vars;
 pub mod failure;
 pub mod hyperparameters;
@@ -23,17 +22,18 @@ pub mod limits;
 pub mod metrics;
 pub mod paths;
 pub mod resources;
+pub mod trainer_description;
 
 mod decode;
 mod error;
 mod file;
 
 pub use decode::Value;
-pub use describe::{ErrorReport, TrainerDescription};
 pub use env_vars::Env;
-pub use error::Error;
+pub use error::ContractError;
 pub use hyperparameters::Hyperparameter;
 pub use input_data::{ChannelConfig, InputDataConfig};
 pub use metrics::{Metric, MetricLine};
 pub use paths::{Channel, Paths};
 pub use resources::ResourceConfig;
+pub use trainer_description::{ErrorReport, TrainerDescription};

@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use diagnostics::sanitize;
 
-use crate::Error;
+use crate::ContractError;
 use crate::metrics::MetricDefinition;
 
 /// Maximum number of hyperparameters of a job.
@@ -43,7 +43,7 @@ pub const MAX_FAILURE_REASON: usize = 1024;
 ///
 /// # Errors
 /// If the name is empty, too long or has other characters.
-pub fn check_job_name(name: &str) -> Result<(), Error> {
+pub fn check_job_name(name: &str) -> Result<(), ContractError> {
     let hyphen_at_an_end = name.starts_with('-') || name.ends_with('-');
     let allowed = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let valid = !name.is_empty() && name.len() <= MAX_JOB_NAME && allowed && !hyphen_at_an_end;
@@ -56,7 +56,7 @@ pub fn check_job_name(name: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// If the name is empty, too long or has other characters.
-pub fn check_channel_name(name: &str) -> Result<(), Error> {
+pub fn check_channel_name(name: &str) -> Result<(), ContractError> {
     let allowed = name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
@@ -71,7 +71,7 @@ pub fn check_channel_name(name: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// If there are none or too many.
-pub fn check_channel_count(count: usize) -> Result<(), Error> {
+pub fn check_channel_count(count: usize) -> Result<(), ContractError> {
     let valid = (1..=MAX_CHANNELS).contains(&count);
     let expected = format!("1 to {MAX_CHANNELS}");
     let help = "a channel may be a folder with many files";
@@ -82,7 +82,7 @@ pub fn check_channel_count(count: usize) -> Result<(), Error> {
 ///
 /// # Errors
 /// If there are too many, or a name or value is invalid or too long.
-pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Error> {
+pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ContractError> {
     at_most(
         "environment variables",
         MAX_ENVIRONMENT,
@@ -111,7 +111,7 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), Err
 ///
 /// # Errors
 /// If there are too many, or a name or value is too long or has several lines.
-pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), Error> {
+pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), ContractError> {
     let help = "omit hyperparameters with default values";
     at_most("hyperparameters", MAX_HYPERPARAMETERS, values.len(), help)?;
     for (name, value) in values {
@@ -125,7 +125,7 @@ pub fn check_hyperparameters(values: &BTreeMap<String, String>) -> Result<(), Er
 }
 
 /// Checks the lengths of a name and value.
-pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), Error> {
+pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), ContractError> {
     length(
         "name of a hyperparameter",
         name,
@@ -141,7 +141,7 @@ pub(crate) fn check_hyperparameter(name: &str, value: &str) -> Result<(), Error>
 ///
 /// # Errors
 /// If there are too many, or a name or regex is empty or too long.
-pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), Error> {
+pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), ContractError> {
     at_most(
         "metric definitions",
         MAX_METRICS,
@@ -149,11 +149,11 @@ pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), 
         "remove some",
     )?;
     for MetricDefinition { name, regex } in definitions {
-        for (what, text, most) in [
+        for (what, text, max) in [
             ("name of a metric", name, MAX_METRIC_NAME),
             ("regex of a metric", regex, MAX_METRIC_REGEX),
         ] {
-            length(what, text, most, "shorten it")?;
+            length(what, text, max, "shorten it")?;
             let help = "give each definition a name and a regex";
             require(!text.is_empty(), what, "at least 1 character", 0, help)?;
         }
@@ -165,34 +165,34 @@ pub fn check_metric_definitions(definitions: &[MetricDefinition]) -> Result<(), 
 ///
 /// # Errors
 /// If it is too long.
-pub fn check_keep_alive(seconds: u32) -> Result<(), Error> {
+pub fn check_keep_alive(seconds: u32) -> Result<(), ContractError> {
     let valid = seconds <= MAX_KEEP_ALIVE_SECONDS;
     let expected = format!("at most {MAX_KEEP_ALIVE_SECONDS} seconds (6 hours)");
     let help = "pass a shorter period; each job that reuses the pool extends it";
     require(valid, "keep-alive period", &expected, seconds, help)
 }
 
-fn length(what: &str, text: &str, most: usize, help: &'static str) -> Result<(), Error> {
-    if text.chars().count() <= most {
+fn length(what: &str, text: &str, max: usize, help: &'static str) -> Result<(), ContractError> {
+    if text.chars().count() <= max {
         return Ok(());
     }
-    at_most_characters(&format!("{what} ({})", quoted(text)), most, text, help)
+    at_most_characters(&format!("{what} ({})", quoted(text)), max, text, help)
 }
 
 fn at_most_characters(
     what: &str,
-    most: usize,
+    max: usize,
     text: &str,
     help: &'static str,
-) -> Result<(), Error> {
+) -> Result<(), ContractError> {
     let count = text.chars().count();
-    let expected = format!("at most {most} characters");
-    require(count <= most, what, &expected, count, help)
+    let expected = format!("at most {max} characters");
+    require(count <= max, what, &expected, count, help)
 }
 
-fn at_most(what: &str, most: usize, count: usize, help: &'static str) -> Result<(), Error> {
-    let expected = format!("at most {most}");
-    require(count <= most, what, &expected, count, help)
+fn at_most(what: &str, max: usize, count: usize, help: &'static str) -> Result<(), ContractError> {
+    let expected = format!("at most {max}");
+    require(count <= max, what, &expected, count, help)
 }
 
 /// Returns the error of a limit that does not hold.
@@ -202,11 +202,11 @@ fn require(
     expected: &str,
     found: impl Display,
     help: &'static str,
-) -> Result<(), Error> {
+) -> Result<(), ContractError> {
     if holds {
         return Ok(());
     }
-    Err(Error::Limit {
+    Err(ContractError::Limit {
         what: what.to_owned(),
         expected: expected.to_owned(),
         found: found.to_string(),
@@ -314,11 +314,11 @@ mod tests {
 
     #[test]
     fn message_has_help() {
-        let error = check_job_name("a_b\u{1b}").unwrap_err().to_string();
+        let error = check_job_name("a_b\u{1b}").unwrap_err();
         assert_eq!(
-            error,
-            "name of the job: expected 1 to 63 letters, digits and inner hyphens, found `a_b\\u{1b}`\n  \
-             help: pass another `--job-name-prefix`"
+            error.to_string(),
+            "name of the job: expected 1 to 63 letters, digits and inner hyphens, found `a_b\\u{1b}`"
         );
+        assert_eq!(error.help(), "pass another `--job-name-prefix`");
     }
 }

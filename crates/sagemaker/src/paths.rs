@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::env_vars::{self, Env};
-use crate::{Error, InputDataConfig, file};
+use crate::{ContractError, InputDataConfig, file};
 
 const DEFAULT_BASE: &str = "/opt/ml";
 
@@ -132,7 +132,7 @@ impl Paths {
     ///
     /// # Errors
     /// Like [`InputDataConfig::read`]; also if the data folder exists but cannot be listed.
-    pub fn channels(&self) -> Result<Vec<Channel>, Error> {
+    pub fn channels(&self) -> Result<Vec<Channel>, ContractError> {
         let config = InputDataConfig::read(&self.input_data_config())?.unwrap_or_default();
         let mut names: Vec<String> = config.0.into_keys().collect();
         names.extend(self.folders()?);
@@ -164,7 +164,7 @@ impl Paths {
     ///
     /// # Errors
     /// If `checkpointconfig.json` exists but is invalid.
-    pub fn checkpoints(&self) -> Result<Option<PathBuf>, Error> {
+    pub fn checkpoints(&self) -> Result<Option<PathBuf>, ContractError> {
         #[derive(Deserialize)]
         struct Config {
             #[serde(rename = "LocalPath")]
@@ -185,9 +185,9 @@ impl Paths {
 
     /// Returns names of folders in the data folder. SageMaker also puts `train-manifest` files
     /// there.
-    fn folders(&self) -> Result<Vec<String>, Error> {
+    fn folders(&self) -> Result<Vec<String>, ContractError> {
         let dir = self.data_dir();
-        let failed = |source| Error::Read {
+        let failed = |source| ContractError::Read {
             path: dir.clone(),
             source,
         };
@@ -342,6 +342,6 @@ mod tests {
         let paths = Paths::at(dir.path());
         fs::create_dir(dir.path().join("input")).unwrap();
         fs::write(paths.data_dir(), "").unwrap();
-        assert!(matches!(paths.channels(), Err(Error::Read { .. })));
+        assert!(matches!(paths.channels(), Err(ContractError::Read { .. })));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, file};
+use crate::{ContractError, file};
 
 const EXPECTED: &str = r#"an object such as {"current_host": "algo-1", "hosts": ["algo-1"]}"#;
 
@@ -61,7 +61,7 @@ impl ResourceConfig {
     /// # Errors
     /// If the file cannot be read, or `current_host` is not in `hosts`: the leader would be
     /// ambiguous.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: &Path) -> Result<Self, ContractError> {
         let Some(mut config) = file::json::<Self>(path, EXPECTED)? else {
             return Ok(Self::default());
         };
@@ -71,7 +71,7 @@ impl ResourceConfig {
         if config.hosts.contains(&config.current_host) {
             return Ok(config);
         }
-        Err(Error::Entry {
+        Err(ContractError::Entry {
             kind: "host",
             problem: format!("is not one of the {} in `hosts`", config.hosts.len()),
             name: config.current_host,
@@ -101,7 +101,7 @@ impl ResourceConfig {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<ResourceConfig, Error> {
+    fn read(text: &str) -> Result<ResourceConfig, ContractError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("resourceconfig.json");
         std::fs::write(&path, text).unwrap();
@@ -147,13 +147,13 @@ mod tests {
     #[test]
     fn host_outside_hosts_is_refused() {
         let error = read(r#"{"current_host": "algo-3", "hosts": ["algo-1"]}"#).unwrap_err();
-        let message = error.to_string();
+        assert!(error.to_string().contains("host `algo-3`"), "{error}");
+        assert!(error.help().contains("add it to `hosts`"), "{error:?}");
+        let error = read(r#"{"hosts": "algo-1"}"#).unwrap_err();
         assert!(
-            message.contains("host `algo-3`") && message.contains("help: "),
-            "{message}"
+            error.help().contains("expected an object such as"),
+            "{error:?}"
         );
-        let message = read(r#"{"hosts": "algo-1"}"#).unwrap_err().to_string();
-        assert!(message.contains("expected an object such as"), "{message}");
     }
 
     #[test]

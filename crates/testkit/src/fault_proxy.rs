@@ -437,10 +437,10 @@ fn copy(
     let mut buffer = vec![0; 64 << 10];
     let mut at = 0;
     while at < length {
-        let most = usize::try_from(length - at)
+        let max = usize::try_from(length - at)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
-        let read = from.read(&mut buffer[..most])?;
+        let read = from.read(&mut buffer[..max])?;
         if read == 0 {
             return Ok(false);
         }

@@ -15,6 +15,7 @@ use super::digest::{HashingWriter, hex};
 use super::layer::{Layer, Tree};
 use super::manifest::Config;
 use super::{Data, Image};
+use diagnostics::atomic_dir::parent;
 use diagnostics::{Error, Result};
 
 const INDEX: &str = "manifest.json";
@@ -58,14 +59,10 @@ impl Image {
             let mut file = OpenOptions::new().write(true).open(path).map_err(wrong)?;
             return self.archive(&mut file).map_err(wrong);
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
         let mut file = tempfile::Builder::new()
             .prefix(".trainyard-")
             .permissions(default_permissions())
-            .tempfile_in(folder)
+            .tempfile_in(parent(path))
             .map_err(wrong)?;
         self.archive(&mut file).map_err(wrong)?;
         file.persist(path).map_err(|error| wrong(error.error))?;
@@ -123,10 +120,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
         Ok(found) if !found.is_file() => return Ok(()),
         _ => {}
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = parent(path);
     if !folder.is_dir() {
         return refuse(&format!(
             "there is no folder `{}`",

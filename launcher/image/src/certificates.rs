@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn bundle_with_private_key_is_refused() {
         let certificate = b"-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
-        check("x", certificate).expect("sound");
+        check("x", certificate).expect("valid");
         let key = b"-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n";
         let both = [certificate.as_slice(), key].concat();
         assert!(check("x", &both).is_err());

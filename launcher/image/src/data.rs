@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use serde::{Serialize, Serializer};
 
 use crate::digest::HashingWriter;
 
@@ -23,6 +24,12 @@ pub enum Data {
         start: u64,
         size: u64,
     },
+}
+
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.size())
+    }
 }
 
 impl Data {

@@ -24,11 +24,9 @@ impl Elf {
         let file = File::open(path).map_err(|error| error.to_string())?;
         let data = ReadCache::new(file);
         let broken = |error: object::Error| error.to_string();
-        let header = FileHeader64::<LittleEndian>::parse(&data)
-            .map_err(|_| "it is not a 64-bit ELF file".to_owned())?;
-        let endian = header
-            .endian()
-            .map_err(|_| "it is not a 64-bit ELF file".to_owned())?;
+        let not_elf = |_| "it is not a 64-bit ELF file".to_owned();
+        let header = FileHeader64::<LittleEndian>::parse(&data).map_err(not_elf)?;
+        let endian = header.endian().map_err(not_elf)?;
         let machine = header.e_machine(endian);
         if machine != EM_X86_64 {
             let number = machine.0;

@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Read as _};
 use std::path::PathBuf;
 
 use flate2::{Compression, GzBuilder};
+use serde::Serialize;
 
 use crate::data::Data;
 use crate::digest::HashingWriter;
@@ -15,15 +16,16 @@ use crate::digest::HashingWriter;
 pub(crate) const LEVEL: u32 = 6;
 
 /// A layer of an image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Layer {
     /// Description, such as `binary`.
     pub what: String,
-    /// Digest of the tar.
-    pub diff_id: String,
     /// Digest of the gzipped tar.
     pub digest: String,
-    /// The gzipped tar.
+    /// Digest of the tar.
+    pub diff_id: String,
+    /// The gzipped tar; only its size is serialized.
+    #[serde(rename = "size")]
     pub data: Data,
 }
 

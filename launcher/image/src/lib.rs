@@ -24,7 +24,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use diagnostics::{Error, Result};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use archive::check_writable;
 use binary::check;
@@ -80,7 +80,7 @@ pub struct Image {
 }
 
 /// Sources and build times of an image.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Built {
     /// The binary.
     pub binary: PathBuf,
@@ -89,8 +89,10 @@ pub struct Built {
     /// File of the CA certificates.
     pub certificates: PathBuf,
     /// Time of compiling.
+    #[serde(skip)]
     pub compile_seconds: f64,
     /// Time of writing the image.
+    #[serde(skip)]
     pub image_seconds: f64,
 }
 
@@ -112,15 +114,12 @@ pub async fn build(
     check(&binary, package.link)?;
     let libraries = libraries(package, &binary, library_dirs)?;
     let environment = environment(&libraries);
-    let contents = Contents {
-        name: package.name.clone(),
-        target: package.target_dir.clone(),
-        binary: binary.clone(),
-        libraries: libraries.clone(),
-        certificates: certificates.clone(),
+    let work = {
+        let (package, binary) = (package.clone(), binary.clone());
+        let (libraries, certificates) = (libraries.clone(), certificates.clone());
+        move || layers(&package, binary, &libraries, &certificates)
     };
-    let work = tokio::task::spawn_blocking(move || contents.layers());
-    let layers = work
+    let layers = tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| write_error(&io::Error::other(error)))?
         .map_err(|error| write_error(&error))?;
@@ -147,10 +146,7 @@ pub async fn names(package: &Package) -> [String; 2] {
     let revision = Revision::of(&package.workspace).await;
     let repository = repository(&package.name);
     let tag = tag(&package.version, revision.as_ref());
-    [
-        format!("{repository}:{tag}"),
-        format!("{repository}:latest"),
-    ]
+    [tag.as_str(), "latest"].map(|tag| format!("{repository}:{tag}"))
 }
 
 /// Returns the labels `org.opencontainers.image.*`, for an image that the engine builds.
@@ -257,31 +253,26 @@ fn environment(libraries: &Libraries) -> Vec<String> {
 const DRIVER_PATHS: &str =
     ":/usr/local/nvidia/lib64:/usr/local/nvidia/lib:/usr/lib64:/usr/lib/x86_64-linux-gnu";
 
-/// Files of the layers.
-struct Contents {
-    name: String,
-    target: PathBuf,
+/// Returns the layers. Those that change least come first, so that engines and registries already
+/// have them.
+fn layers(
+    package: &Package,
     binary: PathBuf,
-    libraries: Libraries,
-    certificates: Certificates,
-}
-
-impl Contents {
-    /// Layers that change least come first, so that engines and registries already have them.
-    fn layers(self) -> io::Result<Vec<Layer>> {
-        let cache = Cache::below(&self.target);
-        let mut base = Tree::default();
-        base.file(certificates::IMAGE_PATH, 0o644, &self.certificates.pem);
-        base.folder("tmp", 0o1777);
-        let mut layers = vec![cache.layer("certificates and /tmp", &base)?];
-        if let Some(tree) = library_tree(&self.libraries, &self.target)? {
-            layers.push(cache.layer("shared libraries", &tree)?);
-        }
-        let mut top = Tree::default();
-        top.path(&binary_path(&self.name), 0o755, self.binary);
-        layers.push(cache.layer("binary", &top)?);
-        Ok(layers)
+    libraries: &Libraries,
+    certificates: &Certificates,
+) -> io::Result<Vec<Layer>> {
+    let cache = Cache::below(&package.target_dir);
+    let mut base = Tree::default();
+    base.file(certificates::IMAGE_PATH, 0o644, &certificates.pem);
+    base.folder("tmp", 0o1777);
+    let mut layers = vec![cache.layer("certificates and /tmp", &base)?];
+    if let Some(tree) = library_tree(libraries, &package.target_dir)? {
+        layers.push(cache.layer("shared libraries", &tree)?);
     }
+    let mut top = Tree::default();
+    top.path(&binary_path(&package.name), 0o755, binary);
+    layers.push(cache.layer("binary", &top)?);
+    Ok(layers)
 }
 
 fn binary_path(trainer: &str) -> String {

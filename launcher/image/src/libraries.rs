@@ -9,7 +9,8 @@ use diagnostics::{Error, Result};
 /// Folder of the libraries in the image; the binary's run path and `LD_LIBRARY_PATH` contain it.
 pub(crate) const IMAGE_PATH: &str = "usr/local/lib";
 
-/// Library folders of Linux distributions. The loader's cache has more, but its format is not standardized.
+/// Library folders of Linux distributions. The loader's cache has more, but its format is not
+/// standardized.
 const SYSTEM: [&str; 7] = [
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",

@@ -51,7 +51,7 @@ fn archive_round_trip() {
             ..image.clone()
         };
         known.write(&path).expect("it can be written");
-        assert_eq!(Image::read(&path, "svm").expect("sound").tag(), tag);
+        assert_eq!(Image::read(&path, "svm").expect("valid").tag(), tag);
     }
     for tag in [
         "",
@@ -95,9 +95,9 @@ fn damaged_archive_is_refused() {
 
 #[test]
 fn creation_time_follows_source_date_epoch() {
-    assert_eq!(created(None).expect("sound"), "1970-01-01T00:00:00Z");
+    assert_eq!(created(None).expect("valid"), "1970-01-01T00:00:00Z");
     assert_eq!(
-        created(Some("1767225600")).expect("sound"),
+        created(Some("1767225600")).expect("valid"),
         "2026-01-01T00:00:00Z"
     );
     for bad in ["soon", "1.5", "99999999999999999999"] {

@@ -25,7 +25,7 @@ pub(crate) enum Algorithm {
 
 /// Input of the stored checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
+enum ChecksumScope {
     Whole,
     /// The checksum of the parts' checksums.
     Parts,
@@ -38,9 +38,9 @@ enum Of {
 pub(crate) struct StoredChecksum {
     pub(crate) algorithm: Algorithm,
     digest: Vec<u8>,
-    of: Of,
+    of: ChecksumScope,
     /// Number of parts, where S3 tells: `VALUE-COUNT`.
-    parts: Option<usize>,
+    pub(crate) parts: Option<usize>,
 }
 
 /// Headers of HeadObject and GetObject, which are two types with the same fields.
@@ -102,10 +102,10 @@ impl StoredChecksum {
                 continue;
             };
             let of = match headers.kind {
-                _ if of_parts => Of::Parts,
-                Some(ChecksumType::Composite) => Of::Parts,
-                None if parted => Of::Either,
-                _ => Of::Whole,
+                _ if of_parts => ChecksumScope::Parts,
+                Some(ChecksumType::Composite) => ChecksumScope::Parts,
+                None if parted => ChecksumScope::Either,
+                _ => ChecksumScope::Whole,
             };
             return Some(Self {
                 algorithm: Algorithm::Aws(algorithm),
@@ -118,8 +118,8 @@ impl StoredChecksum {
             return None;
         }
         let (hex, of) = match etag?.split_once('-') {
-            Some((hex, _)) => (hex, Of::Parts),
-            None => (etag?, Of::Whole),
+            Some((hex, _)) => (hex, ChecksumScope::Parts),
+            None => (etag?, ChecksumScope::Whole),
         };
         Some(Self {
             algorithm: Algorithm::Md5,
@@ -131,11 +131,7 @@ impl StoredChecksum {
 
     /// True if the sizes of the object's parts are needed to check it.
     pub(crate) fn needs_parts(&self) -> bool {
-        self.of != Of::Whole
-    }
-
-    pub(crate) fn parts(&self) -> Option<usize> {
-        self.parts
+        self.of != ChecksumScope::Whole
     }
 
     /// Returns true if the file has this checksum, and none if `parts` are not the object's parts.
@@ -145,10 +141,12 @@ impl StoredChecksum {
         size: u64,
         parts: &[u64],
     ) -> io::Result<Option<bool>> {
-        if self.of != Of::Parts && self.matches_whole(&digest(self.algorithm, file, 0, size)?) {
+        if self.of != ChecksumScope::Parts
+            && self.matches_whole(&digest(self.algorithm, file, 0, size)?)
+        {
             return Ok(Some(true));
         }
-        if self.of == Of::Whole {
+        if self.of == ChecksumScope::Whole {
             return Ok(Some(false));
         }
         let sum = parts
@@ -169,28 +167,17 @@ impl StoredChecksum {
 
     /// Compares with a digest of the whole object.
     pub(crate) fn matches_whole(&self, digest: &[u8]) -> bool {
-        self.of != Of::Parts && digest == self.digest
-    }
-
-    /// True if the checksum is one over all bytes.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.of == Of::Whole
+        self.of != ChecksumScope::Parts && digest == self.digest
     }
 
     /// `crc32:AAAAAA==`
     pub(crate) fn text(&self) -> String {
         match self.algorithm {
             Algorithm::Aws(algorithm) => {
-                format!(
-                    "{}:{}",
-                    algorithm.as_str(),
-                    BASE64_STANDARD.encode(&self.digest)
-                )
+                let digest = BASE64_STANDARD.encode(&self.digest);
+                format!("{}:{digest}", algorithm.as_str())
             }
-            Algorithm::Md5 => {
-                let hex: String = self.digest.iter().map(|b| format!("{b:02x}")).collect();
-                format!("md5:{hex}")
-            }
+            Algorithm::Md5 => format!("md5:{}", diagnostics::hex(&self.digest)),
         }
     }
 }

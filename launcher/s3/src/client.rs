@@ -17,7 +17,7 @@ use diagnostics::{Error, Result};
 use transport::retry::is_transient;
 
 /// Error messages in the caller's terms.
-pub trait Context: Debug + Send + Sync {
+pub trait ErrorContext: Debug + Send + Sync {
     /// Explains the error of a request; `action` is such as ``cannot list `s3://bucket/` ``.
     fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error;
 
@@ -32,13 +32,13 @@ pub struct Store {
     pub(crate) settings: Settings,
     /// One permit per data request, across all files and parts.
     pub(crate) permits: Arc<Semaphore>,
-    context: Arc<dyn Context>,
+    context: Arc<dyn ErrorContext>,
 }
 
 impl Store {
     /// Creates a store. Retries and checksums of the SDK are disabled: it can repeat neither a
     /// streamed body nor half a response, so both are done here.
-    pub fn new(client: &Client, context: Arc<dyn Context>, settings: Settings) -> Self {
+    pub fn new(client: &Client, context: Arc<dyn ErrorContext>, settings: Settings) -> Self {
         let config = client
             .config()
             .to_builder()
@@ -78,7 +78,7 @@ impl Store {
         }
     }
 
-    /// Sends a request with retries. A request that moves data resets the timer.
+    /// Sends a request that moves data, with retries. It resets the timer.
     pub(crate) async fn send<T, Once>(
         &self,
         what: &str,
@@ -88,6 +88,22 @@ impl Store {
         Once: Future<Output = Result<T, RequestError>>,
     {
         with_retries(what, self.settings.stall, once).await
+    }
+
+    /// Sends a request that moves no data, with retries.
+    pub(crate) async fn request<T, E, Sent>(
+        &self,
+        what: &str,
+        once: impl Fn() -> Sent,
+    ) -> Result<T, RequestError>
+    where
+        Sent: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        self.send(what, |_: IdleTimer| async {
+            once().await.map_err(|error| self.failed(what, error))
+        })
+        .await
     }
 
     /// Timeout of CompleteMultipartUpload: S3 may need minutes to join the parts of a huge object.

@@ -13,10 +13,10 @@ use crate::listing::Object;
 use crate::local_files::display;
 use crate::object_download::Item;
 use crate::progress::{Progress, format_size};
-use crate::targets::{check_case_collisions, create_parent, targets};
+use crate::targets::{check_case_collisions, create_folder, create_parent, targets};
 use crate::task_pool::TaskPool;
 use crate::url::S3Url;
-use crate::{Downloaded, DryRun, MAX_PARALLEL, Summary};
+use crate::{DryRun, MAX_PARALLEL, Summary};
 
 /// Kind of source that a URL refers to.
 #[derive(Debug)]
@@ -44,14 +44,7 @@ impl Download {
         if !from.key.is_empty() && !from.key.ends_with('/') {
             let found = store.find(from).await?;
             if let Some(head) = found {
-                let object = Object {
-                    key: from.key.clone(),
-                    size: head
-                        .content_length()
-                        .and_then(|n| u64::try_from(n).ok())
-                        .unwrap_or(0),
-                    etag: head.e_tag().unwrap_or_default().to_owned(),
-                };
+                let object = Object::new(&from.key, head.content_length(), head.e_tag());
                 return Self::object(from, object, to);
             }
         }
@@ -127,10 +120,7 @@ impl Download {
             .into_iter()
             .zip(paths)
             .map(|(object, target)| Item {
-                url: S3Url {
-                    bucket: below.bucket.clone(),
-                    key: object.key.clone(),
-                },
+                url: below.with_key(object.key.clone()),
                 object,
                 target,
             })
@@ -168,18 +158,9 @@ impl Download {
     }
 
     /// Downloads what the target does not have yet.
-    pub async fn run(self, store: &Store) -> Result<Downloaded> {
+    pub async fn run(self, store: &Store) -> Result<Summary> {
         let started = Instant::now();
-        std::fs::create_dir_all(&self.top).or_else(|error| {
-            match self.top.as_os_str().is_empty() {
-                true => Ok(()),
-                false => Err(Error::new(format!(
-                    "cannot make the folder `{}`: {error}",
-                    display(&self.top)
-                ))
-                .help("expected a writable folder; choose another target")),
-            }
-        })?;
+        create_folder(&self.top)?;
         let files = self.items.iter().map(|item| item.target.as_path());
         check_case_collisions(&self.top, files)?;
         for folder in &self.folders {
@@ -189,17 +170,13 @@ impl Download {
         let progress = Progress::new("received", total, store.settings.progress);
         let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for item in self.items {
-            let permit = pool.permit().await?;
             create_parent(&self.top, &item.target)?;
             let (store, progress) = (store.clone(), progress.clone());
-            pool.start(permit, async move {
-                store.download_object(item, &progress).await
-            })?;
+            pool.start(async move { store.download_object(item, &progress).await })
+                .await?;
         }
         let objects = pool.finish().await?;
         progress.finish();
-        Ok(Downloaded {
-            summary: Summary::new(objects, started.elapsed().as_secs_f64()),
-        })
+        Ok(Summary::new(objects, started.elapsed().as_secs_f64()))
     }
 }

@@ -31,9 +31,9 @@ use std::time::Duration;
 use diagnostics::{Error, Result};
 use serde::Serialize;
 
-pub use client::{Context, Store};
+pub use client::{ErrorContext, Store};
 pub use download::Download;
-pub use local_files::escaping_links;
+pub use local_files::{escaping_links, stays_inside};
 pub use model::{ModelDownload, UnpackOptions};
 pub use unfinished::UnfinishedUploads;
 pub use upload::Upload;
@@ -70,7 +70,7 @@ pub struct Transferred {
     /// Bytes sent or received in this run.
     pub bytes_moved: u64,
     /// Kind of the transfer.
-    pub state: State,
+    pub state: TransferState,
     /// Checksum that was verified, such as `crc32:AAAAAA==`; absent if S3 has none that can be
     /// computed here, then only the size was compared.
     pub checksum: Option<String>,
@@ -79,14 +79,12 @@ pub struct Transferred {
 /// Kind of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum TransferState {
     /// Completely in this run.
-    #[serde(rename = "moved")]
     Transferred,
     /// Partly in an earlier run.
     Resumed,
     /// The target has the same size and checksum.
-    #[serde(rename = "skipped")]
     Unchanged,
 }
 
@@ -130,16 +128,7 @@ pub struct Uploaded {
     #[serde(flatten)]
     pub summary: Summary,
     /// Links and special files.
-    #[serde(rename = "left_out")]
     pub skipped_files: Vec<Skipped>,
-}
-
-/// Result of a download.
-#[derive(Debug, Serialize)]
-pub struct Downloaded {
-    /// Totals.
-    #[serde(flatten)]
-    pub summary: Summary,
 }
 
 /// Totals of a transfer.
@@ -150,7 +139,7 @@ pub struct Summary {
     /// Their size.
     pub bytes: u64,
     /// Files that were already up to date.
-    pub skipped: usize,
+    pub unchanged: usize,
     /// Bytes sent or received in this run.
     pub bytes_moved: u64,
     /// Duration.
@@ -165,9 +154,9 @@ impl Summary {
         Self {
             files: objects.len(),
             bytes: objects.iter().map(|object| object.bytes).sum(),
-            skipped: objects
+            unchanged: objects
                 .iter()
-                .filter(|object| object.state == State::Unchanged)
+                .filter(|object| object.state == TransferState::Unchanged)
                 .count(),
             bytes_moved: objects.iter().map(|object| object.bytes_moved).sum(),
             seconds,
@@ -175,25 +164,26 @@ impl Summary {
         }
     }
 
-    /// `3 files, 12.4 MiB in 1.2 s (10.3 MiB/s), 1 already up to date`
+    /// `2 files, 12.4 MiB in 1.2 s, 1 already up to date`: counts what was sent or received.
     pub fn text(&self) -> String {
-        let files = match self.files {
+        let files = match self.files - self.unchanged {
             1 => "1 file".to_owned(),
             n => format!("{n} files"),
         };
+        let sent = |object: &Transferred| object.bytes_moved.min(object.bytes);
         let mut text = format!(
             "{files}, {} in {:.1} s",
-            progress::format_size(self.bytes),
+            progress::format_size(self.objects.iter().map(sent).sum()),
             self.seconds
         );
-        match self.skipped {
+        match self.unchanged {
             0 => {}
             n => text.push_str(&format!(", {n} already up to date")),
         }
         let resumed = self
             .objects
             .iter()
-            .filter(|object| object.state == State::Resumed)
+            .filter(|object| object.state == TransferState::Resumed)
             .map(|object| object.bytes - object.bytes_moved.min(object.bytes))
             .sum::<u64>();
         if resumed > 0 {
@@ -223,6 +213,6 @@ pub async fn upload(store: &Store, source: &Path, to: &S3Url) -> Result<Uploaded
 }
 
 /// Copies an object, or all objects below a prefix, from S3.
-pub async fn download(store: &Store, from: &S3Url, to: &Path) -> Result<Downloaded> {
+pub async fn download(store: &Store, from: &S3Url, to: &Path) -> Result<Summary> {
     Download::plan(store, from, to).await?.run(store).await
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::spawn_blocking;
 
 use crate::checksum::StoredChecksum;
 use crate::client::Store;
 use crate::parts::equal_parts;
 use crate::request::RequestError;
-use crate::task_pool::{TaskPool, acquire, joined};
+use crate::task_pool::{TaskPool, blocking};
 use crate::url::S3Url;
 use diagnostics::Result;
 
@@ -28,12 +26,17 @@ pub(crate) struct Object {
     pub(crate) etag: String,
 }
 
-impl Store {
-    /// Waits for permission to send or receive data.
-    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
-        acquire(&self.permits).await
+impl Object {
+    pub(crate) fn new(key: &str, size: Option<i64>, etag: Option<&str>) -> Self {
+        Self {
+            key: key.to_owned(),
+            size: size.and_then(|size| size.try_into().ok()).unwrap_or(0),
+            etag: etag.unwrap_or_default().to_owned(),
+        }
     }
+}
 
+impl Store {
     /// Lists all objects whose keys begin with the URL's key.
     pub(crate) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, RequestError> {
         let all = self.list_up_to(below, usize::MAX).await?;
@@ -44,39 +47,31 @@ impl Store {
     pub(crate) async fn list_up_to(
         &self,
         below: &S3Url,
-        most: usize,
+        max: usize,
     ) -> Result<Option<Vec<Object>>, RequestError> {
         let what = format!("list `{below}`");
         let mut found = Vec::new();
         let mut token = None;
         loop {
             let page = self
-                .send(&what, |_| async {
+                .request(&what, || {
                     self.s3
                         .list_objects_v2()
                         .bucket(&below.bucket)
                         .prefix(&below.key)
                         .set_continuation_token(token.clone())
                         .send()
-                        .await
-                        .map_err(|error| self.failed(&what, error))
                 })
                 .await?;
             for object in page.contents() {
-                found.push(Object {
-                    key: object.key().unwrap_or_default().to_owned(),
-                    size: object
-                        .size()
-                        .and_then(|size| u64::try_from(size).ok())
-                        .unwrap_or(0),
-                    etag: object.e_tag().unwrap_or_default().to_owned(),
-                });
+                let key = object.key().unwrap_or_default();
+                found.push(Object::new(key, object.size(), object.e_tag()));
             }
             token = page.next_continuation_token().map(str::to_owned);
             if page.is_truncated() != Some(true) || token.is_none() {
                 return Ok(Some(found));
             }
-            if found.len() > most {
+            if found.len() > max {
                 return Ok(None);
             }
         }
@@ -85,15 +80,13 @@ impl Store {
     /// Requests size, ETag and checksum of an object.
     pub(crate) async fn head(&self, url: &S3Url) -> Result<HeadObjectOutput, RequestError> {
         let what = format!("access `{url}`");
-        self.send(&what, |_| async {
+        self.request(&what, || {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)
                 .key(&url.key)
                 .checksum_mode(ChecksumMode::Enabled)
                 .send()
-                .await
-                .map_err(|error| self.failed(&what, error))
         })
         .await
     }
@@ -106,15 +99,13 @@ impl Store {
             Err(error) => error,
         };
         let what = format!("look for `{url}`");
-        let listing = self.send(&what, |_| async {
+        let listing = self.request(&what, || {
             self.s3
                 .list_objects_v2()
                 .bucket(&url.bucket)
                 .prefix(&url.key)
                 .max_keys(1)
                 .send()
-                .await
-                .map_err(|error| self.failed(&what, error))
         });
         match listing.await {
             Err(denied) if !denied.code.is_empty() => Err(denied),
@@ -134,15 +125,15 @@ impl Store {
     ) -> Result<io::Result<Option<bool>>> {
         let check = |parts: Vec<u64>| {
             let (stored, file) = (stored.clone(), Arc::clone(file));
-            spawn_blocking(move || stored.matches(&file, size, &parts))
+            blocking(move || stored.matches(&file, size, &parts))
         };
         if !stored.needs_parts() {
-            return joined(check(Vec::new()).await);
+            return check(Vec::new()).await;
         }
         let first = self.part(url, 1).await;
-        let count = stored.parts().or(first.and_then(|(_, count)| count));
+        let count = stored.parts.or(first.and_then(|(_, count)| count));
         let even = first.map_or_else(Vec::new, |(first, _)| equal_parts(size, first));
-        let same = joined(check(even.clone()).await)?;
+        let same = check(even.clone()).await?;
         let count = match (&same, count) {
             (Ok(Some(true)) | Err(_), _) => return Ok(same),
             (_, None) => return Ok(Ok(None)),
@@ -151,7 +142,7 @@ impl Store {
         // Most clients use parts of one size; the parts are requested one by one only if that did
         // not match.
         match self.parts(url, count).await? {
-            Some(parts) if parts != even => joined(check(parts).await),
+            Some(parts) if parts != even => check(parts).await,
             Some(_) => Ok(same),
             None => Ok(Ok(None)),
         }
@@ -164,11 +155,9 @@ impl Store {
         };
         let mut pool = TaskPool::new(Arc::clone(&self.permits));
         for number in 1..=last {
-            let permit = pool.permit().await?;
             let (store, url) = (self.clone(), url.clone());
-            pool.start(permit, async move {
-                Ok((number, store.part(&url, number).await))
-            })?;
+            pool.start(async move { Ok((number, store.part(&url, number).await)) })
+                .await?;
         }
         let mut sizes = vec![None; count];
         for (number, part) in pool.finish().await? {
@@ -183,15 +172,13 @@ impl Store {
     /// Requests the size of a part, and the number of parts if S3 tells.
     async fn part(&self, url: &S3Url, number: i32) -> Option<(u64, Option<usize>)> {
         let what = format!("access `{url}`");
-        let head = self.send(&what, |_| async {
+        let head = self.request(&what, || {
             self.s3
                 .head_object()
                 .bucket(&url.bucket)
                 .key(&url.key)
                 .part_number(number)
                 .send()
-                .await
-                .map_err(|error| self.failed(&what, error))
         });
         let head = head.await.ok()?;
         let size = u64::try_from(head.content_length()?).ok()?;

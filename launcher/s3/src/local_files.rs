@@ -87,19 +87,14 @@ impl SourceTree {
                 let meta = entry.metadata().map_err(cannot)?;
                 self.add(top, path, &meta)?;
             } else if kind.is_symlink() {
-                self.link(top, path, root)?;
+                match target(&path, root) {
+                    Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
+                    Ok(_) => self.skip(&path, "a link to a folder"),
+                    Err(why) => self.skip(&path, why),
+                }
             } else {
                 self.skip(&path, "neither a file nor a folder");
             }
-        }
-        Ok(())
-    }
-
-    fn link(&mut self, top: &Path, path: PathBuf, root: &Path) -> Result<()> {
-        match target(&path, root) {
-            Ok(meta) if meta.is_file() => self.add(top, path, &meta)?,
-            Ok(_) => self.skip(&path, "a link to a folder"),
-            Err(why) => self.skip(&path, why),
         }
         Ok(())
     }
@@ -153,7 +148,9 @@ fn escaping_links_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<S
             Ok(kind) if kind.is_dir() => escaping_links_in(&path, depth + 1, root, found),
             Ok(kind) if kind.is_symlink() => {
                 let why = match target(&path, root) {
-                    Ok(_) if fs::read_link(&path).is_ok_and(|to| stays(&to, depth)) => continue,
+                    Ok(_) if fs::read_link(&path).is_ok_and(|to| stays_inside(&to, depth)) => {
+                        continue;
+                    }
                     Ok(_) => "a link whose path leaves the folder",
                     Err(why) => why,
                 };
@@ -168,7 +165,7 @@ fn escaping_links_in(folder: &Path, depth: usize, root: &Path, found: &mut Vec<S
 }
 
 /// True if a relative link at this depth never goes above the top.
-fn stays(to: &Path, mut depth: usize) -> bool {
+pub fn stays_inside(to: &Path, mut depth: usize) -> bool {
     to.components().all(|part| {
         match part {
             Component::ParentDir if depth == 0 => return false,
@@ -201,7 +198,7 @@ pub(crate) fn display(path: &Path) -> String {
 /// Size and times of a file, which change when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileStamp {
-    size: u64,
+    pub(crate) size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
@@ -222,10 +219,6 @@ impl FileStamp {
             Ok(now) if now == *self => Ok(()),
             _ => Err(self.changed(path)),
         }
-    }
-
-    pub(crate) fn size(&self) -> u64 {
-        self.size
     }
 
     pub(crate) fn changed(&self, path: &Path) -> Error {

@@ -7,17 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 
 use crate::client::Store;
 use crate::download::{Download, Selection};
 use crate::local_files::display;
 use crate::progress::format_size;
-use crate::targets::hidden_sibling;
-use crate::task_pool::joined;
+use crate::targets::{hidden_sibling, sync_folder};
+use crate::task_pool::blocking;
 use crate::unpack::{Limits, UnpackError, Unpacked, unpack};
 use crate::url::S3Url;
-use crate::{Downloaded, DryRun, Transferred};
+use crate::{DryRun, Transferred};
 use diagnostics::{Error, Result};
 
 /// Options of unpacking.
@@ -163,8 +162,8 @@ impl ModelDownload {
                 .help("remove it, or choose another folder"));
         }
         let downloaded = self.plan_archive(store).await?.run(store).await;
-        let Downloaded { summary } = match downloaded {
-            Ok(downloaded) => downloaded,
+        let summary = match downloaded {
+            Ok(summary) => summary,
             Err(error) => {
                 // Removed only if it is empty.
                 let _ = fs::remove_dir(&work);
@@ -178,7 +177,7 @@ impl ModelDownload {
         };
         let limits = Limits::new(archive.bytes, self.options.max_unpacked);
         let model = display(&self.target);
-        let put = spawn_blocking(move || {
+        let put = blocking(move || {
             match self.put(limits) {
                 // Another download would give the same.
                 Err(refused) if refused.retryable => {
@@ -195,7 +194,7 @@ impl ModelDownload {
                 }
             }
         });
-        let (unpacked, kept) = joined(put.await)??;
+        let (unpacked, kept) = put.await??;
         Ok(UnpackedModel {
             model,
             archive,
@@ -244,13 +243,7 @@ impl ModelDownload {
             let _ = fs::rename(&old, &self.target);
             return Err(cannot(error).into());
         }
-        if let Some(folder) = self
-            .target
-            .parent()
-            .and_then(|parent| File::open(parent).ok())
-        {
-            let _ = folder.sync_all();
-        }
+        sync_folder(&self.target);
         Ok((unpacked, kept))
     }
 }

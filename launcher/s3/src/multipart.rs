@@ -48,7 +48,6 @@ impl Store {
         let (upload, mut uploaded) = self.find_or_create(to).await?;
         let mut pool = TaskPool::new(Arc::clone(&self.permits));
         for part in split(file.size) {
-            let permit = pool.permit().await?;
             let task = PartUploader {
                 store: self.clone(),
                 file: file.clone(),
@@ -57,7 +56,8 @@ impl Store {
                 progress: progress.clone(),
             };
             let listed = uploaded.remove(&part.number);
-            pool.start(permit, async move { task.send(part, listed).await })?;
+            pool.start(async move { task.send(part, listed).await })
+                .await?;
         }
         let mut done = pool.finish().await?;
         file.check()?;
@@ -132,7 +132,8 @@ impl Store {
                 .is_some_and(|stored| stored.text() == format!("crc32:{crc32}"))
     }
 
-    /// Returns this program's newest unfinished upload to the key with its parts, or starts a new one.
+    /// Returns this program's newest unfinished upload to the key with its parts, or starts a new
+    /// one.
     async fn find_or_create(&self, to: &S3Url) -> Result<(String, ListedParts)> {
         match self.unfinished(to, &to.key).await {
             Ok(uploads) => {
@@ -157,7 +158,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let what = format!("start the upload of `{to}`");
-        let created = self.send(&what, |_| async {
+        let created = self.request(&what, || {
             self.s3
                 .create_multipart_upload()
                 .bucket(&to.bucket)
@@ -165,8 +166,6 @@ impl Store {
                 .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .checksum_type(ChecksumType::FullObject)
                 .send()
-                .await
-                .map_err(|error| self.failed(&what, error))
         });
         let created = created.await?;
         let id = created.upload_id().ok_or_else(|| {
@@ -187,7 +186,7 @@ impl Store {
         let (mut key, mut id) = (None, None);
         loop {
             let page = self
-                .send(&what, |_| async {
+                .request(&what, || {
                     self.s3
                         .list_multipart_uploads()
                         .bucket(&to.bucket)
@@ -195,8 +194,6 @@ impl Store {
                         .set_key_marker(key.clone())
                         .set_upload_id_marker(id.clone())
                         .send()
-                        .await
-                        .map_err(|error| self.failed(&what, error))
                 })
                 .await?;
             let exact = prefix == to.key;
@@ -219,7 +216,7 @@ impl Store {
         let mut marker = None;
         loop {
             let page = self
-                .send(&what, |_| async {
+                .request(&what, || {
                     self.s3
                         .list_parts()
                         .bucket(&to.bucket)
@@ -227,8 +224,6 @@ impl Store {
                         .upload_id(upload)
                         .set_part_number_marker(marker.clone())
                         .send()
-                        .await
-                        .map_err(|error| self.failed(&what, error))
                 })
                 .await?;
             for part in page.parts() {
@@ -246,15 +241,13 @@ impl Store {
     /// Aborts an unfinished upload and deletes its parts.
     pub(crate) async fn abort(&self, to: &S3Url, upload: &str) -> Result<()> {
         let what = format!("abort the upload of `{to}`");
-        let aborted = self.send(&what, |_| async {
+        let aborted = self.request(&what, || {
             self.s3
                 .abort_multipart_upload()
                 .bucket(&to.bucket)
                 .key(&to.key)
                 .upload_id(upload)
                 .send()
-                .await
-                .map_err(|error| self.failed(&what, error))
         });
         aborted.await.map(drop).map_err(Error::from)
     }
@@ -287,7 +280,7 @@ impl PartUploader {
             && same(listed, &sums)
             && let Some(etag) = listed.e_tag()
         {
-            self.progress.skip(part.size);
+            self.progress.add(part.size);
             return Ok(Done {
                 part,
                 etag: etag.to_owned(),

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use tokio::task::spawn_blocking;
 
 use crate::checksum::{Hasher, PartChecksums, StoredChecksum, headers};
 use crate::client::Store;
@@ -15,9 +14,9 @@ use crate::partial::{ObjectVersion, Partial};
 use crate::parts::{PART, Part, split};
 use crate::progress::{AttemptBytes, Progress};
 use crate::request::{IdleTimer, RequestError};
-use crate::task_pool::{TaskPool, joined};
+use crate::task_pool::{TaskPool, acquire, blocking};
 use crate::url::S3Url;
-use crate::{State, Transferred};
+use crate::{TransferState, Transferred};
 use diagnostics::{Error, Result};
 
 /// One object and its target.
@@ -40,7 +39,7 @@ impl Item {
     fn transferred(
         &self,
         bytes_moved: u64,
-        state: State,
+        state: TransferState,
         checksum: Option<&StoredChecksum>,
     ) -> Transferred {
         Transferred {
@@ -70,8 +69,8 @@ impl Store {
         progress: &Progress,
     ) -> Result<Transferred> {
         if let Some(stored) = self.unchanged(&item).await? {
-            progress.skip(item.object.size);
-            return Ok(item.transferred(0, State::Unchanged, Some(&stored)));
+            progress.add(item.object.size);
+            return Ok(item.transferred(0, TransferState::Unchanged, Some(&stored)));
         }
         if item.object.size <= PART {
             self.download_small(item, progress).await
@@ -104,7 +103,7 @@ impl Store {
 
     /// Downloads a small object in one request and checks it on the way.
     async fn download_small(&self, item: Item, progress: &Progress) -> Result<Transferred> {
-        let permit = self.permit().await?;
+        let permit = acquire(&self.permits).await?;
         let partial = Arc::new(Partial::open(&item.target, &item.identity())?);
         let (item, partial) = (&item, &partial);
         let what = &format!("download `{}`", item.url);
@@ -115,11 +114,7 @@ impl Store {
                 let stored = StoredChecksum::of(&headers!(response));
                 let hashers = stored.iter().filter(|stored| !stored.needs_parts());
                 let mut hasher = hashers.map(|stored| Hasher::new(stored.algorithm)).next();
-                let part = Part {
-                    number: 1,
-                    offset: 0,
-                    size: item.object.size,
-                };
+                let part = Part::whole(item.object.size);
                 receive(what, response, part, partial, (&idle, &attempt), |bytes| {
                     if let Some(hasher) = &mut hasher {
                         hasher.update(bytes);
@@ -146,7 +141,11 @@ impl Store {
         match checked {
             Ok(stored) => {
                 finish(partial).await?;
-                Ok(item.transferred(item.object.size, State::Transferred, stored.as_ref()))
+                Ok(item.transferred(
+                    item.object.size,
+                    TransferState::Transferred,
+                    stored.as_ref(),
+                ))
             }
             Err(error) => {
                 // Too small to be worth keeping.
@@ -164,19 +163,19 @@ impl Store {
         }
         let stored = StoredChecksum::of(&headers!(head));
         let (target, identity) = (item.target.clone(), item.identity());
-        let opened = spawn_blocking(move || {
+        let opened = blocking(move || {
             let mut partial = Partial::open(&target, &identity)?;
             let kept = partial.resume(&identity)?;
             Ok::<_, Error>((partial, kept))
         });
-        let (partial, mut ranges) = joined(opened.await)??;
+        let (partial, mut ranges) = opened.await??;
         let kept: u64 = ranges.iter().map(|(part, _)| part.size).sum();
-        progress.skip(kept);
+        progress.add(kept);
         let partial = Arc::new(partial);
         self.download_ranges(&item, &partial, &mut ranges, progress)
             .await?;
         let stored = match stored {
-            Some(stored) if stored.is_whole() && is_crc32(&stored) => {
+            Some(stored) if !stored.needs_parts() && is_crc32(&stored) => {
                 ranges.sort_by_key(|(part, _)| part.number);
                 let mut whole = crc32fast::Hasher::new();
                 ranges.iter().for_each(|(_, sums)| whole.combine(&sums.crc));
@@ -191,9 +190,9 @@ impl Store {
         let stored = stored.inspect_err(|_| partial.discard())?;
         finish(&partial).await?;
         let state = if kept > 0 {
-            State::Resumed
+            TransferState::Resumed
         } else {
-            State::Transferred
+            TransferState::Transferred
         };
         Ok(item.transferred(item.object.size - kept, state, stored.as_ref()))
     }
@@ -212,19 +211,19 @@ impl Store {
             if kept.contains(&part.number) {
                 continue;
             }
-            let permit = pool.permit().await?;
             let (store, item, partial, progress) = (
                 self.clone(),
                 item.clone(),
                 Arc::clone(partial),
                 progress.clone(),
             );
-            pool.start(permit, async move {
+            pool.start(async move {
                 let sums = store
                     .download_range(&item, part, &partial, &progress)
                     .await?;
                 Ok((part, sums))
-            })?;
+            })
+            .await?;
         }
         ranges.extend(pool.finish().await?);
         Ok(())
@@ -367,7 +366,7 @@ async fn receive(
 /// Moves the file to its target on a thread that may block.
 async fn finish(partial: &Arc<Partial>) -> Result<()> {
     let partial = Arc::clone(partial);
-    joined(spawn_blocking(move || partial.finish()).await)?
+    blocking(move || partial.finish()).await?
 }
 
 fn is_crc32(stored: &StoredChecksum) -> bool {

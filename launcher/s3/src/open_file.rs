@@ -14,7 +14,7 @@ use crate::client::Store;
 use crate::local_files::{FileStamp, LocalFile, display};
 use crate::parts::Part;
 use crate::request::RequestError;
-use crate::task_pool::joined;
+use crate::task_pool::blocking;
 
 /// An open local file.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl OpenFile {
             file: Arc::new(file),
             size: local.size,
         };
-        if opened.stamp.size() != local.size {
+        if opened.stamp.size != local.size {
             return Err(opened.stamp.changed(&opened.path));
         }
         Ok(opened)
@@ -65,9 +65,7 @@ impl OpenFile {
 
     pub(crate) async fn sums(&self, part: Part, with_md5: bool) -> Result<PartChecksums> {
         let file = Arc::clone(&self.file);
-        let sums =
-            tokio::task::spawn_blocking(move || PartChecksums::of(&file, part, with_md5)).await;
-        match joined(sums)? {
+        match blocking(move || PartChecksums::of(&file, part, with_md5)).await? {
             Ok(sums) => Ok(sums),
             Err(error) => {
                 self.check()?;

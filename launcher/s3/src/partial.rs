@@ -3,20 +3,22 @@
 //! A recorded range is read again and checked: a record may survive a crash that the bytes did not
 //! survive.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::PartChecksums;
 use crate::local_files::display;
 use crate::parts::{Part, split};
 use crate::progress::format_size;
-use crate::targets::{partial_path, records_path};
+use crate::targets::{partial_path, records_path, sync_folder};
 use diagnostics::{Error, Result};
 
 /// Version of an object; a download of another version starts again.
@@ -80,14 +82,11 @@ impl Partial {
             .next()
             .and_then(|line| serde_json::from_str::<ObjectVersion>(line).ok())
             .is_some_and(|recorded| recorded == *identity);
-        let records: Vec<PartRecord> = match same {
-            // A truncated last line does not parse.
-            true => lines
-                .filter_map(|line| serde_json::from_str(line).ok())
-                .collect(),
-            false => Vec::new(),
-        };
-        let parts = split(self.size);
+        // The last record of a part counts. A truncated last line does not parse.
+        let records: HashMap<u32, u32> = lines
+            .filter_map(|line| serde_json::from_str::<PartRecord>(line).ok())
+            .map(|record| (record.part, record.crc32))
+            .collect();
         let mut kept = Vec::new();
         if same
             && self
@@ -95,31 +94,25 @@ impl Partial {
                 .metadata()
                 .is_ok_and(|meta| meta.len() == self.size)
         {
-            for part in parts {
-                let Some(record) = records
-                    .iter()
-                    .rev()
-                    .find(|record| record.part == part.number)
-                else {
-                    continue;
-                };
-                if let Ok(sums) = PartChecksums::of(&self.file, part, false)
-                    && sums.crc.clone().finalize() == record.crc32
+            for part in split(self.size) {
+                if let Some(crc32) = records.get(&part.number)
+                    && let Ok(sums) = PartChecksums::of(&self.file, part, false)
+                    && sums.crc.clone().finalize() == *crc32
                 {
                     kept.push((part, sums));
                 }
             }
         } else {
-            self.file.set_len(0).map_err(|error| self.cannot(&error))?;
-            self.reserve().map_err(|error| self.cannot(&error))?;
+            self.file.set_len(0).map_err(|error| self.cannot(error))?;
+            self.reserve().map_err(|error| self.cannot(error))?;
         }
-        let mut file = File::create(&path).map_err(|error| self.cannot(&error))?;
+        let mut file = File::create(&path).map_err(|error| self.cannot(error))?;
         let mut text = serde_json::to_string(identity).unwrap_or_default() + "\n";
         for (part, sums) in &kept {
             text += &record(*part, sums);
         }
         file.write_all(text.as_bytes())
-            .map_err(|error| self.cannot(&error))?;
+            .map_err(|error| self.cannot(error))?;
         self.records = Some(file);
         Ok(kept)
     }
@@ -137,7 +130,7 @@ impl Partial {
     pub(crate) fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
         self.file
             .write_all_at(bytes, at)
-            .map_err(|error| self.cannot(&error))
+            .map_err(|error| self.cannot(error))
     }
 
     /// Records a range.
@@ -156,19 +149,12 @@ impl Partial {
             .set_len(self.size)
             .and_then(|()| self.file.sync_all());
         done.and_then(|()| fs::rename(&self.path, &self.target))
-            .map_err(|error| self.cannot(&error))?;
+            .map_err(|error| self.cannot(error))?;
         self.finished.store(true, Ordering::Relaxed);
         if self.records.is_some() {
             let _ = fs::remove_file(records_path(&self.target));
         }
-        // The directory entry is synced too, where the file system supports it.
-        if let Some(folder) = self
-            .target
-            .parent()
-            .and_then(|parent| File::open(parent).ok())
-        {
-            let _ = folder.sync_all();
-        }
+        sync_folder(&self.target);
         Ok(())
     }
 
@@ -179,11 +165,8 @@ impl Partial {
     }
 
     /// Converts a write error; on a full disk, the temporary file is removed.
-    fn cannot(&self, error: &io::Error) -> Error {
-        if matches!(
-            error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        ) {
+    fn cannot(&self, error: io::Error) -> Error {
+        if disk_is_full(&error) {
             self.discard();
             return Error::new(format!(
                 "cannot write `{}`: the disk is full",
@@ -197,6 +180,11 @@ impl Partial {
         Error::new(format!("cannot write `{}`: {error}", display(&self.target)))
             .help("check the disk and who may write there, or choose another target")
     }
+}
+
+pub(crate) fn disk_is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Refuses to replace devices, pipes and sockets, also through links such as `/dev/stdout`.
@@ -240,7 +228,7 @@ fn open_locked(path: &Path, target: &Path) -> Result<File> {
             .write(true)
             .create(true)
             .truncate(false)
-            .no_follow()
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)
             .map_err(cannot)?;
         match file.try_lock() {
@@ -263,17 +251,5 @@ fn open_locked(path: &Path, target: &Path) -> Result<File> {
         {
             return Ok(file);
         }
-    }
-}
-
-trait NoFollow {
-    /// Fails if the name is a link.
-    fn no_follow(&mut self) -> &mut Self;
-}
-
-impl NoFollow for OpenOptions {
-    fn no_follow(&mut self) -> &mut Self {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        self.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
     }
 }

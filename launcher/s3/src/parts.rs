@@ -5,7 +5,8 @@
 /// interruption still costs only seconds.
 pub(crate) const PART: u64 = 16 << 20;
 
-/// S3's limit of parts per object: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+/// S3's limit of parts per object:
+/// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 const MAX_PARTS: u64 = 10_000;
 
 /// A range of a file.
@@ -15,6 +16,17 @@ pub(crate) struct Part {
     pub(crate) number: u32,
     pub(crate) offset: u64,
     pub(crate) size: u64,
+}
+
+impl Part {
+    /// Returns a file of `size` bytes as its only part.
+    pub(crate) fn whole(size: u64) -> Self {
+        Self {
+            number: 1,
+            offset: 0,
+            size,
+        }
+    }
 }
 
 /// Returns the parts of a file of `size` bytes; none for an empty file.

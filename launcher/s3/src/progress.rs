@@ -71,11 +71,6 @@ impl Progress {
         }
     }
 
-    /// Counts bytes that need no transfer.
-    pub(crate) fn skip(&self, bytes: u64) {
-        self.add(bytes);
-    }
-
     /// Returns the counter of one attempt of a request.
     pub(crate) fn attempt(&self) -> AttemptBytes {
         AttemptBytes(Arc::new(Counted {
@@ -85,7 +80,8 @@ impl Progress {
         }))
     }
 
-    fn add(&self, bytes: u64) {
+    /// Counts bytes that are there or need no transfer.
+    pub(crate) fn add(&self, bytes: u64) {
         self.0.done.fetch_add(bytes, Ordering::Relaxed);
         if let Some(bar) = &self.0.bar {
             bar.inc(bytes);

@@ -136,6 +136,13 @@ fn ignores_case(folder: &Path) -> bool {
     ignores
 }
 
+/// Syncs the directory entry of a file, where the file system supports it.
+pub(crate) fn sync_folder(file: &Path) {
+    if let Some(folder) = file.parent().and_then(|parent| fs::File::open(parent).ok()) {
+        let _ = folder.sync_all();
+    }
+}
+
 /// Creates the parent folder of a target. Links below `top` are refused.
 pub(crate) fn create_parent(top: &Path, target: &Path) -> Result<()> {
     let Some(parent) = target
@@ -157,10 +164,14 @@ pub(crate) fn create_parent(top: &Path, target: &Path) -> Result<()> {
             .help("remove the link, or download into another folder"));
         }
     }
-    fs::create_dir_all(parent).map_err(|error| {
+    create_folder(parent)
+}
+
+pub(crate) fn create_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| {
         Error::new(format!(
             "cannot make the folder `{}`: {error}",
-            display(parent)
+            display(folder)
         ))
         .help("expected a writable folder; choose another target")
     })
@@ -186,7 +197,7 @@ mod tests {
             assert!(targets(Path::new("t"), [bad]).is_err(), "{bad:?}");
         }
         let keys = ["a b/ü+%41", "c\\d", "...", "a b/..x"];
-        let paths = targets(Path::new("t"), keys).expect("sound");
+        let paths = targets(Path::new("t"), keys).expect("valid");
         assert_eq!(paths[0], Path::new("t/a b/ü+%41"));
         assert_eq!(paths[3], Path::new("t/a b/..x"));
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use diagnostics::{Error, Result};
 
@@ -24,18 +24,13 @@ impl<T: Send + 'static> TaskPool<T> {
         }
     }
 
-    /// Waits for a permit. It is acquired before the task is created, so that a file of 10,000
-    /// parts does not become 10,000 tasks.
-    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit> {
-        acquire(&self.semaphore).await
-    }
-
-    /// Starts a task and collects finished ones.
-    pub(crate) fn start(
+    /// Starts a task and collects finished ones. Waits for a permit before it creates the task, so
+    /// that a file of 10,000 parts does not become 10,000 tasks.
+    pub(crate) async fn start(
         &mut self,
-        permit: OwnedSemaphorePermit,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<()> {
+        let permit = acquire(&self.semaphore).await?;
         self.tasks.spawn(async move {
             let done = work.await;
             drop(permit);
@@ -64,8 +59,15 @@ pub(crate) async fn acquire(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphore
     })
 }
 
+/// Runs blocking work on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    joined(spawn_blocking(work).await)
+}
+
 /// Converts the panic of a task into an error.
-pub(crate) fn joined<T>(result: Result<T, JoinError>) -> Result<T> {
+fn joined<T>(result: Result<T, JoinError>) -> Result<T> {
     result.map_err(|error| {
         Error::new(format!("a transfer broke off: {error}"))
             .help("run the same command again to resume")

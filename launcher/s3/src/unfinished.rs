@@ -50,11 +50,7 @@ impl UnfinishedUploads {
     /// Selects the keys that an upload of `source` uses. A missing source is taken for a file.
     pub fn plan(source: &Path, to: &S3Url) -> Result<Self> {
         if source.exists() {
-            let upload = Upload::plan(source, to)?;
-            return Ok(Self {
-                keys: upload.keys().map(str::to_owned).collect(),
-                top: upload.into_top(),
-            });
+            return Ok(Self::of(&Upload::plan(source, to)?));
         }
         let url = if to.key.is_empty() || to.key.ends_with('/') {
             let name = source.file_name().and_then(|name| name.to_str());
@@ -76,7 +72,7 @@ impl UnfinishedUploads {
     pub fn of(upload: &Upload) -> Self {
         Self {
             keys: upload.keys().map(str::to_owned).collect(),
-            top: upload.top().clone(),
+            top: upload.top.clone(),
         }
     }
 
@@ -98,10 +94,7 @@ impl UnfinishedUploads {
             .filter_map(|upload| {
                 let key = upload.key().filter(|key| self.keys.contains(*key))?;
                 Some(Unfinished {
-                    url: S3Url {
-                        bucket: self.top.bucket.clone(),
-                        key: key.to_owned(),
-                    },
+                    url: self.top.with_key(key.to_owned()),
                     id: upload.upload_id()?.to_owned(),
                 })
             })

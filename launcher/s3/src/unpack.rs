@@ -13,6 +13,7 @@ use diagnostics::{Error, Result, sanitize};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
+use crate::partial::disk_is_full;
 use crate::progress::format_size;
 use transport::tar_reader::{Entry, Kind, TarReader};
 
@@ -79,7 +80,11 @@ pub(crate) fn unpack(
         done: Unpacked { files: 0, bytes: 0 },
     };
     let mut entries = 0;
-    while let Some(entry) = unpacker.next(limits)? {
+    while let Some(entry) = unpacker
+        .tar
+        .next_entry()
+        .map_err(|error| broken(&error, limits))?
+    {
         entries += 1;
         if entries > limits.entries {
             return Err(Error::new(format!(
@@ -110,12 +115,6 @@ enum Seen {
 }
 
 impl<R: Read> Unpacker<'_, R> {
-    fn next(&mut self, limits: Limits) -> Result<Option<Entry>, UnpackError> {
-        self.tar
-            .next_entry()
-            .map_err(|error| broken(&error, limits))
-    }
-
     fn take(&mut self, entry: &Entry, limits: Limits) -> Result<(), UnpackError> {
         let relative = match path_of(&entry.path) {
             Ok(path) => path,
@@ -235,10 +234,7 @@ fn refuse(entry: &Entry, why: &str) -> UnpackError {
 
 fn cannot(relative: &Path, error: &io::Error) -> UnpackError {
     let name = relative.to_string_lossy();
-    if matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    ) {
+    if disk_is_full(error) {
         let error = Error::new(format!(
             "cannot unpack `{}`: the disk is full",
             sanitize(&name)

@@ -18,16 +18,16 @@ use crate::open_file::{OpenFile, unreadable};
 use crate::parts::{PART, Part, part_size, split};
 use crate::progress::{Progress, format_size};
 use crate::request::RequestError;
-use crate::task_pool::TaskPool;
+use crate::task_pool::{TaskPool, acquire};
 use crate::url::S3Url;
-use crate::{DryRun, MAX_PARALLEL, Skipped, State, Summary, Transferred, Uploaded};
+use crate::{DryRun, MAX_PARALLEL, Skipped, Summary, TransferState, Transferred, Uploaded};
 use diagnostics::{Error, Result, eprint_line};
 
 /// An upload, planned from local files only.
 #[derive(Debug)]
 pub struct Upload {
     /// URL above all files; for a single file, its own URL.
-    top: S3Url,
+    pub(crate) top: S3Url,
     files: Vec<(LocalFile, S3Url)>,
     skipped_files: Vec<Skipped>,
     folder: bool,
@@ -85,14 +85,6 @@ impl Upload {
         self.files.iter().map(|(_, url)| url.key.as_str())
     }
 
-    pub(crate) fn top(&self) -> &S3Url {
-        &self.top
-    }
-
-    pub(crate) fn into_top(self) -> S3Url {
-        self.top
-    }
-
     /// Returns the number of files.
     pub fn count(&self) -> usize {
         self.files.len()
@@ -108,49 +100,34 @@ impl Upload {
     pub async fn dry_run(&self, s3: &Client, take_request: impl Fn() -> Option<Value>) -> DryRun {
         let mut plan = DryRun::new();
         for (local, url) in &self.files {
-            let what = |how: String| {
-                format!(
-                    "send `{}` ({}) to `{url}`: {how}",
-                    display(&local.path),
-                    format_size(local.size)
-                )
-            };
-            let what = if local.size <= PART {
+            let (operation, how) = if local.size <= PART {
                 let request = s3.put_object().bucket(&url.bucket).key(&url.key);
-                let _ = request
-                    .checksum_algorithm(ChecksumAlgorithm::Crc32)
-                    .send()
-                    .await;
-                what("PutObject".to_owned())
+                let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
+                let _ = request.send().await;
+                ("PutObject", "PutObject".to_owned())
             } else {
-                let request = s3
-                    .create_multipart_upload()
-                    .bucket(&url.bucket)
-                    .key(&url.key);
-                let _ = request
-                    .checksum_algorithm(ChecksumAlgorithm::Crc32)
-                    .send()
-                    .await;
-                what(format!(
+                let request = s3.create_multipart_upload().bucket(&url.bucket);
+                let request = request.key(&url.key);
+                let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
+                let _ = request.send().await;
+                let how = format!(
                     "CreateMultipartUpload, {} UploadPart of {}, CompleteMultipartUpload",
                     split(local.size).len(),
                     format_size(part_size(local.size))
-                ))
+                );
+                ("CreateMultipartUpload", how)
             };
-            match take_request() {
-                Some(mut request) => {
-                    request["file"] = display(&local.path).into();
-                    request["bytes"] = local.size.into();
-                    request["key"] = url.key.clone().into();
-                    // S3 requests have no operation name.
-                    request["operation"] = match local.size <= PART {
-                        true => "PutObject".into(),
-                        false => "CreateMultipartUpload".into(),
-                    };
-                    plan.push((what, Some(request)));
-                }
-                None => plan.push((what, None)),
-            }
+            let (file, size) = (display(&local.path), format_size(local.size));
+            let what = format!("send `{file}` ({size}) to `{url}`: {how}");
+            let request = take_request().map(|mut request| {
+                request["file"] = file.into();
+                request["bytes"] = local.size.into();
+                request["key"] = url.key.clone().into();
+                // S3 requests have no operation name.
+                request["operation"] = operation.into();
+                request
+            });
+            plan.push((what, request));
         }
         if self.files.is_empty() {
             plan.push(("upload nothing: no files".to_owned(), None));
@@ -167,14 +144,12 @@ impl Upload {
         // Limits open files; requests have their own limit.
         let mut pool = TaskPool::new(Arc::new(Semaphore::new(MAX_PARALLEL)));
         for (local, url) in self.files {
-            let permit = pool.permit().await?;
             let existing = existing
                 .as_ref()
                 .map(|existing| existing.get(&url.key).copied().unwrap_or(u64::MAX));
             let (store, progress) = (store.clone(), progress.clone());
-            pool.start(permit, async move {
-                store.send_file(&local, &url, existing, &progress).await
-            })?;
+            pool.start(async move { store.send_file(&local, &url, existing, &progress).await })
+                .await?;
         }
         let objects = pool.finish().await?;
         progress.finish();
@@ -243,22 +218,22 @@ impl Store {
         if existing.is_none_or(|existing| existing == file.size)
             && let Some(checksum) = self.matching_checksum(&file, to).await?
         {
-            progress.skip(file.size);
-            return Ok(moved(0, State::Unchanged, checksum));
+            progress.add(file.size);
+            return Ok(moved(0, TransferState::Unchanged, checksum));
         }
         if file.size <= PART {
             let crc32 = self.put(&file, to, progress).await?;
             return Ok(moved(
                 file.size,
-                State::Transferred,
+                TransferState::Transferred,
                 format!("crc32:{crc32}"),
             ));
         }
         let sent = self.send_parts(&file, to, progress).await?;
         let state = if sent.bytes < file.size {
-            State::Resumed
+            TransferState::Resumed
         } else {
-            State::Transferred
+            TransferState::Transferred
         };
         Ok(moved(sent.bytes, state, format!("crc32:{}", sent.crc32)))
     }
@@ -281,12 +256,8 @@ impl Store {
     }
 
     async fn put(&self, file: &OpenFile, to: &S3Url, progress: &Progress) -> Result<String> {
-        let _permit = self.permit().await?;
-        let part = Part {
-            number: 1,
-            offset: 0,
-            size: file.size,
-        };
+        let _permit = acquire(&self.permits).await?;
+        let part = Part::whole(file.size);
         let sums = file.sums(part, false).await?;
         let crc32 = crc32_text(&sums.crc);
         let what = format!("send `{}` to `{to}`", display(&file.path));

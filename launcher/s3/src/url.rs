@@ -20,11 +20,11 @@ impl S3Url {
             Error::usage(format!("`{text}` is not an S3 URL")).help("expected `s3://bucket/key`")
         })?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-        let sound = (3..=63).contains(&bucket.len())
+        let is_valid = (3..=63).contains(&bucket.len())
             && bucket
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
-        if !sound {
+        if !is_valid {
             return Err(
                 Error::usage(format!("`{text}`: `{bucket}` is not a bucket name"))
                     .help("expected 3 to 63 characters of `a-z0-9.-`, as in `s3://my-bucket/key`"),
@@ -48,10 +48,13 @@ impl S3Url {
             "" => below.to_owned(),
             key => format!("{key}/{below}"),
         };
-        Self {
-            bucket: self.bucket.clone(),
-            key,
-        }
+        self.with_key(key)
+    }
+
+    /// Returns the URL of another key of the bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        let bucket = self.bucket.clone();
+        Self { bucket, key }
     }
 }
 
@@ -67,15 +70,15 @@ mod tests {
 
     #[test]
     fn join_adds_one_slash() {
-        let url = S3Url::parse("s3://my-bucket/a/b").expect("sound");
+        let url = S3Url::parse("s3://my-bucket/a/b").expect("valid");
         assert_eq!(
             (url.bucket.as_str(), url.key.as_str()),
             ("my-bucket", "a/b")
         );
         assert_eq!(url.join("c").to_string(), "s3://my-bucket/a/b/c");
-        let whole = S3Url::parse("s3://my-bucket").expect("sound");
+        let whole = S3Url::parse("s3://my-bucket").expect("valid");
         assert_eq!(whole.join("c").to_string(), "s3://my-bucket/c");
-        let folder = S3Url::parse("s3://my-bucket/a/").expect("sound");
+        let folder = S3Url::parse("s3://my-bucket/a/").expect("valid");
         assert_eq!(folder.join("c").to_string(), "s3://my-bucket/a/c");
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_s3::config::ProvideCredentials as _;
 
 use super::{Aws, AwsArgs};
 use crate::output::quoted;
-use crate::variable::first_set;
+use crate::util::first_set;
 use diagnostics::chain;
 
 /// Source of the credentials in use, without the credentials.

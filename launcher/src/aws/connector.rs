@@ -9,8 +9,8 @@ use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider:
 use aws_smithy_http_client::{Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -19,7 +19,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::variable;
+use crate::util::env_var;
 use diagnostics::{Error, Result};
 
 /// Returns the HTTP client of all services: rustls with ring, proxy and certificates as in the AWS
@@ -34,7 +34,9 @@ pub(super) fn client() -> Result<SharedHttpClient> {
             secure(builder, tls.clone())
         },
     );
-    Ok(SharedHttpClient::new(OriginClient(inner)))
+    Ok(http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(OriginConnector(inner.http_connector(settings, components)))
+    }))
 }
 
 /// Returns a connector with the same settings, for requests outside of the SDK.
@@ -53,7 +55,7 @@ fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
 
 /// Uses the certificates of AWS_CA_BUNDLE if set, else those of the system.
 fn tls_context() -> Result<TlsContext> {
-    let store = match variable::get("AWS_CA_BUNDLE") {
+    let store = match env_var("AWS_CA_BUNDLE") {
         Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
         None => TrustStore::default(),
     };
@@ -82,19 +84,6 @@ fn bundle(path: &Path) -> Result<Vec<u8>> {
         return Err(refused("it contains no certificate".to_owned()));
     }
     Ok(text)
-}
-
-#[derive(Debug)]
-struct OriginClient(SharedHttpClient);
-
-impl HttpClient for OriginClient {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(OriginConnector(self.0.http_connector(settings, components)))
-    }
 }
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -50,7 +50,7 @@ impl Aws {
     pub(crate) fn dry_run(&self) -> (Self, Recorder) {
         let recorder = Recorder::default();
         let connector = SharedHttpConnector::new(recorder.clone());
-        let client = SharedHttpClient::new(http_client_fn(move |_, _| connector.clone()));
+        let client = http_client_fn(move |_, _| connector.clone());
         // The signature is not shown, so any keys will do.
         let placeholder = Credentials::new("dry-run", "dry-run", None, None, "dry-run");
         let config = self

@@ -158,8 +158,8 @@ fn unreachable(what: &str, text: &str) -> Error {
         .help(DOCTOR)
 }
 
-/// Error for a request that could not be built. The usual cause is missing credentials; their errors
-/// have no public type.
+/// Error for a request that could not be built. The usual cause is missing credentials; their
+/// errors have no public type.
 fn unsent(what: &str, text: &str) -> Error {
     let lower = text.to_lowercase();
     let causes = ["credential", "identity", "no providers in chain", "profile"];

@@ -1,7 +1,6 @@
 //! IAM GetRole without aws-sdk-iam, which takes long to compile: one signed form and an XML
 //! response.
 
-use std::fmt;
 use std::time::SystemTime;
 
 use aws_sdk_s3::config::{Credentials, ProvideCredentials as _};
@@ -14,7 +13,6 @@ use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::error::ErrorMetadata;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use sagemaker::env_vars::Variable;
 use serde_json::Value;
@@ -31,25 +29,7 @@ pub(crate) struct Role {
     pub(crate) trust: Value,
 }
 
-/// Error response of IAM.
-#[derive(Debug)]
-pub(crate) struct RoleError(ErrorMetadata);
-
-impl fmt::Display for RoleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for RoleError {}
-
-impl ProvideErrorMetadata for RoleError {
-    fn meta(&self) -> &ErrorMetadata {
-        &self.0
-    }
-}
-
-type RoleResult<T> = Result<T, SdkError<RoleError, HttpResponse>>;
+type RoleResult<T> = Result<T, SdkError<ErrorMetadata, HttpResponse>>;
 
 /// Environment variable of the execution role.
 pub(crate) const ROLE: Variable = Variable {
@@ -88,11 +68,11 @@ pub(crate) fn parse_role(text: &str) -> Result<RoleText<'_>, NotARole<'_>> {
     };
     let at = full.rfind('/').map_or(0, |slash| slash + 1);
     let (path, name) = full.split_at(at);
-    let sound = |text: &str| {
+    let is_valid = |text: &str| {
         text.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&b))
     };
-    if (1..=64).contains(&name.len()) && path.len() <= 512 && sound(full) {
+    if (1..=64).contains(&name.len()) && path.len() <= 512 && is_valid(full) {
         Ok(RoleText { is_arn, path, name })
     } else {
         Err(refused)
@@ -110,10 +90,10 @@ fn arn_resource(arn: &str) -> Result<&str, NotARole<'_>> {
             session.split('/').next().unwrap_or("NAME"),
         ));
     }
-    let account_sound = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let is_account_id = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
     resource
         .strip_prefix("role/")
-        .filter(|_| partition.starts_with("aws") && service == "iam" && account_sound)
+        .filter(|_| partition.starts_with("aws") && service == "iam" && is_account_id)
         .ok_or(NotARole::Arn)
 }
 
@@ -181,7 +161,7 @@ impl Aws {
         );
         (
             format!("{}/", endpoint.trim_end_matches('/')),
-            partition.iam_region(),
+            partition.iam_region,
         )
     }
 }
@@ -250,11 +230,11 @@ fn read_role(xml: &str) -> Result<Role, String> {
 }
 
 /// Reads code and message of an error; uses the status for a response that is not XML of IAM.
-fn refusal(xml: &str, status: u16) -> RoleError {
+fn refusal(xml: &str, status: u16) -> ErrorMetadata {
     let field = |name| element(xml, &["Error", name]);
     let code = field("Code").unwrap_or_else(|| format!("HTTP {status}"));
     let message = field("Message").unwrap_or_else(|| "no message".to_owned());
-    RoleError(ErrorMetadata::builder().code(code).message(message).build())
+    ErrorMetadata::builder().code(code).message(message).build()
 }
 
 /// Returns the text of the first element at `path` below the root.
@@ -324,7 +304,7 @@ mod tests {
             assert!(read_role(xml).is_err(), "{xml}");
         }
         let error = refusal("<html>bad gateway</html>", 502);
-        assert_eq!(error.meta().code(), Some("HTTP 502"));
+        assert_eq!(error.code(), Some("HTTP 502"));
     }
 
     #[test]
@@ -332,7 +312,7 @@ mod tests {
         let xml = "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchEntity</Code>\
                    <Message>no &lt;x&gt;</Message></Error><RequestId>1</RequestId></ErrorResponse>";
         let error = refusal(xml, 404);
-        assert_eq!(error.meta().code(), Some("NoSuchEntity"));
+        assert_eq!(error.code(), Some("NoSuchEntity"));
         assert_eq!(error.meta().message(), Some("no <x>"));
     }
 

@@ -11,6 +11,7 @@ mod partition;
 mod profiles;
 mod validate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -20,11 +21,14 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::SharedCredentialsProvider;
+use aws_sdk_s3::error::{ErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use clap::Args;
 
-use crate::variable::{self, first_set};
+use crate::util::{env_var, first_set};
 use diagnostics::{Error, Result};
+use s3::{Settings, Store};
 
 pub(crate) use bucket::Bucket;
 pub(crate) use config_source::CredentialSource;
@@ -87,9 +91,7 @@ impl Aws {
         if let Some(profile) = args.profile_given() {
             loader = loader.profile_name(profile);
         }
-        if let Some(region) = &args.region {
-            loader = loader.region(Region::new(region.clone()));
-        } else if let Some(region) = default_region() {
+        if let Some(region) = args.region.clone().or_else(default_region) {
             loader = loader.region(Region::new(region));
         }
         if let Some(url) = &args.endpoint_url {
@@ -111,12 +113,10 @@ impl Aws {
             Some(profile) => with_profile(config, profile, http),
             None => config,
         };
-        let iam_url = Self::iam_url(args);
-        let given_options = args.given_options();
         Ok(Self {
             config,
-            iam_url,
-            given_options,
+            iam_url: Self::iam_url(args),
+            given_options: args.given_options(),
         })
     }
 
@@ -184,18 +184,34 @@ impl Aws {
     }
 
     /// Returns a client without timeouts for data transfers, which have their own check.
-    pub(crate) fn s3_for_transfers(&self) -> aws_sdk_s3::Client {
+    fn s3_for_transfers(&self) -> aws_sdk_s3::Client {
         self.s3_of(&self.config)
+    }
+
+    /// Returns the store that a transfer uses.
+    pub(crate) fn store(&self, stall: Duration, progress: bool) -> Store {
+        let settings = Settings { stall, progress };
+        Store::new(&self.s3_for_transfers(), Arc::new(self.clone()), settings)
     }
 
     /// With a custom endpoint, bucket names go into the path: `bucket.127.0.0.1` does not resolve.
     fn s3_of(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(
-                self.endpoint_url().is_some() || variable::get("AWS_ENDPOINT_URL_S3").is_some(),
+                self.endpoint_url().is_some() || env_var("AWS_ENDPOINT_URL_S3").is_some(),
             )
             .build();
         aws_sdk_s3::Client::from_conf(config)
+    }
+}
+
+impl s3::ErrorContext for Aws {
+    fn explain(&self, action: &str, error: SdkError<ErrorMetadata, HttpResponse>) -> Error {
+        explain(action, error)
+    }
+
+    fn suggest(&self, command: &str) -> String {
+        self.suggest(command)
     }
 }
 

@@ -2,82 +2,56 @@
 
 /// AWS partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Partition {
-    Aws,
-    China,
-    UsGov,
-    Iso,
-    IsoB,
-    IsoE,
-    IsoF,
-    Europe,
+pub(crate) struct Partition {
+    /// Start of the names of its regions.
+    regions: &'static str,
+    /// Name, as in ARNs.
+    pub(crate) name: &'static str,
+    /// Domain suffix of hosts.
+    pub(crate) suffix: &'static str,
+    /// Region of IAM signatures: IAM has one endpoint per partition.
+    pub(crate) iam_region: &'static str,
 }
 
+const AWS: Partition = Partition::new("", "aws", "amazonaws.com", "us-east-1");
+
+const OTHERS: [Partition; 7] = [
+    Partition::new("cn-", "aws-cn", "amazonaws.com.cn", "cn-north-1"),
+    Partition::new("us-gov-", "aws-us-gov", "amazonaws.com", "us-gov-west-1"),
+    Partition::new("us-iso-", "aws-iso", "c2s.ic.gov", "us-iso-east-1"),
+    Partition::new("us-isob-", "aws-iso-b", "sc2s.sgov.gov", "us-isob-east-1"),
+    Partition::new("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "eu-isoe-west-1"),
+    Partition::new("us-isof-", "aws-iso-f", "csp.hci.ic.gov", "us-isof-south-1"),
+    Partition::new("eusc-", "aws-eusc", "amazonaws.eu", "eusc-de-east-1"),
+];
+
 impl Partition {
+    const fn new(
+        regions: &'static str,
+        name: &'static str,
+        suffix: &'static str,
+        iam_region: &'static str,
+    ) -> Self {
+        Self {
+            regions,
+            name,
+            suffix,
+            iam_region,
+        }
+    }
+
     /// Returns the partition of a region; `aws` for unknown regions.
     pub(crate) fn of(region: &str) -> Self {
-        let known = [
-            ("cn-", Self::China),
-            ("us-gov-", Self::UsGov),
-            ("us-iso-", Self::Iso),
-            ("us-isob-", Self::IsoB),
-            ("eu-isoe-", Self::IsoE),
-            ("us-isof-", Self::IsoF),
-            ("eusc-", Self::Europe),
-        ];
-        known
-            .into_iter()
-            .find(|(prefix, _)| region.starts_with(prefix))
-            .map_or(Self::Aws, |(_, partition)| partition)
-    }
-
-    /// Returns the name, as in ARNs.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Aws => "aws",
-            Self::China => "aws-cn",
-            Self::UsGov => "aws-us-gov",
-            Self::Iso => "aws-iso",
-            Self::IsoB => "aws-iso-b",
-            Self::IsoE => "aws-iso-e",
-            Self::IsoF => "aws-iso-f",
-            Self::Europe => "aws-eusc",
-        }
-    }
-
-    /// Returns the domain suffix of hosts.
-    pub(crate) fn suffix(self) -> &'static str {
-        match self {
-            Self::Aws | Self::UsGov => "amazonaws.com",
-            Self::China => "amazonaws.com.cn",
-            Self::Iso => "c2s.ic.gov",
-            Self::IsoB => "sc2s.sgov.gov",
-            Self::IsoE => "cloud.adc-e.uk",
-            Self::IsoF => "csp.hci.ic.gov",
-            Self::Europe => "amazonaws.eu",
-        }
-    }
-
-    /// Returns the region of IAM signatures: IAM has one endpoint per partition.
-    pub(crate) fn iam_region(self) -> &'static str {
-        match self {
-            Self::Aws => "us-east-1",
-            Self::China => "cn-north-1",
-            Self::UsGov => "us-gov-west-1",
-            Self::Iso => "us-iso-east-1",
-            Self::IsoB => "us-isob-east-1",
-            Self::IsoE => "eu-isoe-west-1",
-            Self::IsoF => "us-isof-south-1",
-            Self::Europe => "eusc-de-east-1",
-        }
+        let of_region = |partition: &Self| region.starts_with(partition.regions);
+        OTHERS.into_iter().find(of_region).unwrap_or(AWS)
     }
 
     /// Returns the host of IAM; the two oldest contain no region.
     pub(crate) fn iam_host(self) -> String {
-        match self {
-            Self::Aws => "iam.amazonaws.com".to_owned(),
-            Self::UsGov => "iam.us-gov.amazonaws.com".to_owned(),
-            _ => format!("iam.{}.{}", self.iam_region(), self.suffix()),
+        match self.name {
+            "aws" => "iam.amazonaws.com".to_owned(),
+            "aws-us-gov" => "iam.us-gov.amazonaws.com".to_owned(),
+            _ => format!("iam.{}.{}", self.iam_region, self.suffix),
         }
     }
 }
@@ -109,7 +83,7 @@ mod tests {
             ),
         ] {
             let partition = Partition::of(region);
-            assert_eq!(partition.name(), name, "{region}");
+            assert_eq!(partition.name, name, "{region}");
             assert_eq!(partition.iam_host(), iam, "{region}");
         }
     }

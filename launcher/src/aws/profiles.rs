@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::variable;
+use crate::util::env_var;
 use diagnostics::{Error, Result};
 
 /// Refuses a profile that is in neither file, except `default`.
@@ -40,13 +40,9 @@ pub(super) fn check(profile: &str) -> Result<()> {
 }
 
 fn path((variable, name): (&str, &str)) -> Option<PathBuf> {
-    match variable::get(variable) {
+    match env_var(variable) {
         Some(path) => Some(path.into()),
-        None => Some(
-            PathBuf::from(variable::get("HOME")?)
-                .join(".aws")
-                .join(name),
-        ),
+        None => Some(PathBuf::from(env_var("HOME")?).join(".aws").join(name)),
     }
 }
 

@@ -45,13 +45,13 @@ pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
     let rest = value
         .strip_prefix("http://")
         .or_else(|| value.strip_prefix("https://"));
-    let sound = |rest: &str| {
+    let is_valid = |rest: &str| {
         !rest.is_empty()
             && !rest.starts_with(['/', ':'])
             && rest.bytes().all(|byte| byte.is_ascii_graphic())
     };
     match rest {
-        Some(rest) if sound(rest) => Ok(()),
+        Some(rest) if is_valid(rest) => Ok(()),
         _ => Err(Error::usage(format!(
             "{name} is `{}`, expected a URL such as `https://host:port`",
             diagnostics::sanitize(value)
@@ -67,10 +67,10 @@ pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
 }
 
 fn region(name: &str, value: &str) -> Result<()> {
-    let sound = value
+    let is_valid = value
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if sound && !value.is_empty() {
+    if is_valid && !value.is_empty() {
         return Ok(());
     }
     Err(Error::usage(format!(

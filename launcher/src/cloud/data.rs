@@ -85,7 +85,14 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
         }
         let target = target(job, channel)?;
         let files = s3::Upload::plan(path, &target)?;
-        check_files(&channel.name, &given, &files)?;
+        Skipped::refuse(files.skipped_files(), &channel.name, &given)?;
+        if files.count() == 0 {
+            return Err(Error::usage(format!(
+                "channel `{}`: there is no file in the folder `{given}`",
+                channel.name
+            ))
+            .help("put the data there, or pass another folder"));
+        }
         uploads.push(ChannelUpload {
             channel: channel.name.clone(),
             source: path.clone(),
@@ -94,18 +101,6 @@ pub(super) fn uploads(job: &Job) -> Result<Vec<ChannelUpload>> {
         });
     }
     Ok(uploads)
-}
-
-/// Checks that there are files and that all of them can be uploaded.
-fn check_files(channel: &str, given: &str, files: &s3::Upload) -> Result<()> {
-    Skipped::refuse(files.skipped_files(), channel, given)?;
-    if files.count() == 0 {
-        return Err(Error::usage(format!(
-            "channel `{channel}`: there is no file in the folder `{given}`"
-        ))
-        .help("put the data there, or pass another folder"));
-    }
-    Ok(())
 }
 
 /// Returns `OUTPUT/JOB/input/CHANNEL/`.

@@ -25,7 +25,7 @@ const MAX_OUTAGE: Duration = Duration::from_secs(600);
 
 /// Reason why following ended.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum FollowOutcome {
     /// The job has ended.
     Ended(Box<JobState>),
     /// Ctrl-C: the job keeps running.
@@ -68,20 +68,17 @@ impl Follow {
     }
 
     /// Follows until the job has ended and its log is complete, or until Ctrl-C.
-    pub(crate) async fn run_to_end(mut self, mut interrupt: Interrupt) -> Result<End> {
+    pub(crate) async fn run_to_end(mut self, mut interrupt: Interrupt) -> Result<FollowOutcome> {
         tokio::select! {
             end = self.run() => end,
-            () = interrupt.pressed() => Ok(End::Interrupted),
+            () = interrupt.pressed() => Ok(FollowOutcome::Interrupted),
         }
     }
 
     /// Prints the log that exists now. Returns true if there was any, and the state of the job.
     pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
-        let state = match lookup::send_describe(&self.client, &self.name).await {
-            Ok(job) => JobState::new(&job, Timestamp::now()),
-            Err(error) => return Err(lookup::describe_error(&self.client, &self.name, error).await),
-        };
-        self.sink.hosts = state.machines > 1;
+        let state = lookup::job_state(&self.client, &self.name).await?;
+        self.sink.hosts = state.instance_count > 1;
         let Some(tail) = &mut self.tail else {
             return Ok((false, state));
         };
@@ -91,7 +88,7 @@ impl Follow {
         }
     }
 
-    async fn run(&mut self) -> Result<End> {
+    async fn run(&mut self) -> Result<FollowOutcome> {
         let mut next_poll = Instant::now();
         let mut quiet = 0;
         loop {
@@ -102,12 +99,12 @@ impl Follow {
             }
             // After the job has ended too: streams may appear late.
             let Some(found) = self.forward_log().await? else {
-                return Ok(End::ReaderGone);
+                return Ok(FollowOutcome::ReaderGone);
             };
             quiet = if found { 0 } else { quiet + 1 };
             if let Some(state) = self.state.take_if(|state| state.is_over()) {
                 if self.is_complete(&state, quiet) {
-                    return Ok(End::Ended(Box::new(state)));
+                    return Ok(FollowOutcome::Ended(Box::new(state)));
                 }
                 self.state = Some(state);
             } else {
@@ -139,7 +136,7 @@ impl Follow {
                 .map_or("", |phase| phase.message.as_str());
             eprint_line(format!("== {now}: {}", diagnostics::sanitize(message)));
         }
-        self.sink.hosts = state.machines > 1;
+        self.sink.hosts = state.instance_count > 1;
         self.state = Some(state);
         Ok(changed)
     }

@@ -1,5 +1,6 @@
 //! Resolves the image of a trainer in ECR to its digest: a tag may move while the job is pending.
 
+use aws_sdk_ecr::error::ProvideErrorMetadata as _;
 use aws_sdk_ecr::types::ImageIdentifier;
 
 use crate::aws::{Aws, Partition, explain};
@@ -37,17 +38,16 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     let response = match response {
         Ok(response) => response,
         Err(error) => {
-            let service = error.as_service_error();
-            if service.is_some_and(|e| e.is_repository_not_found_exception()) {
-                return Err(missing(&format!("no ECR repository `{repository}`")));
-            }
-            if service.is_some_and(|e| e.is_image_not_found_exception()) {
-                return Err(missing(&format!("no image `{repository}:{TAG}`")));
-            }
-            return Err(explain(
-                &format!("cannot find the image `{repository}`"),
-                error,
-            ));
+            let what = format!("cannot find the image `{repository}`");
+            return Err(match error.code() {
+                Some("RepositoryNotFoundException") => {
+                    missing(&format!("no ECR repository `{repository}`"))
+                }
+                Some("ImageNotFoundException") => {
+                    missing(&format!("no image `{repository}:{TAG}`"))
+                }
+                _ => explain(&what, error),
+            });
         }
     };
     let details = response.image_details().first();
@@ -55,7 +55,7 @@ pub(super) async fn resolve(aws: &Aws, job: &Job) -> Result<String> {
     let (account, digest) =
         found.ok_or_else(|| missing(&format!("no image `{repository}:{TAG}`")))?;
     let region = aws.region();
-    let suffix = Partition::of(region).suffix();
+    let suffix = Partition::of(region).suffix;
     Ok(format!(
         "{account}.dkr.ecr.{region}.{suffix}/{repository}@{digest}"
     ))

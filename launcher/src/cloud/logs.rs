@@ -6,12 +6,18 @@
 
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::aws::{Aws, explain};
 use diagnostics::Error;
 use transport::retry::is_transient;
 
 const GROUP: &str = "/aws/sagemaker/TrainingJobs";
+
+/// Error code of a log group or stream that does not exist yet.
+const NOT_FOUND: &str = "ResourceNotFoundException";
 
 /// A log event: one line, or several lines written at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,17 +85,9 @@ impl LogTail {
             let page = match response {
                 Ok(page) => page,
                 // The log group is created with the first line of the first job.
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(|e| e.is_resource_not_found_exception()) =>
-                {
-                    return Ok(());
-                }
+                Err(error) if error.code() == Some(NOT_FOUND) => return Ok(()),
                 Err(error) => {
-                    let transient = is_transient(&error);
-                    let error = explain("cannot list the job's log streams", error);
-                    return Err(LogError::new(transient, error));
+                    return Err(LogError::new("cannot list the job's log streams", error));
                 }
             };
             for name in page
@@ -147,19 +145,11 @@ impl Stream {
         let page = match response {
             Ok(page) => page,
             // Deleted by the retention setting.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_resource_not_found_exception()) =>
-            {
+            Err(error) if error.code() == Some(NOT_FOUND) => {
                 self.at_end = true;
                 return Ok(());
             }
-            Err(error) => {
-                let transient = is_transient(&error);
-                let error = explain("cannot read the job's logs", error);
-                return Err(LogError::new(transient, error));
-            }
+            Err(error) => return Err(LogError::new("cannot read the job's logs", error)),
         };
         let token = page.next_forward_token().map(str::to_owned);
         let found = self.take(page.events.unwrap_or_default(), token);
@@ -200,7 +190,12 @@ impl Event {
 }
 
 impl LogError {
-    fn new(transient: bool, error: Error) -> Self {
+    fn new<E>(what: &str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let transient = is_transient(&error);
+        let error = explain(what, error);
         if transient {
             Self::Transient(error)
         } else {

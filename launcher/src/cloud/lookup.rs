@@ -1,4 +1,4 @@
-//! Looks up training jobs by name or ARN.
+//! Looks up training jobs by name or ARN, and their models.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,10 +18,13 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use diagnostics::{Error, Result, sanitize};
+use jiff::Timestamp;
 use sagemaker::limits;
 use serde_json::Value;
 
+use super::state::JobState;
 use crate::aws::{Aws, explain};
+use crate::job::S3Url;
 
 /// Least Jaro-Winkler similarity of a job name that is suggested.
 const SIMILARITY_THRESHOLD: f64 = 0.75;
@@ -73,13 +76,36 @@ fn same_region(arn: &str, own: &str) -> Result<()> {
     }
 }
 
-/// Describes a job. For an unknown name the error suggests similar ones.
-pub(crate) async fn describe(aws: &Aws, name: &str) -> Result<DescribeTrainingJobOutput> {
-    let client = aws.sagemaker();
-    match send_describe(&client, name).await {
-        Ok(job) => Ok(job),
-        Err(error) => Err(describe_error(&client, name, error).await),
+/// Requests the state of a job. For an unknown name the error suggests similar ones.
+pub(crate) async fn job_state(client: &Client, name: &str) -> Result<JobState> {
+    match send_describe(client, name).await {
+        Ok(job) => Ok(JobState::new(&job, Timestamp::now())),
+        Err(error) => Err(describe_error(client, name, error).await),
     }
+}
+
+/// Returns the URL of the model archive. A failed job may have one too.
+pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
+    let name = job_name(job, aws).await?;
+    let state = job_state(&aws.sagemaker(), name).await?;
+    if let Some(url) = &state.model {
+        return S3Url::parse(url);
+    }
+    let now = state.both_states();
+    if state.is_over() {
+        return Err(
+            Error::new(format!("job `{name}` has no model: {now}")).help(format!(
+                "{} shows how it ended",
+                aws.suggest(&format!("describe {name}"))
+            )),
+        );
+    }
+    Err(
+        Error::new(format!("job `{name}` has no model yet: {now}")).help(format!(
+            "{} waits until it ends",
+            aws.suggest(&format!("logs {name}"))
+        )),
+    )
 }
 
 /// Sends DescribeTrainingJob.

@@ -5,7 +5,6 @@ mod follow;
 mod image;
 mod logs;
 mod lookup;
-mod model;
 mod poll_interval;
 mod preflight;
 mod request;
@@ -23,13 +22,11 @@ use crate::interrupt::Interrupt;
 use crate::job::{Job, Location};
 use crate::output::{Format, quoted};
 use crate::plan::Plan;
-use crate::transfer;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
-use s3::{STALL_TIMEOUT, Settings, Store, UnfinishedUploads};
+use s3::{STALL_TIMEOUT, Store, UnfinishedUploads};
 
-pub(crate) use follow::{End, Follow};
-pub(crate) use lookup::{describe, describe_raw, job_name, job_name_offline};
-pub(crate) use model::model;
+pub(crate) use follow::{Follow, FollowOutcome};
+pub(crate) use lookup::{describe_raw, job_name, job_name_offline, job_state, model};
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;
 pub(crate) use sink::Sink;
@@ -76,8 +73,7 @@ pub(crate) async fn train(
     let request = request::build(job, &resolved);
     if dry_run {
         let plan = plan(job, &aws, &uploads, request, no_wait).await?;
-        plan.print(context.format)?;
-        return Ok(Exit::Ok);
+        return plan.print(context.format);
     }
     preflight::check(&aws, job).await?;
     let name = job.name.as_str();
@@ -87,7 +83,7 @@ pub(crate) async fn train(
     let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
     eprint_line(format!("job `{name}` is submitted"));
     if interrupted {
-        return report_interrupt(&aws, name, context);
+        return report_interrupt(name, &keeps_running(&aws, name), context);
     }
     if no_wait {
         return submitted(job, &aws, &arn, context);
@@ -102,11 +98,7 @@ async fn upload_data(
     uploads: Vec<data::ChannelUpload>,
     interrupt: &mut Interrupt,
 ) -> Result<()> {
-    let settings = Settings {
-        stall: STALL_TIMEOUT,
-        progress: true,
-    };
-    let store = transfer::store(aws, settings);
+    let store = aws.store(STALL_TIMEOUT, true);
     for upload in uploads {
         eprint_line(format!("{}: uploading", upload.description()));
         let unfinished = UnfinishedUploads::of(&upload.files);
@@ -235,8 +227,7 @@ fn submitted(job: &Job, aws: &Aws, arn: &str, context: &Context) -> Result<Exit>
         "status": "InProgress",
         "model": data::output(job)?.join(&format!("{}/output/model.tar.gz", job.name)).to_string(),
     });
-    context.format.print(&result, |_| job.name.to_string())?;
-    Ok(Exit::Ok)
+    context.format.print(&result, |_| job.name.to_string())
 }
 
 async fn follow_to_end(
@@ -248,15 +239,17 @@ async fn follow_to_end(
     let name = job.name.as_str();
     let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
     match follow.run_to_end(interrupt).await {
-        Ok(End::Ended(state)) => {
+        Ok(FollowOutcome::Ended(state)) => {
             context.format.print(&state, |state| state.text())?;
             for line in state.suggestions(aws) {
                 eprint_line(line);
             }
             Ok(state.exit())
         }
-        Ok(End::Interrupted) => report_interrupt(aws, name, context),
-        Ok(End::ReaderGone) => Ok(Exit::Ok),
+        Ok(FollowOutcome::Interrupted) => {
+            report_interrupt(name, &keeps_running(aws, name), context)
+        }
+        Ok(FollowOutcome::ReaderGone) => Ok(Exit::Ok),
         Err(error) => Err(error.help(format!(
             "the job keeps running: {}",
             aws.suggest(&format!("logs {name}"))
@@ -293,17 +286,19 @@ async fn submit_uncancelled(
     }
 }
 
-/// Reports a running job after Ctrl-C.
-fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    eprint_line(format!(
-        "Ctrl-C: the job keeps running\n{}",
-        follow_up_help(aws, name)
-    ));
+/// Reports a job after Ctrl-C.
+pub(crate) fn report_interrupt(name: &str, text: &str, context: &Context) -> Result<Exit> {
+    eprint_line(format!("Ctrl-C: {text}"));
     if context.format == Format::Json {
         let result = serde_json::json!({"name": name, "interrupted": true});
         context.format.print(&result, |_| String::new())?;
     }
     Ok(Exit::Interrupted)
+}
+
+/// Describes a running job that is not followed any more.
+pub(crate) fn keeps_running(aws: &Aws, name: &str) -> String {
+    format!("the job keeps running\n{}", follow_up_help(aws, name))
 }
 
 /// Suggests commands for a running job.

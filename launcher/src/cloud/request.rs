@@ -60,7 +60,7 @@ pub(super) fn build(job: &Job, resolved: &Resolved) -> Request {
                 .set_kms_key_id(cloud.output_kms_key.clone())
                 .build(),
         )
-        .resource_config(machines(job))
+        .resource_config(resource_config(job))
         .set_vpc_config(vpc)
         .stopping_condition(stopping(job))
         .set_tags(Some(tags(job)))
@@ -78,7 +78,7 @@ fn algorithm(job: &Job, image: &str) -> AlgorithmSpecification {
             .regex(metric.regex)
             .build()
     });
-    let mode = TrainingInputMode::from(job.cloud.input_mode.name());
+    let mode = TrainingInputMode::from(format!("{:?}", job.cloud.input_mode).as_str());
     AlgorithmSpecification::builder()
         .training_image(image)
         .training_input_mode(mode)
@@ -98,7 +98,7 @@ fn channel(name: &str, url: &S3Url) -> Channel {
         .build()
 }
 
-fn machines(job: &Job) -> ResourceConfig {
+fn resource_config(job: &Job) -> ResourceConfig {
     let mut config = ResourceConfig::builder()
         .volume_size_in_gb(job.cloud.volume_gb.cast_signed())
         .set_volume_kms_key_id(job.cloud.volume_kms_key.clone())

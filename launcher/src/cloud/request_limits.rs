@@ -65,7 +65,7 @@ fn times(job: &Job) -> Result<()> {
     if cloud.spot.is_some() {
         return Err(
             Error::usage("`--keep-alive` and `--spot` exclude each other")
-                .help("SageMaker does not keep spot machines: leave one of them out"),
+                .help("SageMaker does not keep spot instances: leave one of them out"),
         );
     }
     Ok(())
@@ -81,11 +81,11 @@ fn tags(job: &Job) -> Result<()> {
         .help("leave some out"));
     }
     for (key, value) in tags {
-        let sound = |text: &str| {
+        let is_valid = |text: &str| {
             text.chars()
                 .all(|c| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c))
         };
-        if !sound(key) || !sound(value) {
+        if !is_valid(key) || !is_valid(value) {
             return Err(Error::usage(format!(
                 "`--tag {}={}` has a character that AWS does not accept",
                 sanitize(key),
@@ -117,10 +117,10 @@ fn network(flag: &str, ids: &[String], max: usize) -> Result<()> {
         .help("leave some out"));
     }
     for id in ids {
-        let sound = !id.is_empty()
+        let is_valid = !id.is_empty()
             && id.len() <= MAX_NETWORK_ID
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !sound {
+        if !is_valid {
             return Err(
                 Error::usage(format!("`{flag} {}` is not an id", sanitize(id)))
                     .help("expected one such as `subnet-0123abcd` or `sg-0123abcd`"),
@@ -131,12 +131,12 @@ fn network(flag: &str, ids: &[String], max: usize) -> Result<()> {
 }
 
 fn kms(flag: &str, key: &str) -> Result<()> {
-    let sound = !key.is_empty()
+    let is_valid = !key.is_empty()
         && key.len() <= MAX_KMS_KEY
         && key
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b":/_-".contains(&b));
-    if sound {
+    if is_valid {
         return Ok(());
     }
     Err(
@@ -147,10 +147,10 @@ fn kms(flag: &str, key: &str) -> Result<()> {
 
 fn image_uri(image: &str) -> Result<()> {
     let registry = image.split_once('/').map_or("", |(registry, _)| registry);
-    let sound = registry.contains(['.', ':'])
+    let is_valid = registry.contains(['.', ':'])
         && image.len() <= MAX_IMAGE_URI
         && image.bytes().all(|b| b.is_ascii_graphic());
-    if sound {
+    if is_valid {
         return Ok(());
     }
     Err(Error::usage(format!(

@@ -92,20 +92,16 @@ impl Sink {
             return;
         }
         for line in event.message.trim_end_matches('\n').split('\n') {
-            let line = self.safe_line(line);
+            let line = match self.terminal {
+                true => escaped(line),
+                false => Cow::Borrowed(line),
+            };
             let _ = if self.hosts {
                 writeln!(text, "{} | {line}", event.host)
             } else {
                 writeln!(text, "{line}")
             };
         }
-    }
-
-    fn safe_line<'a>(&self, line: &'a str) -> Cow<'a, str> {
-        if !self.terminal {
-            return Cow::Borrowed(line);
-        }
-        escaped(line)
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct JobState {
     pub(crate) created: Option<String>,
     pub(crate) started: Option<String>,
     pub(crate) ended: Option<String>,
-    /// Time on the machines, including download and upload.
+    /// Time on the instances, including download and upload.
     pub(crate) seconds: Option<i32>,
     pub(crate) billable_seconds: Option<i32>,
     pub(crate) failure_reason: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct JobState {
     pub(crate) model: Option<String>,
     pub(crate) phases: Vec<Phase>,
     #[serde(skip)]
-    pub(super) machines: i32,
+    pub(super) instance_count: i32,
     #[serde(skip)]
     pub(super) ended_at: Option<Timestamp>,
 }
@@ -67,7 +67,7 @@ impl JobState {
                 .filter(|url| is_end(&status) && !url.is_empty())
                 .map(str::to_owned),
             phases: transitions.iter().map(|t| Phase::new(t, now)).collect(),
-            machines: job
+            instance_count: job
                 .resource_config()
                 .and_then(|r| r.instance_count())
                 .unwrap_or(1),
@@ -96,33 +96,19 @@ impl JobState {
     /// Formats the state as text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{}: {}", sanitize(&self.name), self.both_states());
+        let row = |name: &str, seconds| format!("\n  {name:<14} {:>8}", format_duration(seconds));
         // Writing to a String cannot fail.
         for phase in &self.phases {
-            let _ = write!(
-                text,
-                "\n  {:<14} {:>8}",
-                phase.status,
-                format_duration(phase.seconds)
-            );
+            text += &row(&phase.status, phase.seconds);
             if !phase.message.is_empty() {
                 let _ = write!(text, "  {}", sanitize(&phase.message));
             }
         }
         if let Some(seconds) = self.seconds {
-            let _ = write!(
-                text,
-                "\n  {:<14} {:>8}",
-                "on machines",
-                format_duration(f64::from(seconds))
-            );
+            text += &row("on instances", f64::from(seconds));
         }
         if let Some(seconds) = self.billable_seconds {
-            let _ = write!(
-                text,
-                "\n  {:<14} {:>8}",
-                "billable",
-                format_duration(f64::from(seconds))
-            );
+            text += &row("billable", f64::from(seconds));
             if let Some(saved) = self.saved() {
                 let _ = write!(text, "  ({saved} % saved)");
             }
@@ -143,22 +129,17 @@ impl JobState {
         let name = &self.name;
         let describe = aws.suggest(&format!("describe {name}"));
         let describe = format!("next: {describe} shows all details");
-        match self.status.as_str() {
-            "Completed" => vec![
-                format!(
-                    "next: {} downloads and unpacks the model to `model/`",
-                    aws.suggest(&format!("download model --job-name {name}"))
-                ),
-                describe,
-            ],
-            _ => vec![
-                format!(
-                    "next: {} shows its log",
-                    aws.suggest(&format!("logs {name} --no-wait"))
-                ),
-                describe,
-            ],
-        }
+        let first = match self.status.as_str() {
+            "Completed" => format!(
+                "next: {} downloads and unpacks the model to `model/`",
+                aws.suggest(&format!("download model --job-name {name}"))
+            ),
+            _ => format!(
+                "next: {} shows its log",
+                aws.suggest(&format!("logs {name} --no-wait"))
+            ),
+        };
+        vec![first, describe]
     }
 
     /// Returns `InProgress (Training)`, or one word if both are the same.
@@ -170,7 +151,7 @@ impl JobState {
         }
     }
 
-    /// Percentage that spot machines saved.
+    /// Percentage that spot instances saved.
     fn saved(&self) -> Option<i32> {
         let (paid, used) = (self.billable_seconds?, self.seconds?);
         (used > 0 && paid < used).then(|| 100 - 100 * paid / used)

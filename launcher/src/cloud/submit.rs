@@ -10,6 +10,7 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
 
+use super::lookup::send_describe;
 use super::request::Request;
 use crate::aws::{Aws, explain};
 use diagnostics::{Error, Result, eprint_line};
@@ -37,63 +38,26 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
         },
         is_transient,
         |error| {
-            eprint_line(format!(
-                "{}; trying again",
-                first_line(&explain(&what, error))
-            ));
+            let (message, _) = explain(&what, error).into_parts();
+            eprint_line(format!("{message}; trying again"));
         },
     );
     let error = match sent.await {
         Ok(response) => return Ok(response.training_job_arn().unwrap_or_default().to_owned()),
         Err(error) => error,
     };
-    let lost = lost.get();
-    if error
+    let in_use = error
         .as_service_error()
-        .is_some_and(|e| e.is_resource_in_use())
-    {
-        return name_in_use(aws, &client, request, name, lost).await;
+        .is_some_and(|e| e.is_resource_in_use());
+    let error = match in_use {
+        true => Error::new(format!("another job `{name}` exists already"))
+            .help("nothing was started; run the command again: the name contains the time"),
+        false => explain(&what, error),
+    };
+    match lost.get() {
+        true => resolve_lost_response(aws, request, name, in_use, error).await,
+        false => Err(error),
     }
-    let error = explain(&what, error);
-    if lost {
-        resolve_lost_response(aws, &client, request, name, error).await
-    } else {
-        Err(error)
-    }
-}
-
-/// Handles "name in use": after a lost response the existing job may be this one.
-async fn name_in_use(
-    aws: &Aws,
-    client: &Client,
-    request: &Request,
-    name: &str,
-    lost: bool,
-) -> Result<String> {
-    if !lost {
-        return Err(Error::new(format!("another job `{name}` exists already"))
-            .help("nothing was started; run the command again: the name contains the time"));
-    }
-    let status = aws.suggest(&format!("status {name}"));
-    let found = client
-        .describe_training_job()
-        .training_job_name(name)
-        .send()
-        .await;
-    let found = found.map_err(|error| {
-        explain(
-            &format!("cannot check if the existing `{name}` is this job"),
-            error,
-        )
-        .help(status.clone())
-    })?;
-    if matches_request(request, &found) {
-        eprint_line(format!(
-            "a response was lost: job `{name}` had been created already"
-        ));
-        return Ok(found.training_job_arn().unwrap_or_default().to_owned());
-    }
-    Err(ambiguous(name, &status))
 }
 
 /// Error for a lost response and an existing job with other settings. It may still be this job:
@@ -105,29 +69,31 @@ fn ambiguous(name: &str, status: &str) -> Error {
     .help(format!("check it before you start another one: {status}"))
 }
 
-/// Handles failed attempts of which one may have reached SageMaker.
+/// Handles failed attempts of which one may have reached SageMaker: it may have created the job.
 async fn resolve_lost_response(
     aws: &Aws,
-    client: &Client,
     request: &Request,
     name: &str,
+    in_use: bool,
     error: Error,
 ) -> Result<String> {
-    match client
-        .describe_training_job()
-        .training_job_name(name)
-        .send()
-        .await
-    {
+    let status = aws.suggest(&format!("status {name}"));
+    match send_describe(&aws.sagemaker(), name).await {
         Ok(found) if matches_request(request, &found) => {
-            eprint_line(format!("a response was lost: job `{name}` was created"));
+            let created = if in_use {
+                "had been created already"
+            } else {
+                "was created"
+            };
+            eprint_line(format!("a response was lost: job `{name}` {created}"));
             Ok(found.training_job_arn().unwrap_or_default().to_owned())
         }
-        Ok(_) => Err(ambiguous(name, &aws.suggest(&format!("status {name}")))),
-        Err(_) => Err(error.help(format!(
-            "{} shows if it was created",
-            aws.suggest(&format!("status {name}"))
-        ))),
+        Ok(_) => Err(ambiguous(name, &status)),
+        Err(error) if in_use => {
+            let what = format!("cannot check if the existing `{name}` is this job");
+            Err(explain(&what, error).help(status))
+        }
+        Err(_) => Err(error.help(format!("{status} shows if it was created"))),
     }
 }
 
@@ -138,6 +104,9 @@ fn matches_request(request: &Request, found: &DescribeTrainingJobOutput) -> bool
             spec.training_image.clone(),
             spec.training_input_mode.clone(),
         )
+    };
+    let instances = |config: &aws_sdk_sagemaker::types::ResourceConfig| {
+        (config.instance_type.clone(), config.instance_count)
     };
     let empty = std::collections::HashMap::new();
     let hyperparameters = request.get_hyper_parameters().as_ref().unwrap_or(&empty);
@@ -161,16 +130,9 @@ fn matches_request(request: &Request, found: &DescribeTrainingJobOutput) -> bool
             == found
                 .output_data_config()
                 .map(|output| without_slash(output.s3_output_path()))
-        && machines(request.get_resource_config().as_ref()) == machines(found.resource_config())
+        && request.get_resource_config().as_ref().map(instances)
+            == found.resource_config().map(instances)
         && sources(channels) == sources(found.input_data_config())
-}
-
-type Machines = (Option<String>, Option<i32>);
-
-fn machines(config: Option<&aws_sdk_sagemaker::types::ResourceConfig>) -> Option<Machines> {
-    let config = config?;
-    let kind = config.instance_type().map(|kind| kind.as_str().to_owned());
-    Some((kind, config.instance_count()))
 }
 
 fn sources(channels: &[aws_sdk_sagemaker::types::Channel]) -> Vec<(Option<&str>, Option<&str>)> {
@@ -189,12 +151,6 @@ fn sources(channels: &[aws_sdk_sagemaker::types::Channel]) -> Vec<(Option<&str>,
 /// Returns a prefix without its trailing slash, for comparisons.
 fn without_slash(uri: Option<&str>) -> &str {
     uri.unwrap_or_default().trim_end_matches('/')
-}
-
-fn first_line(error: &Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]

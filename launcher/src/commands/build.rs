@@ -8,14 +8,14 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use crate::build::{self, BuildOptions, Target};
+use crate::build::{self, BuildOptions};
 use crate::context::Context;
 use crate::engine;
 use crate::plan::Plan;
-use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Exit, Result};
-use image::Image;
+use image::{Built, Image, Layer};
 
 /// Build the image of a trainer, without a Docker daemon
 ///
@@ -27,7 +27,7 @@ pub(crate) struct BuildArgs {
     /// Trainer, such as `svm`
     trainer: String,
     #[command(flatten)]
-    pub(super) options: OptionArgs,
+    options: BuildOptions,
     /// Write the image to this file
     ///
     /// For `docker load`, skopeo or `trainyard push --image`.
@@ -47,28 +47,6 @@ pub(crate) struct BuildArgs {
     pub(super) dry_run: bool,
 }
 
-/// Options shared with `push`.
-#[derive(Debug, Args)]
-pub(crate) struct OptionArgs {
-    /// Target to compile for
-    #[arg(long, value_name = "TRIPLE", value_enum, default_value_t)]
-    target: Target,
-    /// Use this linux/amd64 binary instead of compiling
-    ///
-    /// It must be static, unless the trainer needs shared libraries.
-    #[arg(long, value_name = "FILE", conflicts_with = "target")]
-    pub(super) binary: Option<PathBuf>,
-}
-
-impl From<&OptionArgs> for BuildOptions {
-    fn from(args: &OptionArgs) -> Self {
-        Self {
-            target: args.target,
-            binary: args.binary.clone(),
-        }
-    }
-}
-
 const EXAMPLES: &str = "\
 Examples:
   trainyard build svm --load && docker run --rm trainyard/svm --help
@@ -82,26 +60,16 @@ struct BuildResult {
     digest: String,
     id: String,
     size: u64,
-    layers: Vec<LayerAnswer>,
-    binary: PathBuf,
-    /// Shared libraries of this machine; none for a static binary.
-    libraries: Vec<PathBuf>,
-    certificates: PathBuf,
+    layers: Vec<Layer>,
+    #[serde(flatten)]
+    built: Built,
     output: Option<PathBuf>,
     loaded: Option<String>,
-    seconds: Seconds,
+    seconds: BuildSeconds,
 }
 
 #[derive(Debug, Serialize)]
-struct LayerAnswer {
-    what: String,
-    digest: String,
-    diff_id: String,
-    size: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Seconds {
+struct BuildSeconds {
     compile: f64,
     image: f64,
     /// Time to write and load.
@@ -109,7 +77,7 @@ struct Seconds {
 }
 
 pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
-    let trainer = Trainer::find(&args.trainer)?;
+    let trainer = TrainerPackage::find(&args.trainer)?;
     if args.docker {
         return docker::run(&trainer, &args, context).await;
     }
@@ -117,19 +85,16 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     if let Some(path) = &args.output {
         image::check_writable(path)?;
     }
-    let options = BuildOptions::from(&args.options);
     if args.dry_run {
-        plan(&trainer, &args, &options)
-            .await?
-            .print(context.format)?;
-        return Ok(Exit::Ok);
+        let plan = plan(&trainer, &args).await?;
+        return plan.print(context.format);
     }
     // Connects before compiling for minutes.
     let engine = match args.load {
         true => Some(engine::connect().await?),
         false => None,
     };
-    let image = build::build(&trainer, &options).await?;
+    let image = build::build(&trainer, &args.options).await?;
     let start = Instant::now();
     if let Some(path) = &args.output {
         image.write(path)?;
@@ -140,12 +105,11 @@ pub(crate) async fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     };
     let deliver = start.elapsed().as_secs_f64();
     let result = build_result(&trainer, &image, args.output, loaded, deliver);
-    context.format.print(&result, text)?;
-    Ok(Exit::Ok)
+    context.format.print(&result, text)
 }
 
 fn build_result(
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     image: &Image,
     output: Option<PathBuf>,
     loaded: Option<String>,
@@ -153,35 +117,27 @@ fn build_result(
 ) -> BuildResult {
     let [reference, _] = image.names();
     let built = image.built.clone().unwrap_or_default();
-    let layers = image.layers().iter().map(|layer| LayerAnswer {
-        what: layer.what.clone(),
-        digest: layer.digest.clone(),
-        diff_id: layer.diff_id.clone(),
-        size: layer.size(),
-    });
     BuildResult {
         trainer: trainer.name.clone(),
         reference,
         digest: image.digest(),
         id: image.id(),
         size: image.size(),
-        layers: layers.collect(),
-        binary: built.binary,
-        libraries: built.libraries,
-        certificates: built.certificates,
+        layers: image.layers().to_vec(),
         output,
         loaded,
-        seconds: Seconds {
+        seconds: BuildSeconds {
             compile: built.compile_seconds,
             image: built.image_seconds,
             deliver,
         },
+        built,
     }
 }
 
 fn text(result: &BuildResult) -> String {
     use std::fmt::Write as _;
-    let mut text = String::new();
+    let (mut text, built) = (String::new(), &result.built);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", result.reference);
     let _ = writeln!(text, "  digest        {}", result.digest);
@@ -190,23 +146,23 @@ fn text(result: &BuildResult) -> String {
         let _ = writeln!(
             text,
             "  layer         {:>9}  {}",
-            megabytes(layer.size),
+            megabytes(layer.size()),
             layer.what
         );
     }
-    let _ = writeln!(text, "  binary        {}", result.binary.display());
-    if !result.libraries.is_empty() {
-        let count = result.libraries.len();
+    let _ = writeln!(text, "  binary        {}", built.binary.display());
+    if !built.libraries.is_empty() {
+        let count = built.libraries.len();
         let _ = writeln!(text, "  libraries     {count} shared, this machine's");
     }
-    let _ = writeln!(text, "  certificates  {}", result.certificates.display());
+    let _ = writeln!(text, "  certificates  {}", built.certificates.display());
     if let Some(output) = &result.output {
         let _ = writeln!(text, "  written to    {}", output.display());
     }
     if let Some(loaded) = &result.loaded {
         let _ = writeln!(text, "  to run it     docker run --rm {loaded} --help");
     }
-    let Seconds {
+    let BuildSeconds {
         compile,
         image,
         deliver,
@@ -219,9 +175,9 @@ fn text(result: &BuildResult) -> String {
     text
 }
 
-async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Result<Plan> {
+async fn plan(trainer: &TrainerPackage, args: &BuildArgs) -> Result<Plan> {
     let mut plan = Plan::default();
-    plan_image(&mut plan, trainer, options).await?;
+    plan_image(&mut plan, trainer, &args.options).await?;
     if let Some(path) = &args.output {
         plan.step(format!("write the image into `{}`", path.display()));
     }
@@ -234,7 +190,7 @@ async fn plan(trainer: &Trainer, args: &BuildArgs, options: &BuildOptions) -> Re
 /// Adds the steps that `push` has too.
 pub(super) async fn plan_image(
     plan: &mut Plan,
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     options: &BuildOptions,
 ) -> Result<()> {
     match &options.binary {
@@ -244,7 +200,7 @@ pub(super) async fn plan_image(
             build::compile_command(trainer, options)?
         )),
     }
-    let [reference, latest] = image::names(&trainer.package()?).await;
+    let [reference, latest] = image::names(&trainer.source()?.package).await;
     plan.step(format!(
         "build the image `{reference}`, also tagged `{latest}`"
     ));

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::aws::iam::ROLE;
 use crate::context::Context;
-use crate::doctor::{AwsSetup, DoctorOptions, Report, run_checks};
+use crate::doctor::{AwsSetup, DoctorOptions, DoctorReport, run_checks};
 use crate::job::S3Url;
 use crate::trainer;
 use diagnostics::{Exit, Result};
@@ -50,6 +50,6 @@ pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<Exit> {
         output,
     };
     let report = run_checks(&options, AwsSetup::find(&context.aws_args)).await;
-    context.format.print(&report, Report::text)?;
+    context.format.print(&report, DoctorReport::text)?;
     Ok(if report.ok { Exit::Ok } else { Exit::Failed })
 }

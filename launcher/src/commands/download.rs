@@ -13,8 +13,7 @@ use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::transfer;
-use s3::{Download, ModelDownload, Settings, Store, UnpackOptions};
+use s3::{Download, ModelDownload, Store, UnpackOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,7 +58,7 @@ pub(crate) struct DownloadArgs {
     /// The old content is kept as PATH.old, unless the model has all of its files.
     #[arg(long, requires = "job_name", conflicts_with = "no_unpack")]
     force: bool,
-    /// Largest unpacked size, such as 100GB [default: 100 times the archive]
+    /// Maximum unpacked size, such as 100GB [default: 100 times the archive]
     #[arg(long, value_name = "SIZE", requires = "job_name", value_parser = size)]
     max_unpacked: Option<u64>,
     /// Retry a request after this many seconds without progress
@@ -79,11 +78,8 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         ModelSource::Url(url) => url,
         ModelSource::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
     };
-    let settings = Settings {
-        stall: args.stall_timeout,
-        progress: context.format == Format::Text,
-    };
-    let store = transfer::store(&aws, settings);
+    let progress = context.format == Format::Text;
+    let store = aws.store(args.stall_timeout, progress);
     if args.job_name.is_some() && !args.no_unpack {
         let options = UnpackOptions {
             force: args.force,
@@ -94,14 +90,12 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     }
     let download = until_interrupted(Download::plan(&store, &from, to)).await?;
     if args.dry_run {
-        Plan::from(download.dry_run()).print(context.format)?;
-        return Ok(Exit::Ok);
+        return Plan::from(download.dry_run()).print(context.format);
     }
     let downloaded = until_interrupted(download.run(&store)).await?;
-    context.format.print(&downloaded, |downloaded| {
-        format!("downloaded `{from}`: {}", downloaded.summary.text())
-    })?;
-    Ok(Exit::Ok)
+    context.format.print(&downloaded, |summary| {
+        format!("downloaded `{from}`: {}", summary.text())
+    })
 }
 
 /// Source of a download, from the command line.
@@ -145,12 +139,10 @@ async fn download_model(
 ) -> Result<Exit> {
     if dry_run {
         let steps = until_interrupted(model.dry_run(store)).await?;
-        Plan::from(steps).print(format)?;
-        return Ok(Exit::Ok);
+        return Plan::from(steps).print(format);
     }
     let result = until_interrupted(model.run(store)).await?;
-    format.print(&result, |result| result.text())?;
-    Ok(Exit::Ok)
+    format.print(&result, |result| result.text())
 }
 
 /// Parses seconds, at least 0.1.

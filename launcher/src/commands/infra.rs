@@ -13,7 +13,7 @@ use crate::infra::{
 use crate::job::S3Url;
 use crate::output::quoted;
 use crate::plan::Plan;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Print the IAM policies that Trainyard needs, or write Terraform for them
@@ -23,16 +23,17 @@ use diagnostics::{Error, Exit, Result, eprint_line};
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct InfraArgs {
     #[command(subcommand)]
-    what: What,
+    what: InfraCommand,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   trainyard infra policies --account 123456789012 --bucket my-bucket --region eu-west-1
-  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 --output infra";
+  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --output infra";
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum InfraCommand {
     /// Print the IAM policies as JSON
     ///
     /// Three policies: for users who submit jobs, for the execution role, and its trust policy.
@@ -67,16 +68,23 @@ struct AccountArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = POLICIES_EXAMPLES)]
 struct PoliciesArgs {
     #[command(flatten)]
     account: AccountArgs,
     /// Print only this policy, in the form that `aws iam` accepts
     #[arg(long, value_enum)]
-    only: Option<Which>,
+    only: Option<PolicyKind>,
 }
 
+const POLICIES_EXAMPLES: &str = "\
+Examples:
+  trainyard infra policies --account 123456789012 --bucket my-bucket --region eu-west-1
+  trainyard infra policies --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --only trust";
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Which {
+enum PolicyKind {
     /// Policy for users who submit jobs
     Launcher,
     /// Policy of the execution role
@@ -86,6 +94,7 @@ enum Which {
 }
 
 #[derive(Debug, Args)]
+#[command(after_long_help = TERRAFORM_EXAMPLES)]
 struct TerraformArgs {
     #[command(flatten)]
     account: AccountArgs,
@@ -103,20 +112,26 @@ struct TerraformArgs {
     dry_run: bool,
 }
 
+const TERRAFORM_EXAMPLES: &str = "\
+Examples:
+  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --output infra
+  trainyard infra terraform --account 123456789012 --bucket my-bucket --region eu-west-1 \\
+    --output infra --trainer svm --trainer bag --dry-run";
+
 pub(crate) async fn run(args: InfraArgs, context: &Context) -> Result<Exit> {
     match args.what {
-        What::Policies(args) => policies(&args, context)?,
-        What::Terraform(args) => write(&args, context)?,
+        InfraCommand::Policies(args) => policies(&args, context),
+        InfraCommand::Terraform(args) => write(&args, context),
     }
-    Ok(Exit::Ok)
 }
 
-fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
+fn policies(args: &PoliciesArgs, context: &Context) -> Result<Exit> {
     let deployment = check(&args.account, context)?;
     let document = match args.only {
-        Some(Which::Launcher) => deployment.launcher(),
-        Some(Which::Execution) => deployment.execution(),
-        Some(Which::Trust) => deployment.trust(),
+        Some(PolicyKind::Launcher) => deployment.launcher(),
+        Some(PolicyKind::Execution) => deployment.execution(),
+        Some(PolicyKind::Trust) => deployment.trust(),
         None => json!({
             "launcher": deployment.launcher(),
             "execution": deployment.execution(),
@@ -129,15 +144,15 @@ fn policies(args: &PoliciesArgs, context: &Context) -> Result<()> {
         .print(&document, |document| format!("{document:#}"))
 }
 
-fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
+fn write(args: &TerraformArgs, context: &Context) -> Result<Exit> {
     let deployment = check(&args.account, context)?;
     let files = terraform::files(&deployment, args.immutable_tags);
     if args.dry_run {
         let mut plan = Plan::default();
-        for file in &files {
-            let path = args.output.join(file.name);
+        for (name, content) in &files {
+            let path = args.output.join(name);
             let what = format!("write `{}`", path.display());
-            plan.request(what, json!({"path": path, "content": file.content}));
+            plan.request(what, json!({"path": path, "content": content}));
         }
         return plan.print(context.format);
     }
@@ -150,10 +165,7 @@ fn write(args: &TerraformArgs, context: &Context) -> Result<()> {
         ));
     }
     terraform::write(&args.output, &files, args.force)?;
-    let paths: Vec<_> = files
-        .iter()
-        .map(|file| args.output.join(file.name))
-        .collect();
+    let paths = files.map(|(name, _)| args.output.join(name));
     let result = json!({"written": paths});
     context.format.print(&result, |_| {
         let folder = quoted(&args.output.to_string_lossy());
@@ -240,8 +252,8 @@ fn regions(args: &AccountArgs, context: &Context) -> Result<Vec<String>> {
 
 /// Checks `arn:aws:kms:REGION:ACCOUNT:key/ID`. IAM does not accept an alias, which can change.
 fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
-    let start = format!("arn:{}:kms:", deployment.partition().name());
-    let sound = key.strip_prefix(&start).is_some_and(|rest| {
+    let start = format!("arn:{}:kms:", deployment.partition().name);
+    let is_valid = key.strip_prefix(&start).is_some_and(|rest| {
         let fields: Vec<_> = rest.split(':').collect();
         match fields.as_slice() {
             [region, owner, id] => {
@@ -252,7 +264,7 @@ fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
             _ => false,
         }
     });
-    if sound {
+    if is_valid {
         return Ok(());
     }
     Err(Error::usage(format!(
@@ -263,7 +275,7 @@ fn check_key(key: &str, deployment: &Deployment) -> Result<()> {
 }
 /// Warns of an unknown trainer. Any name is allowed, for other images too.
 fn warn_if_unknown(name: &str) {
-    if let Err(error) = Trainer::find(name)
+    if let Err(error) = TrainerPackage::find(name)
         && error.exit() == Exit::Usage
     {
         let (message, help) = error.into_parts();

@@ -17,10 +17,11 @@ const PAGE_SIZE: i32 = 100;
 
 /// List the training jobs of a region, newest first
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct ListArgs {
     /// Show only jobs whose name starts with this trainer
     trainer: Option<String>,
-    /// Largest number of jobs
+    /// Maximum number of jobs
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max: u32,
     /// Show only jobs in this state
@@ -30,6 +31,11 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "TEXT")]
     name_contains: Option<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  trainyard list svm --status Failed
+  trainyard list --name-contains 2026-11-30 --max 100";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "PascalCase")]
@@ -64,14 +70,13 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit> {
     let result = serde_json::json!({"region": aws.region(), "jobs": entries});
     context
         .format
-        .print(&result, |_| text(&entries, aws.region()))?;
-    Ok(Exit::Ok)
+        .print(&result, |_| text(&entries, aws.region()))
 }
 
 /// Checks a part of a name; SageMaker refuses other characters.
 fn check(text: &str) -> Result<()> {
-    let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if sound && text.len() <= sagemaker::limits::MAX_JOB_NAME {
+    let is_valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if is_valid && text.len() <= sagemaker::limits::MAX_JOB_NAME {
         return Ok(());
     }
     Err(
@@ -91,6 +96,9 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
     } else {
         contains
     };
+    // The variants have the names of SageMaker's API.
+    let status = args.status.map(|status| format!("{status:?}"));
+    let status = status.map(|name| TrainingJobStatus::from(name.as_str()));
     let client = aws.sagemaker();
     let mut found = Vec::new();
     let mut next = None;
@@ -105,7 +113,7 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
                 PAGE_SIZE
             })
             .set_name_contains((!name_contains.is_empty()).then(|| name_contains.to_owned()))
-            .set_status_equals(args.status.map(Status::sdk))
+            .set_status_equals(status.clone())
             .set_next_token(next)
             .send()
             .await
@@ -119,18 +127,6 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
         found.truncate(max);
         if next.is_none() || found.len() == max {
             return Ok(found);
-        }
-    }
-}
-
-impl Status {
-    fn sdk(self) -> TrainingJobStatus {
-        match self {
-            Self::InProgress => TrainingJobStatus::InProgress,
-            Self::Completed => TrainingJobStatus::Completed,
-            Self::Failed => TrainingJobStatus::Failed,
-            Self::Stopping => TrainingJobStatus::Stopping,
-            Self::Stopped => TrainingJobStatus::Stopped,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use crate::cloud::{End, Follow, PollInterval, Sink, follow_up_help, job_name};
+use crate::cloud::{
+    Follow, FollowOutcome, PollInterval, Sink, follow_up_help, job_name, keeps_running,
+};
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use diagnostics::{Exit, Result, eprint_line};
@@ -27,7 +29,7 @@ pub(crate) struct LogsArgs {
     no_wait: bool,
 }
 
-pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
+pub(crate) async fn run(args: &LogsArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
     let sink = Sink::stdout(context.format);
@@ -46,17 +48,14 @@ pub(crate) async fn run(args: LogsArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     match follow.run_to_end(Interrupt::install()?).await? {
-        End::Ended(state) => {
+        FollowOutcome::Ended(state) => {
             eprint_line(state.text());
             Ok(state.exit())
         }
-        End::Interrupted => {
-            eprint_line(format!(
-                "Ctrl-C: the job keeps running\n{}",
-                follow_up_help(&aws, name)
-            ));
+        FollowOutcome::Interrupted => {
+            eprint_line(format!("Ctrl-C: {}", keeps_running(&aws, name)));
             Ok(Exit::Interrupted)
         }
-        End::ReaderGone => Ok(Exit::Ok),
+        FollowOutcome::ReaderGone => Ok(Exit::Ok),
     }
 }

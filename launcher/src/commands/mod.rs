@@ -1,7 +1,7 @@
 //! Commands, one module each: its arguments and its `run` function.
 
 pub(crate) mod build;
-pub(crate) mod describe;
+pub(crate) mod describe_job;
 pub(crate) mod doctor;
 pub(crate) mod download;
 pub(crate) mod infra;

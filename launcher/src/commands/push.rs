@@ -6,14 +6,14 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::build::{OptionArgs, plan_image};
+use super::build::plan_image;
 use crate::aws::Partition;
 use crate::build::{self, BuildOptions};
 use crate::context::Context;
 use crate::ecr;
 use crate::plan::Plan;
-use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Exit, Result};
 use image::Image;
 use image::push::{self, Credentials, Pushed, RegistryRef};
@@ -30,7 +30,7 @@ pub(crate) struct PushArgs {
     /// Trainer, such as `svm`
     trainer: String,
     #[command(flatten)]
-    options: OptionArgs,
+    options: BuildOptions,
     /// Push this image file, written by `build --output`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "binary"])]
     image: Option<PathBuf>,
@@ -72,24 +72,22 @@ struct PushResult {
     #[serde(flatten)]
     pushed: Pushed,
     created_repository: bool,
-    seconds: Seconds,
+    seconds: PushSeconds,
 }
 
 #[derive(Debug, Serialize)]
-struct Seconds {
+struct PushSeconds {
     compile: f64,
     image: f64,
     push: f64,
 }
 
 pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
-    let trainer = Trainer::find(&args.trainer)?;
+    let trainer = TrainerPackage::find(&args.trainer)?;
     let repository = image::repository(&trainer.name);
     if args.dry_run {
-        plan(&trainer, &args, context)
-            .await?
-            .print(context.format)?;
-        return Ok(Exit::Ok);
+        let plan = plan(&trainer, &args, context).await?;
+        return plan.print(context.format);
     }
     // Checks arguments and the login before compiling for minutes.
     let (place, credentials, created_repository) = match &args.registry {
@@ -108,7 +106,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     };
     let image = match &args.image {
         Some(path) => Image::read(path, &trainer.name)?,
-        None => build::build(&trainer, &BuildOptions::from(&args.options)).await?,
+        None => build::build(&trainer, &args.options).await?,
     };
     let tags = tags(&image, args.no_latest);
     let start = Instant::now();
@@ -125,14 +123,13 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
         size: image.size(),
         pushed,
         created_repository,
-        seconds: Seconds {
+        seconds: PushSeconds {
             compile: built.compile_seconds,
             image: built.image_seconds,
             push: start.elapsed().as_secs_f64(),
         },
     };
-    context.format.print(&result, text)?;
-    Ok(Exit::Ok)
+    context.format.print(&result, text)
 }
 
 /// Returns credentials from the environment, else for ECR from AWS, else from `docker login`.
@@ -174,7 +171,7 @@ fn text(result: &PushResult) -> String {
         old.len(),
         megabytes(bytes(old))
     );
-    let Seconds {
+    let PushSeconds {
         compile,
         image,
         push,
@@ -186,7 +183,7 @@ fn text(result: &PushResult) -> String {
     text
 }
 
-async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<Plan> {
+async fn plan(trainer: &TrainerPackage, args: &PushArgs, context: &Context) -> Result<Plan> {
     let repository = image::repository(&trainer.name);
     let mut plan = Plan::default();
     let name = match &args.registry {
@@ -214,7 +211,7 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
                 None => format!(
                     "<account>.dkr.ecr.{}.{}/{repository}",
                     aws.region(),
-                    Partition::of(aws.region()).suffix()
+                    Partition::of(aws.region()).suffix
                 ),
             }
         }
@@ -225,8 +222,8 @@ async fn plan(trainer: &Trainer, args: &PushArgs, context: &Context) -> Result<P
             Image::read(path, &trainer.name)?.tag().to_owned()
         }
         None => {
-            plan_image(&mut plan, trainer, &BuildOptions::from(&args.options)).await?;
-            let [reference, _] = image::names(&trainer.package()?).await;
+            plan_image(&mut plan, trainer, &args.options).await?;
+            let [reference, _] = image::names(&trainer.source()?.package).await;
             let (_, tag) = reference.rsplit_once(':').unwrap_or_default();
             tag.to_owned()
         }

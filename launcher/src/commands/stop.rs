@@ -2,15 +2,14 @@
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use clap::Args;
-use jiff::Timestamp;
 
 use crate::aws::{Aws, explain};
 use crate::cloud::{
-    End, Follow, JobState, PollInterval, Sink, describe, job_name, job_name_offline,
+    Follow, FollowOutcome, JobState, PollInterval, Sink, job_name, job_name_offline, job_state,
+    report_interrupt,
 };
 use crate::context::Context;
 use crate::interrupt::Interrupt;
-use crate::output::Format;
 use crate::plan::Plan;
 use diagnostics::{Exit, Result, eprint_line};
 
@@ -18,6 +17,7 @@ use diagnostics::{Exit, Result, eprint_line};
 ///
 /// The trainer gets SIGTERM and has two minutes to save its model.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct StopArgs {
     /// Name or ARN of the job
     pub(crate) job: String,
@@ -29,14 +29,19 @@ pub(crate) struct StopArgs {
     dry_run: bool,
 }
 
-pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
+const EXAMPLES: &str = "\
+Examples:
+  trainyard stop svm-2026-11-30-02-40-00-123
+  trainyard stop svm-2026-11-30-02-40-00-123 --wait";
+
+pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     if args.dry_run {
         let name = job_name_offline(&args.job, &aws)?;
         return plan(&aws, name, context).await;
     }
     let name = job_name(&args.job, &aws).await?;
-    let state = state(&aws, name).await?;
+    let state = job_state(&aws.sagemaker(), name).await?;
     let state = if state.is_over() {
         eprint_line(format!("job `{name}` has ended already"));
         state
@@ -49,14 +54,18 @@ pub(crate) async fn run(args: StopArgs, context: &Context) -> Result<Exit> {
         if args.wait {
             match wait(&aws, name, context).await? {
                 Some(state) => state,
-                None => return report_interrupt(&aws, name, context),
+                None => {
+                    let status = aws.suggest(&format!("status {name}"));
+                    let text =
+                        format!("the job is still stopping\n  help: {status} shows its state");
+                    return report_interrupt(name, &text, context);
+                }
             }
         } else {
-            self::state(&aws, name).await?
+            job_state(&aws.sagemaker(), name).await?
         }
     };
-    context.format.print(&state, JobState::text)?;
-    Ok(Exit::Ok)
+    context.format.print(&state, JobState::text)
 }
 
 async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
@@ -73,13 +82,7 @@ async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
         format!("stop the training job `{name}`"),
         recorder.take().unwrap_or_default(),
     );
-    plan.print(context.format)?;
-    Ok(Exit::Ok)
-}
-
-async fn state(aws: &Aws, name: &str) -> Result<JobState> {
-    let job = describe(aws, name).await?;
-    Ok(JobState::new(&job, Timestamp::now()))
+    plan.print(context.format)
 }
 
 /// Stops the job. A job that has ended meanwhile is not an error.
@@ -93,10 +96,8 @@ async fn stop(aws: &Aws, name: &str) -> Result<()> {
     let Err(error) = response else {
         return Ok(());
     };
-    let refused = error
-        .as_service_error()
-        .is_some_and(|e| e.code() == Some("ValidationException"));
-    if refused && state(aws, name).await?.status != "InProgress" {
+    let refused = error.code() == Some("ValidationException");
+    if refused && job_state(&aws.sagemaker(), name).await?.status != "InProgress" {
         return Ok(());
     }
     Err(explain(&format!("cannot stop the job `{name}`"), error))
@@ -107,20 +108,7 @@ async fn wait(aws: &Aws, name: &str, context: &Context) -> Result<Option<JobStat
     let follow =
         Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr()).without_log();
     match follow.run_to_end(Interrupt::install()?).await? {
-        End::Ended(state) => Ok(Some(*state)),
-        End::Interrupted | End::ReaderGone => Ok(None),
+        FollowOutcome::Ended(state) => Ok(Some(*state)),
+        FollowOutcome::Interrupted | FollowOutcome::ReaderGone => Ok(None),
     }
-}
-
-/// Reports a job that is still stopping after Ctrl-C.
-fn report_interrupt(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
-    eprint_line(format!(
-        "Ctrl-C: the job is still stopping\n  help: {} shows its state",
-        aws.suggest(&format!("status {name}"))
-    ));
-    if context.format == Format::Json {
-        let result = serde_json::json!({"name": name, "interrupted": true});
-        context.format.print(&result, |_| String::new())?;
-    }
-    Ok(Exit::Interrupted)
 }

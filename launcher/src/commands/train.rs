@@ -48,14 +48,14 @@ pub(crate) struct TrainArgs {
     ///
     /// `local` and `local_gpu` use the local Docker engine, `local-process` needs no Docker.
     #[arg(
-        help_heading = "Machines",
+        help_heading = "Instances",
         long,
         value_name = "TYPE",
         required_unless_present = "flags"
     )]
     instance_type: Option<String>,
-    /// Number of machines
-    #[arg(help_heading = "Machines",long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Number of instances
+    #[arg(help_heading = "Instances", long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     instance_count: u32,
     /// Image [default: image of the trainer from `push` or `build --load`]
     #[arg(long, value_name = "URI")]
@@ -75,7 +75,7 @@ pub(crate) struct TrainArgs {
     #[arg(help_heading = "Data", long, value_name = "LOCATION")]
     checkpoints: Option<String>,
     /// Stop the job after this time, such as 90m, 2h or 3600
-    #[arg(help_heading = "Machines",long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    #[arg(help_heading = "Instances", long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     max_run: Duration,
     /// Binary of the trainer, for checks and for local-process
     ///
@@ -91,13 +91,14 @@ pub(crate) struct TrainArgs {
     /// Sends SIGTERM and restarts the job.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     simulate_interruption: Option<Duration>,
-    #[command(flatten)]
-    cloud: CloudArgs,
+    // Before `cloud`, whose help heading would apply to it.
     /// Hyperparameters as options of the trainer: -- --min-df 5 --tune
     ///
     /// `-- --help` lists them.
     #[arg(last = true, value_name = "HYPERPARAMETERS")]
     flags: Vec<String>,
+    #[command(flatten)]
+    cloud: CloudArgs,
 }
 
 /// Written by hand: only `-- --help` needs no output and instance type.
@@ -107,8 +108,10 @@ trainyard train [OPTIONS] --output <LOCATION> --instance-type <TYPE> <TRAINER> [
 
 const EXAMPLES: &str = "\
 Examples:
-  trainyard train svm --data file://data --output file://out --instance-type local-process -- --min-df 5
-  trainyard train svm --data s3://bucket/train --output s3://bucket/models --instance-type ml.m5.large";
+  trainyard train svm --data file://data --output file://out --instance-type local-process \\
+    -- --min-df 5
+  trainyard train svm --data s3://bucket/train --output s3://bucket/models \\
+    --instance-type ml.m5.large";
 
 /// Options for jobs on SageMaker.
 #[derive(Debug, Args)]
@@ -122,13 +125,13 @@ struct CloudArgs {
     /// With `--checkpoints` an interrupted job resumes from its last checkpoint.
     #[arg(long)]
     spot: bool,
-    /// With --spot: longest total time with waiting [default: --max-run + 1h]
+    /// With --spot: maximum time including the wait for capacity [default: --max-run + 1h]
     #[arg(long, value_name = "TIME", requires = "spot", value_parser = duration)]
     max_wait: Option<Duration>,
-    /// Volume size of each machine in GB [default: 30]
+    /// Volume size of each instance in GB [default: 30]
     #[arg(long, value_name = "GB", value_parser = clap::value_parser!(u32).range(1..=16384))]
     volume_size: Option<u32>,
-    /// Keep the machines for the next job (warm pool), at most 6h
+    /// Keep the instances for the next job (warm pool), at most 6h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keep_alive: Option<Duration>,
     /// VPC subnet; may be given several times
@@ -149,7 +152,7 @@ struct CloudArgs {
     /// Run the container without network access
     #[arg(long)]
     network_isolation: bool,
-    /// Encrypt traffic between machines
+    /// Encrypt traffic between instances
     #[arg(long)]
     encrypt_traffic: bool,
     /// Input mode of the data [default: File]

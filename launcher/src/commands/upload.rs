@@ -11,8 +11,7 @@ use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::transfer;
-use s3::{SKIPPED_HELP, Settings, Skipped, UnfinishedUploads, Upload};
+use s3::{SKIPPED_HELP, Skipped, UnfinishedUploads, Upload};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,21 +47,16 @@ pub(crate) struct UploadArgs {
 
 pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     let to = S3Url::parse(&args.to)?;
-    let settings = Settings {
-        stall: args.stall_timeout,
-        progress: context.format == Format::Text,
-    };
+    let (stall, progress) = (args.stall_timeout, context.format == Format::Text);
     if args.abort {
         let unfinished = UnfinishedUploads::plan(&args.source, &to)?;
-        let store = transfer::store(&context.aws().await?, settings);
+        let store = context.aws().await?.store(stall, progress);
         if args.dry_run {
             let steps = until_interrupted(unfinished.dry_run(&store)).await?;
-            Plan::from(steps).print(context.format)?;
-            return Ok(Exit::Ok);
+            return Plan::from(steps).print(context.format);
         }
         let aborted = until_interrupted(unfinished.abort(&store)).await?;
-        context.format.print(&aborted, |aborted| aborted.text())?;
-        return Ok(Exit::Ok);
+        return context.format.print(&aborted, |aborted| aborted.text());
     }
     let upload = Upload::plan(&args.source, &to)?;
     not_empty(&upload, &args.source)?;
@@ -70,10 +64,9 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     if args.dry_run {
         let (aws, recorder) = aws.dry_run();
         let steps = upload.dry_run(&aws.s3(), || recorder.take()).await;
-        Plan::from(steps).print(context.format)?;
-        return Ok(Exit::Ok);
+        return Plan::from(steps).print(context.format);
     }
-    let store = transfer::store(&aws, settings);
+    let store = aws.store(stall, progress);
     let uploaded = until_interrupted(upload.run(&store)).await;
     let uploaded = uploaded.map_err(|error| match error.exit() {
         Exit::Interrupted => {
@@ -86,8 +79,7 @@ pub(crate) async fn run(args: UploadArgs, context: &Context) -> Result<Exit> {
     }
     context.format.print(&uploaded, |uploaded| {
         format!("uploaded to `{to}`: {}", uploaded.summary.text())
-    })?;
-    Ok(Exit::Ok)
+    })
 }
 
 /// Refuses a folder without files to upload: it is probably the wrong one.

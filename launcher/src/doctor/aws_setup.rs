@@ -87,31 +87,21 @@ fn region(
     args: &AwsArgs,
     loaded: &Result<diagnostics::Result<Aws>, tokio::time::error::Elapsed>,
 ) -> Check {
-    let help = "pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config";
-    match loaded {
+    let found = match loaded {
         Ok(Ok(aws)) => {
             let region = aws.region();
-            let found = format!(
-                "`{}` from {}",
-                diagnostics::sanitize(region),
-                args.region_source()
-            );
-            match looks_like_a_region(region) {
-                true => Check::ok("region", found),
-                false => Check::problem(
-                    "region",
-                    format!("{found}, expected one such as `eu-west-1`"),
-                )
-                .help(help),
+            let source = args.region_source();
+            let found = format!("`{}` from {source}", diagnostics::sanitize(region));
+            if looks_like_a_region(region) {
+                return Check::ok("region", found);
             }
+            format!("{found}, expected one such as `eu-west-1`")
         }
-        Ok(Err(_)) => Check::problem("region", "no AWS region").help(help),
-        Err(_) => Check::problem(
-            "region",
-            format!("no AWS region within {} s", CHECK_TIMEOUT.as_secs()),
-        )
-        .help(help),
-    }
+        Ok(Err(_)) => "no AWS region".to_owned(),
+        Err(_) => format!("no AWS region within {} s", CHECK_TIMEOUT.as_secs()),
+    };
+    Check::problem("region", found)
+        .help("pass `--region`, set AWS_REGION, or put `region = eu-west-1` into ~/.aws/config")
 }
 
 /// True for names such as `eu-west-1` and `us-gov-west-1`.

@@ -50,8 +50,7 @@ async fn head(setup: &AwsSetup, aws: &Aws, url: &S3Url) -> Result<String, Check>
     };
     let shown = diagnostics::sanitize(&region).into_owned();
     // Without a configured region the clients use a placeholder, which cannot be compared.
-    if let Err(skipped) = setup.regional(NAME) {
-        drop(skipped);
+    if setup.regional(NAME).is_err() {
         return Err(Check::warning(
             NAME,
             format!("`{bucket}` is in `{shown}`, and no region is set"),

@@ -16,29 +16,18 @@ pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(super) enum CheckState {
     Ok,
     Warning,
     Problem,
     Skipped,
 }
 
-impl State {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Problem => "problem",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
 /// Result of a check.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
     name: &'static str,
-    state: State,
+    state: CheckState,
     /// Description of the finding.
     found: String,
     /// Suggested fix; null if there is nothing to fix.
@@ -46,7 +35,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    fn new(name: &'static str, state: State, found: impl Into<String>) -> Self {
+    fn new(name: &'static str, state: CheckState, found: impl Into<String>) -> Self {
         Self {
             name,
             state,
@@ -56,24 +45,32 @@ impl Check {
     }
 
     pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Ok, found)
+        Self::new(name, CheckState::Ok, found)
     }
 
     pub(super) fn warning(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Warning, found)
+        Self::new(name, CheckState::Warning, found)
     }
 
     pub(super) fn problem(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Problem, found)
+        Self::new(name, CheckState::Problem, found)
     }
 
     pub(super) fn skipped(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Skipped, found)
+        Self::new(name, CheckState::Skipped, found)
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Adds the help lines of an error.
+    pub(super) fn helps(self, help: &[String]) -> Self {
+        match help {
+            [] => self,
+            help => self.help(help.join("; ")),
+        }
     }
 
     pub(super) fn from_error(name: &'static str, error: Error) -> Self {
@@ -84,10 +81,7 @@ impl Check {
             .into_iter()
             .filter(|line| !line.contains("trainyard doctor"))
             .collect();
-        match help.is_empty() {
-            true => check,
-            false => check.help(help.join("; ")),
-        }
+        check.helps(&help)
     }
 
     /// Problem for an error of AWS. Invalid credentials are reported once, by `credentials`.
@@ -149,15 +143,17 @@ pub(super) async fn with_timeout(
 
 /// All checks, in the order in which to fix them.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     checks: Vec<Check>,
     /// True if there is no problem.
     pub(crate) ok: bool,
 }
 
-impl Report {
+impl DoctorReport {
     pub(super) fn new(checks: Vec<Check>) -> Self {
-        let ok = checks.iter().all(|check| check.state != State::Problem);
+        let ok = checks
+            .iter()
+            .all(|check| check.state != CheckState::Problem);
         Self { checks, ok }
     }
 
@@ -166,13 +162,8 @@ impl Report {
         let mut text = String::new();
         for check in &self.checks {
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                text,
-                "{:<8} {:<12} {}",
-                check.state.name(),
-                check.name,
-                check.found
-            );
+            let state = format!("{:?}", check.state).to_lowercase();
+            let _ = writeln!(text, "{state:<8} {:<12} {}", check.name, check.found);
             if let Some(help) = &check.help {
                 let _ = writeln!(text, "{:<21} help: {help}", "");
             }
@@ -186,10 +177,10 @@ impl Report {
         let _ = write!(
             text,
             "\n{} ok, {}, {}, {} skipped",
-            count(State::Ok),
-            counted(count(State::Warning), "warning"),
-            counted(count(State::Problem), "problem"),
-            count(State::Skipped)
+            count(CheckState::Ok),
+            counted(count(CheckState::Warning), "warning"),
+            counted(count(CheckState::Problem), "problem"),
+            count(CheckState::Skipped)
         );
         text
     }

@@ -22,7 +22,7 @@ pub(super) async fn check(setup: &AwsSetup) -> Check {
     let url = match aws.endpoint_url() {
         Some(url) => url.to_owned(),
         None => {
-            let suffix = Partition::of(aws.region()).suffix();
+            let suffix = Partition::of(aws.region()).suffix;
             format!("https://sts.{}.{suffix}/", aws.region())
         }
     };

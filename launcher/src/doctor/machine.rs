@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::check::{Check, with_timeout};
 use crate::engine;
 use crate::local;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 
 /// Images of GPU trainers take gigabytes; with less free space a build or pull is likely to fail.
 const MIN_FREE_DISK_GB: u64 = 5;
@@ -26,10 +26,7 @@ pub(super) async fn docker() -> Vec<Check> {
             Err(error) => {
                 let (message, help) = error.into_parts();
                 let check = Check::warning("docker", format!("{message}; only local jobs need it"));
-                return match help.is_empty() {
-                    true => check,
-                    false => check.help(help.join("; ")),
-                };
+                return check.helps(&help);
             }
         };
         match (engine.version().await, engine.info().await) {
@@ -116,7 +113,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
     };
     let mut found = None;
     let checked = with_timeout(name, "cargo", async {
-        match Trainer::find_cancellable(trainer).await {
+        match TrainerPackage::find_cancellable(trainer).await {
             Ok(Some(trainer)) => {
                 found = Some(trainer);
                 Check::ok(name, "found")
@@ -132,7 +129,7 @@ pub(super) async fn trainer(trainer: Option<&str>) -> Check {
     }
 }
 
-async fn starts(name: &'static str, trainer: &Trainer) -> Check {
+async fn starts(name: &'static str, trainer: &TrainerPackage) -> Check {
     let Some(binary) = trainer.existing_binary() else {
         let own = diagnostics::sanitize(&trainer.name);
         return match trainer.source {

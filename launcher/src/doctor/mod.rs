@@ -13,7 +13,7 @@ mod trust;
 use std::path::PathBuf;
 
 pub(crate) use aws_setup::AwsSetup;
-pub(crate) use check::Report;
+pub(crate) use check::DoctorReport;
 
 use crate::job::S3Url;
 
@@ -32,7 +32,7 @@ pub(crate) struct DoctorOptions {
 pub(crate) async fn run_checks(
     wanted: &DoctorOptions,
     setup: impl Future<Output = AwsSetup>,
-) -> Report {
+) -> DoctorReport {
     let cloud = async {
         let mut setup = setup.await;
         let mut checks = std::mem::take(&mut setup.checks);
@@ -56,5 +56,5 @@ pub(crate) async fn run_checks(
     checks.extend(machine::folders());
     checks.extend(toolchain);
     checks.push(trainer);
-    Report::new(checks)
+    DoctorReport::new(checks)
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::aws_setup::AwsSetup;
 use super::check::{Check, code, with_timeout};
 use crate::aws::Aws;
-use crate::size::megabytes;
+use crate::util::megabytes;
 
 const NAME: &str = "repository";
 

@@ -65,23 +65,19 @@ fn check_role(given: &str, role: &Role) -> Check {
             "pass `--role {arn}`, or credentials of the other account"
         ));
     }
-    let repair = format!(
-        "let the service `{SERVICE}` assume it: `trainyard infra policies` prints the trust policy"
-    );
-    match trust::of(&role.trust, SERVICE) {
-        Trust::Yes => Check::ok(NAME, format!("`{arn}`; SageMaker may assume it")),
-        Trust::Conditional => Check::ok(
-            NAME,
-            format!("`{arn}`; SageMaker may assume it under the conditions of its trust policy"),
-        ),
-        Trust::Anyone => {
-            Check::warning(NAME, format!("`{arn}`: anyone may assume it")).help(repair)
+    let found = match trust::of(&role.trust, SERVICE) {
+        Trust::Yes => return Check::ok(NAME, format!("`{arn}`; SageMaker may assume it")),
+        Trust::Conditional => {
+            let how = "SageMaker may assume it under the conditions of its trust policy";
+            return Check::ok(NAME, format!("`{arn}`; {how}"));
         }
+        Trust::Anyone => Check::warning(NAME, format!("`{arn}`: anyone may assume it")),
         Trust::Denied => {
-            Check::problem(NAME, format!("`{arn}`: its trust policy denies SageMaker")).help(repair)
+            Check::problem(NAME, format!("`{arn}`: its trust policy denies SageMaker"))
         }
-        Trust::No => {
-            Check::problem(NAME, format!("`{arn}`: SageMaker may not assume it")).help(repair)
-        }
-    }
+        Trust::No => Check::problem(NAME, format!("`{arn}`: SageMaker may not assume it")),
+    };
+    found.help(format!(
+        "let the service `{SERVICE}` assume it: `trainyard infra policies` prints the trust policy"
+    ))
 }

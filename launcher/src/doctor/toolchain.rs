@@ -82,21 +82,15 @@ async fn target(folder: &Path, triple: &str) -> Check {
     let name = "target";
     let arguments = ["--print", "target-libdir", "--target", triple];
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    match first_output_line(&rustc, &arguments, folder).await {
+    let found = match first_output_line(&rustc, &arguments, folder).await {
         Ok(library) if Path::new(&library).is_dir() => {
-            Check::ok(name, format!("`{triple}` is installed"))
+            return Check::ok(name, format!("`{triple}` is installed"));
         }
-        Ok(_) => Check::warning(
-            name,
-            format!("`{triple}` is not installed; only `build` needs it"),
-        )
-        .help(format!("`rustup target add {triple}`")),
-        Err(ProgramError::NotFound(_)) => Check::skipped(name, "no `rustc`"),
-        Err(ProgramError::Failed(message)) => {
-            Check::warning(name, format!("`rustc` failed: {message}"))
-                .help(format!("`rustup target add {triple}`"))
-        }
-    }
+        Ok(_) => format!("`{triple}` is not installed; only `build` needs it"),
+        Err(ProgramError::NotFound(_)) => return Check::skipped(name, "no `rustc`"),
+        Err(ProgramError::Failed(message)) => format!("`rustc` failed: {message}"),
+    };
+    Check::warning(name, found).help(format!("`rustup target add {triple}`"))
 }
 
 /// Checks that the linker supports the target and finds a static C library.

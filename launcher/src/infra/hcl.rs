@@ -2,19 +2,10 @@
 
 use serde_json::Value;
 
-/// Returns a quoted string. Names are validated before; escaping is a second safeguard.
+/// Returns a quoted string, as JSON has them. Names are validated before; escaping is a second
+/// safeguard.
 pub(super) fn string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    escape_templates(&out)
+    escape_templates(&Value::from(text).to_string())
 }
 
 /// Returns a policy as a heredoc with indentation of its parent.

@@ -35,10 +35,10 @@ pub(crate) fn check_region(text: &str) -> Result<()> {
 
 /// Checks the name of a trainer, the last part of the name of an ECR repository.
 pub(crate) fn check_trainer(text: &str) -> Result<()> {
-    let sound = is_word(text, b"-_.")
+    let is_valid = is_word(text, b"-_.")
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric());
-    if sound {
+    if is_valid {
         return Ok(());
     }
     Err(Error::usage(format!(
@@ -50,10 +50,10 @@ pub(crate) fn check_trainer(text: &str) -> Result<()> {
 
 /// Checks an id such as `vpc-0abc`, or the id of a key in an ARN.
 pub(crate) fn check_id(flag: &str, prefix: &str, text: &str) -> Result<()> {
-    let sound = text
+    let is_valid = text
         .strip_prefix(prefix)
         .is_some_and(|rest| is_word(rest, b"-"));
-    if sound {
+    if is_valid {
         return Ok(());
     }
     Err(
@@ -79,7 +79,7 @@ mod tests {
             ("us-gov-east-1", "aws-us-gov"),
         ] {
             assert!(check_region(region).is_ok());
-            assert_eq!(Partition::of(region).name(), name);
+            assert_eq!(Partition::of(region).name, name);
         }
         for bad in ["", "*", "eu", "eu-*-1", "EU-west-1", "eu-west-1\n"] {
             assert!(check_region(bad).is_err(), "{bad}");

@@ -29,13 +29,13 @@ impl Deployment {
 
     /// Returns the ARN of the execution role.
     pub(crate) fn role_arn(&self) -> String {
-        let partition = self.partition().name();
+        let partition = self.partition().name;
         format!("arn:{partition}:iam::{}:role/{}", self.account, self.role)
     }
 
     /// Returns the ARNs of a resource in all regions.
     fn regional(&self, service: &str, resource: &str) -> Vec<String> {
-        let (partition, account) = (self.partition().name(), &self.account);
+        let (partition, account) = (self.partition().name, &self.account);
         let arn = |region| format!("arn:{partition}:{service}:{region}:{account}:{resource}");
         self.regions.iter().map(arn).collect()
     }
@@ -48,7 +48,7 @@ impl Deployment {
     }
 
     fn bucket_arn(&self) -> String {
-        format!("arn:{}:s3:::{}", self.partition().name(), self.bucket)
+        format!("arn:{}:s3:::{}", self.partition().name, self.bucket)
     }
 
     fn objects(&self) -> String {
@@ -67,8 +67,8 @@ impl Deployment {
     pub(crate) fn launcher(&self) -> Value {
         let mut statements = self.jobs();
         statements.extend([
-            allow("EcrLogin", &["GetAuthorizationToken"], "ecr", json!("*")),
-            allow("Push", &PUSH, "ecr", json!(self.repositories())),
+            allow("EcrLogin", "ecr", "GetAuthorizationToken", "*"),
+            allow("Push", "ecr", PUSH, self.repositories()),
         ]);
         statements.extend(self.data());
         statements.extend(self.encrypted_data());
@@ -80,39 +80,19 @@ impl Deployment {
         vec![
             allow(
                 "Jobs",
-                &[
-                    "AddTags",
-                    "CreateTrainingJob",
-                    "DescribeTrainingJob",
-                    "StopTrainingJob",
-                ],
                 "sagemaker",
-                json!(self.regional("sagemaker", "training-job/*")),
+                "AddTags CreateTrainingJob DescribeTrainingJob StopTrainingJob",
+                self.regional("sagemaker", "training-job/*"),
             ),
             // Has no resource types: lists the whole account.
-            allow("ListJobs", &["ListTrainingJobs"], "sagemaker", json!("*")),
+            allow("ListJobs", "sagemaker", "ListTrainingJobs", "*"),
             with(
-                allow(
-                    "PassRoleToSageMaker",
-                    &["PassRole"],
-                    "iam",
-                    json!(self.role_arn()),
-                ),
+                allow("PassRoleToSageMaker", "iam", "PassRole", self.role_arn()),
                 json!({"StringEquals": {"iam:PassedToService": SAGEMAKER}}),
             ),
-            allow("ReadRole", &["GetRole"], "iam", json!(self.role_arn())),
-            allow(
-                "FindLogs",
-                &["DescribeLogStreams"],
-                "logs",
-                json!(self.log_groups()),
-            ),
-            allow(
-                "ReadLogs",
-                &["GetLogEvents"],
-                "logs",
-                json!(self.log_streams()),
-            ),
+            allow("ReadRole", "iam", "GetRole", self.role_arn()),
+            allow("FindLogs", "logs", "DescribeLogStreams", self.log_groups()),
+            allow("ReadLogs", "logs", "GetLogEvents", self.log_streams()),
         ]
     }
 
@@ -121,21 +101,15 @@ impl Deployment {
         [
             allow(
                 "Bucket",
-                &["ListBucket", "ListBucketMultipartUploads"],
                 "s3",
-                json!(self.bucket_arn()),
+                "ListBucket ListBucketMultipartUploads",
+                self.bucket_arn(),
             ),
             allow(
                 "Objects",
-                &[
-                    "AbortMultipartUpload",
-                    "DeleteObject",
-                    "GetObject",
-                    "ListMultipartUploadParts",
-                    "PutObject",
-                ],
                 "s3",
-                json!(self.objects()),
+                "AbortMultipartUpload DeleteObject GetObject ListMultipartUploadParts PutObject",
+                self.objects(),
             ),
         ]
     }
@@ -145,13 +119,13 @@ impl Deployment {
         let through: Vec<_> = self
             .regions
             .iter()
-            .map(|region| format!("s3.{region}.{}", self.partition().suffix()))
+            .map(|region| format!("s3.{region}.{}", self.partition().suffix))
             .collect();
         let statement = allow(
             "EncryptedObjects",
-            &["Decrypt", "GenerateDataKey"],
             "kms",
-            json!(self.kms_keys),
+            "Decrypt GenerateDataKey",
+            self.kms_keys.clone(),
         );
         let condition = json!({"StringEquals": {"kms:ViaService": through}});
         (!self.kms_keys.is_empty()).then(|| with(statement, condition))
@@ -162,16 +136,12 @@ impl Deployment {
         let mut statements = self.job_data().to_vec();
         statements.extend(self.job_reports());
         statements.extend([
-            allow("EcrLogin", &["GetAuthorizationToken"], "ecr", json!("*")),
+            allow("EcrLogin", "ecr", "GetAuthorizationToken", "*"),
             allow(
                 "Pull",
-                &[
-                    "BatchCheckLayerAvailability",
-                    "BatchGetImage",
-                    "GetDownloadUrlForLayer",
-                ],
                 "ecr",
-                json!(self.repositories()),
+                "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer",
+                self.repositories(),
             ),
         ]);
         if !self.kms_keys.is_empty() {
@@ -188,21 +158,16 @@ impl Deployment {
         [
             allow(
                 "Bucket",
-                &["GetBucketLocation", "ListBucket"],
                 "s3",
-                json!(self.bucket_arn()),
+                "GetBucketLocation ListBucket",
+                self.bucket_arn(),
             ),
             // Deleting a local checkpoint deletes it in S3.
             allow(
                 "Objects",
-                &[
-                    "AbortMultipartUpload",
-                    "DeleteObject",
-                    "GetObject",
-                    "PutObject",
-                ],
                 "s3",
-                json!(self.objects()),
+                "AbortMultipartUpload DeleteObject GetObject PutObject",
+                self.objects(),
             ),
         ]
     }
@@ -212,19 +177,19 @@ impl Deployment {
         [
             allow(
                 "CreateLogs",
-                &["CreateLogGroup", "DescribeLogStreams"],
                 "logs",
-                json!(self.log_groups()),
+                "CreateLogGroup DescribeLogStreams",
+                self.log_groups(),
             ),
             allow(
                 "WriteLogs",
-                &["CreateLogStream", "PutLogEvents"],
                 "logs",
-                json!(self.log_streams()),
+                "CreateLogStream PutLogEvents",
+                self.log_streams(),
             ),
             with(
                 // Has no resource types; restricted by namespace.
-                allow("Metrics", &["PutMetricData"], "cloudwatch", json!("*")),
+                allow("Metrics", "cloudwatch", "PutMetricData", "*"),
                 json!({"StringEquals": {"cloudwatch:namespace": LOGS}}),
             ),
         ]
@@ -236,12 +201,12 @@ impl Deployment {
         [
             allow(
                 "EncryptedObjects",
-                &["Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey"],
                 "kms",
+                "Decrypt DescribeKey Encrypt GenerateDataKey",
                 keys.clone(),
             ),
             with(
-                allow("EncryptedVolumes", &["CreateGrant"], "kms", keys),
+                allow("EncryptedVolumes", "kms", "CreateGrant", keys),
                 json!({"Bool": {"kms:GrantIsForAWSResource": "true"}}),
             ),
         ]
@@ -256,39 +221,31 @@ impl Deployment {
         [
             allow(
                 "DescribeNetworks",
-                &[
-                    "DescribeDhcpOptions",
-                    "DescribeNetworkInterfaces",
-                    "DescribeSecurityGroups",
-                    "DescribeSubnets",
-                    "DescribeVpcs",
-                ],
                 "ec2",
-                json!("*"),
+                "DescribeDhcpOptions DescribeNetworkInterfaces DescribeSecurityGroups \
+                 DescribeSubnets DescribeVpcs",
+                "*",
             ),
             with(
                 allow(
                     "CreateInterfacesInVpc",
-                    &["CreateNetworkInterface"],
                     "ec2",
-                    json!(around),
+                    "CreateNetworkInterface",
+                    around,
                 ),
                 here,
             ),
             allow(
                 "Interfaces",
-                &["CreateNetworkInterface", "DeleteNetworkInterface"],
                 "ec2",
-                json!(interfaces),
+                "CreateNetworkInterface DeleteNetworkInterface",
+                interfaces.clone(),
             ),
             allow(
                 "InterfacePermissions",
-                &[
-                    "CreateNetworkInterfacePermission",
-                    "DeleteNetworkInterfacePermission",
-                ],
                 "ec2",
-                json!(interfaces),
+                "CreateNetworkInterfacePermission DeleteNetworkInterfacePermission",
+                interfaces,
             ),
         ]
     }
@@ -318,33 +275,24 @@ impl Deployment {
 }
 
 /// ECR actions of `push` and `doctor`.
-const PUSH: [&str; 9] = [
-    "BatchCheckLayerAvailability",
-    "BatchGetImage",
-    "CompleteLayerUpload",
-    "CreateRepository",
-    "DescribeImages",
-    "GetDownloadUrlForLayer",
-    "InitiateLayerUpload",
-    "PutImage",
-    "UploadLayerPart",
-];
+const PUSH: &str = "BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload \
+    CreateRepository DescribeImages GetDownloadUrlForLayer InitiateLayerUpload PutImage \
+    UploadLayerPart";
 
 fn document(statements: Vec<Value>) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-fn allow(sid: &str, actions: &[&str], service: &str, resource: Value) -> Value {
-    let actions: Vec<_> = actions
-        .iter()
-        .map(|action| format!("{service}:{action}"))
-        .collect();
-    json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource})
+/// Returns a statement; `actions` are separated by spaces.
+fn allow(sid: &str, service: &str, actions: &str, resource: impl Into<Value>) -> Value {
+    let actions = actions
+        .split(' ')
+        .map(|action| format!("{service}:{action}"));
+    let actions: Vec<_> = actions.collect();
+    json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource.into()})
 }
 
 fn with(mut statement: Value, condition: Value) -> Value {
-    if let Some(fields) = statement.as_object_mut() {
-        fields.insert("Condition".to_owned(), condition);
-    }
+    statement["Condition"] = condition;
     statement
 }

@@ -10,37 +10,23 @@ use super::hcl;
 use super::policy::Deployment;
 use diagnostics::{Error, Result};
 
-/// File to write.
-#[derive(Debug)]
-pub(crate) struct File {
-    pub(crate) name: &'static str,
-    pub(crate) content: String,
-}
+/// Name and content of a file.
+type File = (&'static str, String);
 
 /// Returns all files. `immutable_tags`: ECR tags cannot be overwritten.
-pub(crate) fn files(deployment: &Deployment, immutable_tags: bool) -> Vec<File> {
-    let fixed = [
-        ("main.tf", include_str!("../../infra/main.tf")),
-        ("role.tf", include_str!("../../infra/role.tf")),
-        ("bucket.tf", include_str!("../../infra/bucket.tf")),
-        ("repository.tf", include_str!("../../infra/repository.tf")),
-    ];
-    let mut files: Vec<_> = fixed
-        .into_iter()
-        .map(|(name, content)| File {
-            name,
-            content: content.to_owned(),
-        })
-        .collect();
-    files.push(File {
-        name: "trainyard.tf",
-        content: values(deployment, immutable_tags),
-    });
-    files.push(File {
-        name: "policies.tf",
-        content: policies(deployment),
-    });
-    files
+pub(crate) fn files(deployment: &Deployment, immutable_tags: bool) -> [File; 6] {
+    let fixed = |content: &str| content.to_owned();
+    [
+        ("main.tf", fixed(include_str!("../../infra/main.tf"))),
+        ("role.tf", fixed(include_str!("../../infra/role.tf"))),
+        ("bucket.tf", fixed(include_str!("../../infra/bucket.tf"))),
+        (
+            "repository.tf",
+            fixed(include_str!("../../infra/repository.tf")),
+        ),
+        ("trainyard.tf", values(deployment, immutable_tags)),
+        ("policies.tf", policies(deployment)),
+    ]
 }
 
 fn values(deployment: &Deployment, immutable_tags: bool) -> String {
@@ -49,7 +35,6 @@ fn values(deployment: &Deployment, immutable_tags: bool) -> String {
         .iter()
         .map(|name| hcl::string(name))
         .collect();
-    let text = |text: &str| hcl::string(text);
     let kms_key = deployment
         .kms_keys
         .first()
@@ -61,12 +46,12 @@ fn values(deployment: &Deployment, immutable_tags: bool) -> String {
     };
     let region = deployment.regions.first().map_or("", String::as_str);
     let rows = [
-        ("account", text(&deployment.account)),
-        ("bucket", text(&deployment.bucket)),
+        ("account", hcl::string(&deployment.account)),
+        ("bucket", hcl::string(&deployment.bucket)),
         ("kms_key", kms_key),
-        ("region", text(region)),
-        ("role", text(&deployment.role)),
-        ("tag_mutability", text(mutability)),
+        ("region", hcl::string(region)),
+        ("role", hcl::string(&deployment.role)),
+        ("tag_mutability", hcl::string(mutability)),
         ("trainers", format!("toset([{}])", trainers.join(", "))),
     ];
     locals("# Values of `trainyard infra terraform`.", &rows)
@@ -124,8 +109,8 @@ fn images() -> Value {
 pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
     let existing: Vec<_> = files
         .iter()
-        .filter(|file| folder.join(file.name).symlink_metadata().is_ok())
-        .map(|file| format!("`{}`", file.name))
+        .filter(|(name, _)| folder.join(name).symlink_metadata().is_ok())
+        .map(|(name, _)| format!("`{name}`"))
         .collect();
     if !force && !existing.is_empty() {
         return Err(Error::usage(format!(
@@ -140,8 +125,8 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
             .help("pass an `--output` folder that you may write to")
     };
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    for file in files {
-        let path = folder.join(file.name);
+    for (name, content) in files {
+        let path = folder.join(name);
         let mut options = OpenOptions::new();
         options
             .write(true)
@@ -150,7 +135,7 @@ pub(crate) fn write(folder: &Path, files: &[File], force: bool) -> Result<()> {
             .create_new(!force);
         options
             .open(&path)
-            .and_then(|mut out| out.write_all(file.content.as_bytes()))
+            .and_then(|mut out| out.write_all(content.as_bytes()))
             .map_err(|error| failed(&path, error))?;
     }
     Ok(())

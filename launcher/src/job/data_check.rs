@@ -6,8 +6,8 @@ use std::process::Output;
 use std::time::Duration;
 
 use diagnostics::{Error, Result, eprint_line, sanitize};
-use sagemaker::describe::ReportedDiagnostic;
 use sagemaker::hyperparameters;
+use sagemaker::trainer_description::ReportedDiagnostic;
 use tokio::process::Command;
 
 use super::host_trainer::{HostTrainer, sanitize_lines};

@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn sent(arguments: &[&str]) -> Vec<(String, String)> {
-        flags(arguments).expect("sound").into_iter().collect()
+        flags(arguments).expect("valid").into_iter().collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -235,11 +235,11 @@ mod tests {
         #[test]
         fn container_reads_given_values(values in proptest::collection::vec("\\PC{0,12}|[-0-9.\\[\\]{}\"'a-fntrNTF, \n\t]{0,12}", 1..4)) {
             let arguments: Vec<String> = values.iter().map(|value| format!("--some-name={value}")).collect();
-            let sent = read(None, &arguments).expect("sound");
+            let sent = read(None, &arguments).expect("valid");
             let folder = tempfile::tempdir().expect("a folder");
             let file = folder.path().join("hyperparameters.json");
             std::fs::write(&file, serde_json::to_vec(&sent).expect("JSON")).expect("written");
-            let read = hyperparameters::read(&file).expect("sound");
+            let read = hyperparameters::read(&file).expect("valid");
             prop_assert_eq!(hyperparameters::to_arguments(&read), arguments);
         }
     }

@@ -9,7 +9,7 @@ pub(crate) enum Instance {
     Cloud {
         /// `ml.m5.large`
         instance_type: String,
-        /// Number of machines, at least 1.
+        /// Number of instances, at least 1.
         count: u32,
     },
     /// `local`, `local_gpu`: the local Docker engine.

@@ -56,11 +56,11 @@ mod tests {
     #[test]
     fn parses_locations() {
         assert_eq!(
-            Location::parse("file://data/x.csv").expect("sound"),
+            Location::parse("file://data/x.csv").expect("valid"),
             Location::File("data/x.csv".into())
         );
         assert_eq!(
-            Location::parse("/tmp/x").expect("sound"),
+            Location::parse("/tmp/x").expect("valid"),
             Location::File("/tmp/x".into())
         );
         for bad in [

@@ -17,7 +17,7 @@ pub(crate) use location::Location;
 pub(crate) use name::JobName;
 pub(crate) use s3::S3Url;
 
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::Error;
 
 /// A checked job that has not started.
@@ -25,7 +25,7 @@ use diagnostics::Error;
 pub(crate) struct Job {
     /// Unique name of prefix and time.
     pub(crate) name: JobName,
-    pub(crate) trainer: Trainer,
+    pub(crate) trainer: TrainerPackage,
     /// Image of `--image`. Default: the trainer's own, in the account's ECR or in the local engine.
     pub(crate) image: Option<String>,
     /// Hyperparameters as SageMaker's strings.
@@ -60,7 +60,7 @@ pub(crate) struct Cloud {
     /// For spot instances: the longest time to wait, training included.
     pub(crate) spot: Option<Duration>,
     pub(crate) volume_gb: u32,
-    /// Time to keep the machines after the job.
+    /// Time to keep the instances after the job.
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) subnets: Vec<String>,
     pub(crate) security_groups: Vec<String>,
@@ -75,7 +75,7 @@ pub(crate) struct Cloud {
     pub(crate) input_mode: InputMode,
 }
 
-/// SageMaker's `TrainingInputMode`.
+/// SageMaker's `TrainingInputMode`; the variants have the names of its API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum InputMode {
     /// Copied before the start
@@ -86,25 +86,8 @@ pub(crate) enum InputMode {
     FastFile,
 }
 
-impl InputMode {
-    /// Name in SageMaker's API.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::File => "File",
-            Self::FastFile => "FastFile",
-        }
-    }
-}
-
 /// Converts an error of the crate `sagemaker` to a usage error with the same help.
-pub(crate) fn refused(what: &str, error: &sagemaker::Error) -> Error {
-    let text = error.to_string();
-    let (message, help) = text.split_once("\n  help: ").unwrap_or((&text, ""));
+pub(crate) fn refused(what: &str, error: &sagemaker::ContractError) -> Error {
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    let converted = Error::usage(format!("{what}: {message}{cause}"));
-    if help.is_empty() {
-        converted
-    } else {
-        converted.help(help)
-    }
+    Error::usage(format!("{what}: {error}{cause}")).help(error.help())
 }

@@ -16,10 +16,12 @@ impl JobName {
         let stamp = format!("{}-{random:04x}", now.strftime("%Y-%m-%d-%H-%M-%S-%3f"));
         let name = format!("{prefix}-{stamp}");
         limits::check_job_name(&name).map_err(|error| {
-            Error::usage(format!("`--job-name-prefix {prefix}`: {error}")).help(format!(
-                "expected at most {} letters, digits and single dashes",
-                limits::MAX_JOB_NAME - stamp.len() - 1
-            ))
+            Error::usage(format!("`--job-name-prefix {prefix}`: {error}"))
+                .help(error.help())
+                .help(format!(
+                    "expected at most {} letters, digits and single dashes",
+                    limits::MAX_JOB_NAME - stamp.len() - 1
+                ))
         })?;
         Ok(Self(name))
     }
@@ -43,7 +45,7 @@ mod tests {
     #[test]
     fn name_has_prefix_time_and_random_part() {
         let now: Timestamp = "2026-11-23T03:45:12.123Z".parse().expect("a time");
-        let name = JobName::new("svm", now, 0x1f).expect("sound");
+        let name = JobName::new("svm", now, 0x1f).expect("valid");
         assert_eq!(name.as_str(), "svm-2026-11-23-03-45-12-123-001f");
         for bad in ["", "-svm", "a_b", "ä", &"x".repeat(40)] {
             assert!(JobName::new(bad, now, 0).is_err(), "{bad}");

@@ -256,10 +256,10 @@ pub(super) fn strip_first(path: &Path) -> Option<PathBuf> {
     let mut parts = path.components();
     while parts.next()? == Component::CurDir {}
     let rest: PathBuf = parts.as_path().to_owned();
-    let sound = rest
+    let is_valid = rest
         .components()
         .all(|part| matches!(part, Component::Normal(_)));
-    (sound && rest != Path::new("")).then_some(rest)
+    (is_valid && rest != Path::new("")).then_some(rest)
 }
 
 #[cfg(test)]

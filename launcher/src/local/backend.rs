@@ -1,10 +1,17 @@
 //! Interface of the two backends of local jobs: the Docker engine and a process.
 
 use std::path::Path;
+use std::time::Duration;
 
 use diagnostics::Result;
 
 use super::failure_reason::FailureReason;
+
+/// Exit code after SIGKILL: 128 and its number.
+pub(super) const SIGKILL_EXIT_CODE: i32 = 137;
+
+/// Longest wait for the last lines after the trainer's end.
+pub(super) const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A backend that runs the trainer.
 pub(super) trait Backend {

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use bollard::Docker;
 use bollard::query_parameters::{
@@ -18,8 +18,7 @@ use tar::{Builder, EntryType, Header};
 use super::archive::{self, PackResult, strip_first};
 use super::cancel;
 use super::docker_error::{explain, status};
-use super::layout::BASE;
-use super::layout::WRITABLE;
+use super::layout::{BASE, WRITABLE};
 use super::scratch::Scratch;
 use super::setup::Setup;
 use crate::pipe;
@@ -30,13 +29,14 @@ use transport::tar_reader::{Kind, TarReader};
 /// Returns the names of the checkpoints.
 pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTreeSet<PathBuf>> {
     let (writer, stream) = pipe::writer();
-    let config = setup.config_files(Path::new(""));
-    let local = setup.config_files(Path::new(BASE));
     // Names are relative to the base, contents have the trainer's paths.
-    let files: Vec<(PathBuf, String)> = config
+    let files: Vec<(PathBuf, String)> = setup
+        .config_files(Path::new(BASE))
         .into_iter()
-        .zip(local)
-        .map(|((name, _), (_, content))| (name, content.to_string()))
+        .map(|(path, content)| {
+            let name = path.strip_prefix(BASE).unwrap_or(&path);
+            (name.to_owned(), content.to_string())
+        })
         .collect();
     let checkpoints = setup.checkpoints.clone();
     let filling = tokio::task::spawn_blocking(move || {
@@ -134,11 +134,12 @@ fn fill_checkpoints(
             .map_err(|error| about(&path, &error.to_string()))?;
         if metadata.is_symlink() {
             let target = fs::read_link(&path)?;
-            if stays_inside(&below, &target) {
+            let depth = below.components().count().saturating_sub(1);
+            if s3::stays_inside(&target, depth) {
                 let mut header = header(EntryType::Symlink, 0o777, 0);
                 tar.append_link(&mut header, &name, &target)?;
             } else {
-                warn_not_sent(&below, "it is a link out of the folder");
+                warn(&below, NOT_SENT, "it is a link out of the folder");
             }
         } else if metadata.is_dir() {
             tar.append_data(
@@ -158,38 +159,21 @@ fn fill_checkpoints(
             }
             sent.insert(below);
         } else {
-            warn_not_sent(&below, "it is neither a file nor a folder");
+            warn(&below, NOT_SENT, "it is neither a file nor a folder");
         }
     }
     Ok(())
 }
 
-fn warn_not_sent(path: &Path, why: &str) {
-    eprint_line(format!(
-        "warning: checkpoint `{}` is not copied into the container: {why}",
-        diagnostics::sanitize(&path.to_string_lossy())
-    ));
-}
+const NOT_SENT: &str = "is not copied into the container";
+const NOT_SAVED: &str = "is not saved";
 
-fn warn_not_saved(path: &Path, why: &str) {
+fn warn(path: &Path, what: &str, why: &str) {
+    let path = path.to_string_lossy();
     eprint_line(format!(
-        "warning: checkpoint `{}` is not saved: {why}",
-        diagnostics::sanitize(&path.to_string_lossy())
+        "warning: checkpoint `{}` {what}: {why}",
+        diagnostics::sanitize(&path)
     ));
-}
-
-/// True if the target of a relative `link` is inside the folder.
-fn stays_inside(link: &Path, target: &Path) -> bool {
-    let mut depth = link.components().count().saturating_sub(1);
-    for part in target.components() {
-        match part {
-            Component::Normal(_) => depth += 1,
-            Component::CurDir => {}
-            Component::ParentDir if depth > 0 => depth -= 1,
-            _ => return false,
-        }
-    }
-    true
 }
 
 /// Returns the first component of `path` that is a link in `folder`.
@@ -297,13 +281,9 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
         };
         if let Some(link) = first_link(folder, parents) {
             if links.insert(link.clone()) {
-                warn_not_saved(
-                    &path,
-                    &format!(
-                        "`{}` is a link",
-                        diagnostics::sanitize(&link.to_string_lossy())
-                    ),
-                );
+                let link = link.to_string_lossy();
+                let why = format!("`{}` is a link", diagnostics::sanitize(&link));
+                warn(&path, NOT_SAVED, &why);
             }
             continue;
         }
@@ -328,7 +308,7 @@ fn unpack_checkpoints(tar: impl Read, folder: &Path, sent: &BTreeSet<PathBuf>) -
                 continue;
             }
             _ => {
-                warn_not_saved(&path, "it is neither a file nor a folder");
+                warn(&path, NOT_SAVED, "it is neither a file nor a folder");
                 continue;
             }
         }

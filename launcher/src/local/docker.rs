@@ -18,14 +18,13 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
 
-use super::backend::{Attempt, Backend, ExitState};
+use super::backend::{Attempt, Backend, ExitState, LOG_TIMEOUT};
 use super::copy;
 use super::docker_error;
 use super::failure_reason::FailureReason;
 use super::launcher_id;
 use super::layout::BASE;
-use super::log::LineWriter;
-use super::log::LogTail;
+use super::log::{LineWriter, LogTail};
 use super::orphans;
 use super::request;
 use super::setup::Setup;
@@ -36,9 +35,6 @@ use diagnostics::{Error, Result, eprint_line};
 
 /// Length of `sha256:` and the digits that `docker images` shows.
 const SHORT_ID: usize = 19;
-
-/// Longest wait for the last lines after the container's end.
-const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The engine with an image and the container's configuration.
 pub(super) struct DockerBackend<'a> {

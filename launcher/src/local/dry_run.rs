@@ -1,6 +1,7 @@
 //! `--dry-run` of a local job.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -106,17 +107,13 @@ fn layout(setup: &Setup, base: &Path) -> Value {
 }
 
 fn command(setup: &Setup, base: &Path, binary: &Path) -> Value {
+    let text = |value: OsString| value.to_string_lossy().into_owned();
     let environment: BTreeMap<String, String> = process::environment(setup, base)
         .into_iter()
-        .map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
-        })
+        .map(|(name, value)| (text(name), text(value)))
         .collect();
     json!({
-        "command": process::shown_command(binary.as_os_str()),
+        "command": [binary.to_string_lossy(), "train"],
         "environment": environment,
         "folder": base,
     })

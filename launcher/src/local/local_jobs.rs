@@ -54,12 +54,9 @@ async fn find(job: Option<&str>) -> Vec<JobContainer> {
 
 fn local_job_error(container: &JobContainer, kind: ErrorKind) -> Error {
     let job = &container.job;
-    let (state, log) = match container.running {
-        true => (
-            "runs",
-            format!("`docker logs --follow {job}` shows its log"),
-        ),
-        false => ("has ended", format!("`docker logs {job}` shows its log")),
+    let (state, follow) = match container.running {
+        true => ("runs", " --follow"),
+        false => ("has ended", ""),
     };
     let error = Error::with_kind(
         kind,
@@ -67,7 +64,7 @@ fn local_job_error(container: &JobContainer, kind: ErrorKind) -> Error {
             "job `{job}` is in the local Docker engine, where it {state}, and not in SageMaker"
         ),
     )
-    .help(log);
+    .help(format!("`docker logs{follow} {job}` shows its log"));
     if container.is_orphan() {
         error.help(format!(
             "its launcher has ended: {}",

@@ -1,4 +1,5 @@
-//! Passes the job's log to standard error, byte for byte and in whole lines.
+//! Passes the job's log to standard error, byte for byte and in whole lines. Lines about files that
+//! are removed with the job are left out.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,8 @@ pub(super) struct LineWriter<W> {
     pending: Vec<u8>,
     out: W,
     tail: LogTail,
+    /// Beginnings of lines that are left out.
+    left_out: Vec<String>,
 }
 
 impl LineWriter<io::Stderr> {
@@ -31,7 +34,14 @@ impl<W: Write> LineWriter<W> {
             pending: Vec::new(),
             out,
             tail,
+            left_out: Vec::new(),
         }
+    }
+
+    /// Leaves out lines with one of these beginnings.
+    pub(super) fn leave_out(mut self, beginnings: Vec<String>) -> Self {
+        self.left_out = beginnings;
+        self
     }
 
     /// Appends bytes, and writes the lines that are complete.
@@ -58,10 +68,20 @@ impl<W: Write> LineWriter<W> {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.tail.push(bytes);
+        let is_left_out = |line: &[u8]| {
+            let mut beginnings = self.left_out.iter();
+            beginnings.any(|beginning| line.starts_with(beginning.as_bytes()))
+        };
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let kept: Vec<&[u8]> = lines.filter(|line| !is_left_out(line)).collect();
+        let bytes = kept.concat();
+        if bytes.is_empty() {
+            return;
+        }
+        self.tail.push(&bytes);
         // One write, so that lines of the other stream come before or after.
         // Best effort: a broken pipe must not end the job.
-        let _ = self.out.write_all(bytes);
+        let _ = self.out.write_all(&bytes);
         let _ = self.out.flush();
     }
 }
@@ -136,6 +156,16 @@ mod tests {
         );
         assert_eq!(written(&[b"\xff\x00\x1b"]), [b"\xff\x00\x1b\n".to_vec()]);
         assert!(written(&[b""]).is_empty());
+    }
+
+    #[test]
+    fn lines_about_removed_files_are_left_out() {
+        let mut lines = LineWriter::new(Writes::default(), LogTail::default())
+            .leave_out(vec!["model: /tmp/x/".to_owned()]);
+        lines.push(b"a\nmodel: /tmp/x/model\nmodel: /data\n");
+        lines.push(b"model: /tmp/x/model\n");
+        lines.finish();
+        assert_eq!(lines.out.0, [b"a\nmodel: /data\n".to_vec()]);
     }
 
     #[test]

@@ -40,9 +40,9 @@ pub(crate) use orphans::{JobContainer, containers, describe_folders};
 pub(crate) use reexec::exec_trainer;
 pub(crate) use scratch::orphan_folders;
 
-use report::Report;
+use report::LocalJobReport;
 use results::{Delivered, Results};
-use run::{JobOutcome, Schedule};
+use run::{JobOutcome, RunSchedule};
 use setup::{Inputs, Setup};
 use signals::Signals;
 
@@ -56,8 +56,7 @@ pub(crate) async fn train(
 ) -> Result<Exit> {
     let inputs = Inputs::check(job)?;
     if dry_run {
-        dry_run::plan(job, &inputs, binary, simulate_interruption).print(context.format)?;
-        return Ok(Exit::Ok);
+        return dry_run::plan(job, &inputs, binary, simulate_interruption).print(context.format);
     }
     let created = Instant::now();
     let mut signals = Signals::install()?;
@@ -68,7 +67,7 @@ pub(crate) async fn train(
             .await?;
     }
     let mut results = Results::create(job)?;
-    let schedule = Schedule {
+    let schedule = RunSchedule {
         max_run: job.max_run,
         interruption: simulate_interruption,
     };
@@ -100,13 +99,13 @@ pub(crate) async fn train(
         context,
     )
     .await;
-    let report = Report::new(job, created, &outcome, delivered);
+    let report = LocalJobReport::new(job, created, &outcome, delivered);
     if let Some(ending) = report.ending() {
         eprint_line(ending);
     }
     std::mem::take(&mut outcome.errors).into_result()?;
     eprint_line(report.suggestion(job, context));
-    context.format.print(&report, Report::text)?;
+    context.format.print(&report, LocalJobReport::text)?;
     Ok(report.exit(&outcome))
 }
 

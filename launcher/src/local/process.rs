@@ -1,8 +1,9 @@
 //! Runs a job as a process: the trainer's binary with a private `/opt/ml` and the environment of a
 //! container.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
+use std::io::Stderr;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -13,24 +14,20 @@ use sagemaker::limits;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 
 use super::archive;
-use super::backend::{Attempt, Backend, ExitState};
+use super::backend::{Attempt, Backend, ExitState, LOG_TIMEOUT};
 use super::cancel;
 use super::failure_reason::FailureReason;
 use super::layout::WRITABLE;
 use super::log::LineWriter;
-use super::log::LogTail;
 use super::reexec;
 use super::scratch::Scratch;
 use super::setup::Setup;
 use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::{Error, Result};
-
-/// Longest wait for the last lines after the trainer's end.
-const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Variables of the launcher that the trainer inherits.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
@@ -160,9 +157,13 @@ impl<'a> Backend for ProcessBackend<'a> {
             .ok_or_else(|| {
                 Error::new("the trainer has no process id").help("start the job again")
             })?;
+        // The report of the job has the paths of the archives instead.
+        let left_out =
+            ["model", "report"].map(|name| format!("{name}: {}/", folder.path().display()));
+        let log = || LineWriter::to_stderr(self.setup.log.clone()).leave_out(left_out.to_vec());
         let log = [
-            tokio::spawn(copy_log(child.stdout.take(), self.setup.log.clone())),
-            tokio::spawn(copy_log(child.stderr.take(), self.setup.log.clone())),
+            tokio::spawn(copy_log(child.stdout.take(), log())),
+            tokio::spawn(copy_log(child.stderr.take(), log())),
         ];
         Ok(ProcessAttempt {
             setup: self.setup,
@@ -272,17 +273,11 @@ impl Attempt for ProcessAttempt<'_> {
     }
 }
 
-async fn copy_log(stream: Option<impl AsyncRead + Unpin>, tail: LogTail) {
+async fn copy_log(stream: Option<impl AsyncRead + Unpin>, mut lines: LineWriter<Stderr>) {
     let Some(mut stream) = stream else { return };
-    let mut lines = LineWriter::to_stderr(tail);
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         lines.push(buffer.get(..count).unwrap_or_default());
     }
     lines.finish();
-}
-
-/// Command line for `--dry-run`.
-pub(super) fn shown_command(binary: &OsStr) -> Vec<String> {
-    vec![binary.to_string_lossy().into_owned(), "train".to_owned()]
 }

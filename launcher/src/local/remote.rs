@@ -13,24 +13,14 @@ use crate::cloud::bucket_is_there;
 use crate::context::Context;
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
-use crate::transfer;
 use diagnostics::{Error, Result, eprint_line};
-use s3::{STALL_TIMEOUT, Settings, Store};
+use s3::{STALL_TIMEOUT, Store};
 
 /// Downloads an object or all objects below a prefix into a folder.
 pub(super) async fn download(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
     create_folder(folder)?;
     let aws = context.aws().await?;
     s3::download(&transfer(&aws, context), url, folder).await?;
-    Ok(())
-}
-
-/// Like [`download`]; a prefix without objects gives an empty folder.
-async fn download_if_any(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
-    let aws = context.aws().await?;
-    if has_objects(&aws, url).await? {
-        s3::download(&transfer(&aws, context), url, folder).await?;
-    }
     Ok(())
 }
 
@@ -62,11 +52,7 @@ pub(super) async fn check_bucket(url: &S3Url, context: &Context) -> Result<()> {
 }
 
 fn transfer(aws: &Aws, context: &Context) -> Store {
-    let settings = Settings {
-        stall: STALL_TIMEOUT,
-        progress: context.format == Format::Text,
-    };
-    transfer::store(aws, settings)
+    aws.store(STALL_TIMEOUT, context.format == Format::Text)
 }
 
 fn create_folder(folder: &Path) -> Result<()> {
@@ -95,7 +81,10 @@ impl CheckpointMirror {
         let scratch = Scratch::new()?;
         let folder = scratch.path().join(CHECKPOINTS);
         create_folder(&folder)?;
-        download_if_any(url, &folder, context).await?;
+        let aws = context.aws().await?;
+        if has_objects(&aws, url).await? {
+            s3::download(&transfer(&aws, context), url, &folder).await?;
+        }
         let synced = RefCell::new(names(&folder)?);
         Ok(Self {
             scratch,
@@ -194,15 +183,11 @@ async fn delete(below: &S3Url, names: &[String], context: &Context) -> Result<()
 
 async fn has_objects(aws: &Aws, url: &S3Url) -> Result<bool> {
     // `kept/` does not match `kept-too`.
-    let below = match url.key.trim_end_matches('/') {
-        "" => String::new(),
-        key => format!("{key}/"),
-    };
     let listed = aws
         .s3()
         .list_objects_v2()
         .bucket(&url.bucket)
-        .prefix(below)
+        .prefix(url.join("").key)
         .max_keys(1)
         .send()
         .await

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::backend::ExitState;
+use super::backend::{ExitState, SIGKILL_EXIT_CODE};
 use super::failure_reason::FailureReason;
 use super::results::Delivered;
 use super::run::{JobOutcome, StopCause};
@@ -15,12 +15,9 @@ use crate::job::Job;
 use crate::output::quoted;
 use diagnostics::Exit;
 
-/// Exit code after SIGKILL: 128 and its number.
-const KILLED: i32 = 137;
-
 /// Result of the command: the keys of a SageMaker job and those of local jobs.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct LocalJobReport {
     name: String,
     status: Status,
     /// `Completed`, `Failed`, `Stopped`, `MaxRuntimeExceeded`
@@ -67,7 +64,7 @@ struct Phase {
     seconds: f64,
 }
 
-impl Report {
+impl LocalJobReport {
     /// Report of a job that was created at `created` and has ended.
     pub(super) fn new(
         job: &Job,
@@ -117,7 +114,7 @@ impl Report {
         match (self.status, outcome.cause) {
             (Status::Completed, _) => Exit::Ok,
             (Status::Failed, _) => Exit::JobFailed,
-            (Status::Stopped, StopCause::Signal(signal)) => signal.exit(),
+            (Status::Stopped, StopCause::Signal(signal)) => signal.kind().into(),
             (Status::Stopped, _) => Exit::JobStopped,
         }
     }
@@ -156,7 +153,7 @@ impl Report {
                     job.trainer.name
                 )
             }
-            None if self.status == Status::Failed && self.exit_code == KILLED => {
+            None if self.status == Status::Failed && self.exit_code == SIGKILL_EXIT_CODE => {
                 "  help: the usual cause is too little memory: close other programs, or use less data, \
                  a smaller model or a larger machine; `dmesg` lists processes that the system killed"
                     .to_owned()
@@ -203,8 +200,7 @@ fn ending(job: &Job, status: Status, outcome: &JobOutcome) -> Option<String> {
             }
             // The log has the container's paths only.
             for place in &failure.path_lines {
-                text.push_str("\n  ");
-                text.push_str(place);
+                let _ = write!(text, "\n  {place}");
             }
             Some(text)
         }
@@ -302,7 +298,7 @@ mod tests {
             &DescribeTrainingJobOutput::builder().build(),
             Timestamp::now(),
         );
-        let report = Report {
+        let report = LocalJobReport {
             name: String::new(),
             status: Status::Completed,
             secondary_status: "Completed",

@@ -28,13 +28,6 @@ pub(super) struct Results {
     upload: Option<(S3Url, Scratch)>,
 }
 
-/// A folder of the trainer and its archive.
-pub(super) struct ArchiveTarget {
-    /// Below `/opt/ml`.
-    pub(super) folder: &'static str,
-    pub(super) file: PathBuf,
-}
-
 /// Results at their destination.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
@@ -82,17 +75,15 @@ impl Results {
         }
     }
 
-    /// Archives to write, the most important first.
-    pub(super) fn archives(&self) -> [ArchiveTarget; 2] {
-        [("model", MODEL), ("output/data", OUTPUT)].map(|(folder, name)| ArchiveTarget {
-            folder,
-            file: self.folder.join(name),
-        })
+    /// Folders of the trainer, below `/opt/ml`, and their archives; the most important first.
+    pub(super) fn archives(&self) -> [(&'static str, PathBuf); 2] {
+        [("model", MODEL), ("output/data", OUTPUT)]
+            .map(|(folder, name)| (folder, self.folder.join(name)))
     }
 
     /// Keeps results that could not be delivered, and returns a help line about them.
     pub(super) fn keep(&mut self, context: &Context) -> Option<String> {
-        if !self.archives().iter().any(|archive| archive.file.is_file()) {
+        if !self.archives().iter().any(|(_, file)| file.is_file()) {
             return None;
         }
         match &mut self.upload {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::backend::{Attempt, Backend, ExitState};
+use super::backend::{Attempt, Backend, ExitState, SIGKILL_EXIT_CODE};
 use super::failure_reason::FailureReason;
 use super::first_error::{FirstError, warn};
 use super::results::Results;
@@ -17,12 +17,9 @@ use diagnostics::{Result, eprint_line};
 /// Time between SIGTERM and SIGKILL, as on SageMaker.
 const STOP_GRACE: Duration = Duration::from_secs(120);
 
-/// Exit code after SIGKILL: 128 and its number.
-const KILLED: i32 = 137;
-
 /// Times at which the job is stopped.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Schedule {
+pub(super) struct RunSchedule {
     /// From the first start.
     pub(super) max_run: Duration,
     /// From the start to a simulated spot interruption.
@@ -84,7 +81,7 @@ pub(super) struct JobOutcome {
 }
 
 impl JobOutcome {
-    fn new((ended, cause, killed): End, first_start: Instant) -> Self {
+    fn new((ended, cause, killed): AttemptEnd, first_start: Instant) -> Self {
         Self {
             ended,
             cause,
@@ -104,7 +101,7 @@ impl JobOutcome {
         let code = self.ended.code;
         match self.killed {
             // It may have ended by itself at the same moment.
-            Some(killed) if code == KILLED => {
+            Some(killed) if code == SIGKILL_EXIT_CODE => {
                 format!("exit code {code} (killed {})", killed.reason())
             }
             _ => format!(
@@ -116,12 +113,12 @@ impl JobOutcome {
 }
 
 /// Exit of the trainer, its reason, and the reason of a SIGKILL.
-type End = (ExitState, StopCause, Option<Killed>);
+type AttemptEnd = (ExitState, StopCause, Option<Killed>);
 
 /// Runs a job and packs its files into `results`. Fails if the trainer's end was not observed.
 pub(super) async fn run<B: Backend>(
     backend: &B,
-    mut schedule: Schedule,
+    mut schedule: RunSchedule,
     results: &Results,
     setup: &Setup,
     signals: &mut Signals,
@@ -157,7 +154,7 @@ pub(super) async fn run<B: Backend>(
 async fn run_attempt<B: Backend>(
     backend: &B,
     first_start: Option<Instant>,
-    schedule: Schedule,
+    schedule: RunSchedule,
     results: &Results,
     signals: &mut Signals,
 ) -> Result<JobOutcome> {
@@ -174,7 +171,7 @@ async fn run_attempt<B: Backend>(
 async fn run_created<A: Attempt>(
     attempt: &mut A,
     first_start: Option<Instant>,
-    schedule: Schedule,
+    schedule: RunSchedule,
     results: &Results,
     signals: &mut Signals,
 ) -> Result<JobOutcome> {
@@ -210,10 +207,8 @@ async fn save_results<A: Attempt>(
     let errors = &mut outcome.errors;
     let failure = signals.run_or_cancel(attempt.failure()).await;
     outcome.failure = errors.record(failure).flatten();
-    for archive in results.archives() {
-        let packed = signals
-            .run_or_cancel(attempt.pack(archive.folder, &archive.file))
-            .await;
+    for (folder, archive) in results.archives() {
+        let packed = signals.run_or_cancel(attempt.pack(folder, &archive)).await;
         outcome.incomplete |= errors.record(packed).is_none();
     }
 }
@@ -224,7 +219,7 @@ async fn watch<A: Attempt>(
     deadline: Instant,
     interrupt_at: Option<Instant>,
     signals: &mut Signals,
-) -> Result<End> {
+) -> Result<AttemptEnd> {
     let (mut cause, mut killed) = (StopCause::Exited, None);
     let mut kill_at = None;
     loop {

@@ -14,22 +14,15 @@ use super::remote::{self, CheckpointMirror};
 use super::scratch::Scratch;
 use crate::context::Context;
 use crate::job::{Instance, Job, Location, S3Url};
-use crate::variable::first_set;
+use crate::util::first_set;
 use diagnostics::{Error, Result, eprint_line};
 use s3::Skipped;
 
-/// Inputs of a job. Local files exist.
+/// Inputs of a job. Local files exist; their paths are absolute.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
-    channels: Vec<(String, Source)>,
-    checkpoints: Option<Source>,
-}
-
-/// Location of data that a job reads.
-#[derive(Debug, Clone)]
-enum Source {
-    Local(PathBuf),
-    S3(S3Url),
+    channels: Vec<(String, Location)>,
+    checkpoints: Option<Location>,
 }
 
 /// Data of a channel on this machine.
@@ -69,7 +62,6 @@ impl Inputs {
     pub(super) fn check(job: &Job) -> Result<Self> {
         let channels = job.channels.iter().map(|channel| {
             let source = match &channel.source {
-                Location::S3(url) => Source::S3(url.clone()),
                 Location::File(path) => {
                     let real = check_local(&channel.name, path)?;
                     // A container sees the mounted folder only, not what links out of it refer to.
@@ -77,20 +69,19 @@ impl Inputs {
                         let given = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
                         Skipped::refuse(&s3::escaping_links(path), &channel.name, &given)?;
                     }
-                    Source::Local(real)
+                    Location::File(real)
                 }
+                in_s3 => in_s3.clone(),
             };
             Ok((channel.name.clone(), source))
         });
         let checkpoints = match &job.checkpoints {
-            None => None,
-            Some(Location::S3(url)) => Some(Source::S3(url.clone())),
-            Some(Location::File(path)) => Some(Source::Local(std::path::absolute(path).map_err(
-                |error| {
-                    Error::usage(format!("`--checkpoints {}`: {error}", path.display()))
-                        .help("expected a folder, such as `--checkpoints file://checkpoints`")
-                },
-            )?)),
+            Some(Location::File(path)) => {
+                let absolute = std::path::absolute(path);
+                let absolute = absolute.map_err(|error| no_checkpoints(path, &error))?;
+                Some(Location::File(absolute))
+            }
+            other => other.clone(),
         };
         Ok(Self {
             channels: channels.collect::<Result<_>>()?,
@@ -100,47 +91,45 @@ impl Inputs {
 
     /// Returns what is downloaded, with a description.
     pub(super) fn downloads(&self) -> Vec<(String, S3Url)> {
-        let channels = self
-            .channels
-            .iter()
-            .filter_map(|(name, source)| match source {
-                Source::S3(url) => Some((format!("channel `{name}`"), url.clone())),
-                Source::Local(_) => None,
-            });
-        let checkpoints = match &self.checkpoints {
-            Some(Source::S3(url)) => Some(("the checkpoints".to_owned(), url.clone())),
-            _ => None,
-        };
-        channels.chain(checkpoints).collect()
+        let channels = self.channels.iter();
+        let channels = channels.map(|(name, source)| (format!("channel `{name}`"), source));
+        let checkpoints = self.checkpoints.iter();
+        let checkpoints = checkpoints.map(|source| ("the checkpoints".to_owned(), source));
+        channels
+            .chain(checkpoints)
+            .filter_map(|(what, source)| match source {
+                Location::S3(url) => Some((what, url.clone())),
+                Location::File(_) => None,
+            })
+            .collect()
     }
+}
+
+fn no_checkpoints(folder: &Path, error: &std::io::Error) -> Error {
+    Error::usage(format!("`--checkpoints {}`: {error}", folder.display()))
+        .help("expected a folder, such as `--checkpoints file://checkpoints`")
 }
 
 fn check_local(channel: &str, path: &Path) -> Result<PathBuf> {
     let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
+    let refused = |found: String, help: &str| {
+        Error::usage(format!("channel `{channel}`: {found}")).help(help)
+    };
+    let unreadable = |error: std::io::Error| format!("cannot read `{shown}`: {error}");
     let real = path.canonicalize().map_err(|error| {
-        Error::usage(format!(
-            "channel `{channel}`: cannot read `{shown}`: {error}"
-        ))
-        .help("expected a file or folder, such as `--data file://data`")
+        let help = "expected a file or folder, such as `--data file://data`";
+        refused(unreadable(error), help)
     })?;
     if real.is_dir() {
-        let mut entries = std::fs::read_dir(&real).map_err(|error| {
-            Error::usage(format!(
-                "channel `{channel}`: cannot read `{shown}`: {error}"
-            ))
-            .help("expected a folder that you may read")
-        })?;
+        let mut entries = std::fs::read_dir(&real)
+            .map_err(|error| refused(unreadable(error), "expected a folder that you may read"))?;
         if entries.next().is_none() {
-            return Err(Error::usage(format!(
-                "channel `{channel}`: the folder `{shown}` is empty"
-            ))
-            .help("put the data there, or pass another one"));
+            let found = format!("the folder `{shown}` is empty");
+            return Err(refused(found, "put the data there, or pass another one"));
         }
     } else if !real.is_file() {
-        return Err(Error::usage(format!(
-            "channel `{channel}`: `{shown}` is neither a file nor a folder"
-        ))
-        .help("save the data to a file first"));
+        let found = format!("`{shown}` is neither a file nor a folder");
+        return Err(refused(found, "save the data to a file first"));
     }
     Ok(real)
 }
@@ -179,8 +168,8 @@ impl Setup {
         let mut channels = Vec::new();
         for (name, source) in &inputs.channels {
             let path = match source {
-                Source::Local(path) => path.clone(),
-                Source::S3(url) => {
+                Location::File(path) => path.clone(),
+                Location::S3(url) => {
                     let folder = at(name).unwrap_or_default();
                     eprint_line(format!("downloading channel `{name}` from {url}"));
                     remote::download(url, &folder, context).await?;
@@ -191,14 +180,11 @@ impl Setup {
         }
         let mut setup = Self::without_checkpoints(job, channels);
         match &inputs.checkpoints {
-            Some(Source::Local(folder)) => {
-                std::fs::create_dir_all(folder).map_err(|error| {
-                    Error::usage(format!("`--checkpoints {}`: {error}", folder.display()))
-                        .help("expected a folder, such as `--checkpoints file://checkpoints`")
-                })?;
+            Some(Location::File(folder)) => {
+                std::fs::create_dir_all(folder).map_err(|error| no_checkpoints(folder, &error))?;
                 setup.checkpoints = Some(folder.clone());
             }
-            Some(Source::S3(url)) => {
+            Some(Location::S3(url)) => {
                 eprint_line(format!("downloading the checkpoints from {url}"));
                 let mirror = CheckpointMirror::download(url, context).await?;
                 setup.checkpoints = Some(mirror.folder().to_owned());
@@ -213,8 +199,8 @@ impl Setup {
     /// Returns the setup for `--dry-run`, with downloads below `scratch`.
     pub(super) fn plan(job: &Job, inputs: &Inputs, scratch: &Path) -> Self {
         let channels = inputs.channels.iter().map(|(name, source)| match source {
-            Source::Local(path) => Input::new(name, path.clone()),
-            Source::S3(_) => Input {
+            Location::File(path) => Input::new(name, path.clone()),
+            Location::S3(_) => Input {
                 name: name.clone(),
                 path: scratch.join(name),
                 file: None,
@@ -222,8 +208,8 @@ impl Setup {
         });
         let mut setup = Self::without_checkpoints(job, channels.collect());
         setup.checkpoints = inputs.checkpoints.as_ref().map(|source| match source {
-            Source::Local(folder) => folder.clone(),
-            Source::S3(_) => scratch.join("the checkpoints"),
+            Location::File(folder) => folder.clone(),
+            Location::S3(_) => scratch.join("the checkpoints"),
         });
         setup
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use diagnostics::{Error, ErrorKind, Exit, Result};
+use diagnostics::{Error, ErrorKind, Result};
 
 /// A signal that stops the launcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +27,7 @@ impl StopSignal {
         }
     }
 
-    /// Exit of the command after the signal.
-    pub(super) fn exit(self) -> Exit {
-        self.kind().into()
-    }
-
-    fn kind(self) -> ErrorKind {
+    pub(super) fn kind(self) -> ErrorKind {
         match self {
             Self::Interrupt => ErrorKind::Interrupted,
             Self::Terminate | Self::HangUp => ErrorKind::JobStopped,

@@ -99,7 +99,8 @@ impl Workspace {
         run(command).expect_code(0);
     }
 
-    /// `trainyard ARGUMENTS` in the workspace, with an empty home and none of the test's credentials.
+    /// `trainyard ARGUMENTS` in the workspace, with an empty home and none of the test's
+    /// credentials.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
         command.args(arguments).current_dir(self.root.path());
@@ -144,7 +145,8 @@ impl Workspace {
 
 const MAIN: &str = "fn main() {\n    let arguments: Vec<String> = std::env::args().skip(1).collect();\n    println!(\"toy {arguments:?}\");\n}\n";
 
-/// The unpacked files of an archive that `build --output` wrote: the tars of all layers, concatenated.
+/// The unpacked files of an archive that `build --output` wrote: the tars of all layers,
+/// concatenated.
 pub(crate) fn unpacked(archive: &Path) -> Vec<u8> {
     let script = "import sys, tarfile, gzip\n\
         archive = tarfile.open(sys.argv[1])\n\

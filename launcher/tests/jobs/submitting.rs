@@ -72,7 +72,7 @@ fn container_reads_given_hyperparameters() {
     let sent = &moto.requests("CreateTrainingJob")[0]["body"]["HyperParameters"];
     let container = moto.home().join("hyperparameters.json");
     std::fs::write(&container, sent.to_string()).expect("written");
-    let read = sagemaker::hyperparameters::read(&container).expect("sound");
+    let read = sagemaker::hyperparameters::read(&container).expect("valid");
     let mut arguments = sagemaker::hyperparameters::to_arguments(&read);
     arguments.sort();
     let mut expected = [

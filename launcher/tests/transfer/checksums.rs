@@ -167,9 +167,9 @@ fn parts_of_unequal_sizes_are_verified() {
         let checksum = got["objects"][0]["checksum"].as_str().expect("checked");
         assert!(checksum.starts_with("md5:"), "{checksum}");
         assert!(fs::read(world.path(key)).expect("there") == bytes);
-        assert_eq!(world.ok(&["download", &url, key])["skipped"], 1);
+        assert_eq!(world.ok(&["download", &url, key])["unchanged"], 1);
         let sent = world.ok(&["upload", &format!("file-{key}"), &url]);
-        assert_eq!(sent["skipped"], 1);
+        assert_eq!(sent["unchanged"], 1);
     }
     world
         .proxy

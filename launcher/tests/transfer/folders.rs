@@ -26,12 +26,12 @@ fn folder_round_trip_transfers_nothing_twice() {
     world.write("src/big", &noise(size, 99));
 
     let sent = world.ok(&["upload", "src", UP]);
-    assert_eq!((&sent["files"], &sent["skipped"]), (&9.into(), &0.into()));
+    assert_eq!((&sent["files"], &sent["unchanged"]), (&9.into(), &0.into()));
     assert_eq!(sent["bytes_moved"], sent["bytes"]);
     world.proxy.forget();
     let again = world.ok(&["upload", "src", UP]);
     assert_eq!(
-        (&again["skipped"], &again["bytes_moved"]),
+        (&again["unchanged"], &again["bytes_moved"]),
         (&9.into(), &0.into())
     );
     assert!(world.proxy.passed("PUT", "").is_empty() && world.proxy.passed("POST", "").is_empty());
@@ -49,14 +49,14 @@ fn folder_round_trip_transfers_nothing_twice() {
     world.proxy.forget();
     let again = world.ok(&["download", UP, "back"]);
     assert_eq!(
-        (&again["skipped"], &again["bytes_moved"]),
+        (&again["unchanged"], &again["bytes_moved"]),
         (&9.into(), &0.into())
     );
     assert!(world.proxy.passed("GET", "/pre/").is_empty());
     // A changed byte of the same size is noticed.
     world.write("back/plain", &noise(1000, 7777));
     let again = world.ok(&["download", UP, "back"]);
-    assert_eq!(again["skipped"], 8);
+    assert_eq!(again["unchanged"], 8);
     assert!(fs::read(world.path("back/plain")).expect("there") == noise(1000, 1));
 }
 
@@ -138,7 +138,12 @@ fn few_files_are_requested_without_listing() {
     }
     world.put("b", b"b");
     let sent = world.ok(&["upload", "src", "s3://bucket/"]);
-    assert_eq!((&sent["files"], &sent["skipped"]), (&3.into(), &1.into()));
+    assert_eq!((&sent["files"], &sent["unchanged"]), (&3.into(), &1.into()));
+    let again = world.run(&["upload", "src", "s3://bucket/"]);
+    again.expect_code(0);
+    for text in ["`s3://bucket/`: 0 files, 0 B in", ", 3 already up to date"] {
+        assert!(again.stdout.contains(text), "{}", again.stdout);
+    }
     assert!(world.proxy.passed("GET", "list-type").is_empty());
 }
 

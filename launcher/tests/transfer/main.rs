@@ -135,13 +135,10 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// Returns pseudorandom bytes.
 fn noise(size: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut random = testkit::SplitMix64(seed);
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        bytes.extend_from_slice(&random.bits().to_le_bytes());
     }
     bytes.truncate(size);
     bytes

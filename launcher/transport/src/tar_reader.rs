@@ -69,7 +69,8 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Returns the offset of the next byte; right after [`Self::next_entry`], that of the entry's data.
+    /// Returns the offset of the next byte; right after [`Self::next_entry`], that of the entry's
+    /// data.
     pub fn position(&self) -> u64 {
         self.position
     }

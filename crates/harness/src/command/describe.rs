@@ -5,10 +5,10 @@ use std::error::Error as _;
 
 use clap::{Arg, ArgAction, Args, Command};
 use diagnostics::{Error, print_line};
-use sagemaker::describe::{
+use sagemaker::metrics::definitions;
+use sagemaker::trainer_description::{
     ChannelSpec, HyperparameterSpec, ParameterRange, ParameterType, Supports, TrainerDescription,
 };
-use sagemaker::metrics::definitions;
 
 use super::args::{CheckpointArgs, DescribeArgs, TrainArgs};
 use super::hyperparameters::RESERVED;

@@ -61,7 +61,7 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     if is_job && !matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted) {
         let chain = [format!("{} train failed", T::NAME), error.to_string()];
         if let Err(error) = failure::write(&paths.failure(), &failure::compose(&chain)) {
-            eprint_line(error);
+            eprint_line(format!("{error}\n  help: {}", error.help()));
         }
     }
     match error_format {

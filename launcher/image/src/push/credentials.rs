@@ -128,7 +128,7 @@ mod tests {
         let docker = ("DOCKER_CONFIG", folder.path().to_str().expect("UTF-8"));
         let found = |host, more: &[(&str, &str)]| {
             let variables = [&[docker], more].concat();
-            find(host, &variables).expect("sound").auth
+            find(host, &variables).expect("valid").auth
         };
         // A password may have a colon.
         assert_eq!(found("a.example:5000", &[]), basic("me", "a:b"));

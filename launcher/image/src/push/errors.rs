@@ -99,15 +99,15 @@ pub(crate) fn explain(
             ))
         }
         Some(401) => Error::new(format!("`{host}` refuses the credentials from {}", credentials.from))
-            .help(if registry_ref.is_own_ecr() || ecr_host.is_some() {
+            .help(if registry_ref.is_own_ecr || ecr_host.is_some() {
                 "they are made for this push: check the clock of this machine, then `trainyard doctor`"
             } else {
                 "check user and password"
             }),
         Some(403) => Error::new(format!("`{name}`: cannot {what}: {reason}"))
             .help("the credentials are valid, but may not push there"),
-        Some(404) if registry_ref.is_own_ecr() || ecr_host.is_some() => {
-            let help = match ecr_host.filter(|_| !registry_ref.is_own_ecr()) {
+        Some(404) if registry_ref.is_own_ecr || ecr_host.is_some() => {
+            let help = match ecr_host.filter(|_| !registry_ref.is_own_ecr) {
                 Some(ecr) => format!(
                     "the account {} has to create it, in its ECR console of region `{}`: `{}`",
                     ecr.account, ecr.region, registry_ref.repository
@@ -142,7 +142,7 @@ mod tests {
 
     fn words(error: RegistryError) -> String {
         let registry_ref = RegistryRef::parse("1.dkr.ecr.eu-west-1.amazonaws.com", "trainyard/svm")
-            .expect("sound")
+            .expect("valid")
             .into_own_ecr();
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
         explain("upload", &registry_ref, &credentials, error).to_string()
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn other_account_gets_no_create_repository_help() {
         let host = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/team/svm";
-        let registry_ref = RegistryRef::parse(host, "trainyard/svm").expect("sound");
+        let registry_ref = RegistryRef::parse(host, "trainyard/svm").expect("valid");
         let credentials = Credentials::new("AWS", "canary", "GetAuthorizationToken".to_owned());
         let text = explain("upload", &registry_ref, &credentials, server(404, "")).to_string();
         assert!(!text.contains("--create-repository`"), "{text}");

@@ -26,7 +26,7 @@ pub use registry_ref::{EcrHost, RegistryRef};
 const MIN_BYTES_PER_SECOND: u64 = 100_000;
 
 /// Result of a push.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Pushed {
     /// Parts that were uploaded.
     pub uploaded: Vec<Blob>,
@@ -70,11 +70,7 @@ pub async fn push(
         .map_err(|error| super::write_error(&error))?;
     let parts = image.layers.iter().chain([&config]);
     let sent = try_join_all(parts.map(|part| registry.upload(first, part))).await?;
-    let mut pushed = Pushed {
-        uploaded: Vec::new(),
-        present: Vec::new(),
-        tagged: Vec::new(),
-    };
+    let mut pushed = Pushed::default();
     for (blob, uploaded) in sent {
         match uploaded {
             true => pushed.uploaded.push(blob),

@@ -11,7 +11,7 @@ pub struct RegistryRef {
     pub repository: String,
     plain_http: bool,
     /// True if ECR returned this registry: the account's own.
-    is_own_ecr: bool,
+    pub(crate) is_own_ecr: bool,
 }
 
 /// Account and region of an ECR host.
@@ -38,11 +38,11 @@ impl EcrHost {
             "on.aws",
             "on.amazonwebservices.com.cn",
         ];
-        let sound = account.len() == 12
+        let is_valid = account.len() == 12
             && account.bytes().all(|byte| byte.is_ascii_digit())
             && !region.is_empty()
             && domains.contains(&domain);
-        sound.then(|| Self {
+        is_valid.then(|| Self {
             account: account.to_owned(),
             region: region.to_owned(),
         })
@@ -97,11 +97,6 @@ impl RegistryRef {
     pub fn into_own_ecr(mut self) -> Self {
         self.is_own_ecr = true;
         self
-    }
-
-    /// True if `--create-repository` can create the repository.
-    pub(crate) fn is_own_ecr(&self) -> bool {
-        self.is_own_ecr
     }
 
     /// Returns account and region of an ECR host.

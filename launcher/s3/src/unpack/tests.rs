@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_sound_comes_out_as_it_went_in(
+    fn valid_archives_round_trip(
         files in proptest::collection::btree_map("[a-z]{1,8}(/[a-z]{9,12}){0,2}", proptest::collection::vec(any::<u8>(), 0..2000), 0..8),
     ) {
         let mut tar = Vec::new();
@@ -137,9 +137,9 @@ proptest! {
         tar.extend([0; 1024]);
         let into = tempfile::tempdir().expect("a folder");
         // `a` and `a/b` cannot both be.
-        let meet = files.keys().any(|one| files.keys().any(|two| two.starts_with(&format!("{one}/"))));
+        let collide = files.keys().any(|one| files.keys().any(|two| two.starts_with(&format!("{one}/"))));
         match unpack(gz(&tar).as_slice(), into.path(), LIMITS) {
-            Err(_) => prop_assert!(meet),
+            Err(_) => prop_assert!(collide),
             Ok(_) => {
                 for (name, data) in &files {
                     prop_assert_eq!(&fs::read(into.path().join(name)).expect("there"), data);

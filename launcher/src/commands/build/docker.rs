@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::engine;
 
 use crate::plan::Plan;
-use crate::size::megabytes;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
+use crate::util::megabytes;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Result of the command. The engine has no digest of an image that it has not pushed.
@@ -28,20 +28,23 @@ struct DockerBuildResult {
     seconds: f64,
 }
 
-pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) -> Result<Exit> {
+pub(super) async fn run(
+    trainer: &TrainerPackage,
+    args: &BuildArgs,
+    context: &Context,
+) -> Result<Exit> {
     let source = trainer.source()?;
     // Read once: the revision may change during the build.
-    let names = image::names(&trainer.package()?).await;
+    let names = image::names(&trainer.source()?.package).await;
     let arguments = arguments(trainer, args, &names).await?;
     if args.dry_run {
         let mut plan = Plan::default();
         plan.step(format!("run `docker {}`", arguments.join(" ")));
-        plan.print(context.format)?;
-        return Ok(Exit::Ok);
+        return plan.print(context.format);
     }
     let engine = engine::connect().await?;
     let start = Instant::now();
-    docker(&arguments, &source.workspace).await?;
+    docker(&arguments, &source.package.workspace).await?;
     let [reference, _] = names;
     let seconds = start.elapsed().as_secs_f64();
     let result = inspect(&engine, trainer, reference, seconds).await?;
@@ -51,12 +54,11 @@ pub(super) async fn run(trainer: &Trainer, args: &BuildArgs, context: &Context) 
             "{}\n  id            {}\n  unpacked      {size}\n  built in {:.2} s",
             result.reference, result.id, result.seconds
         )
-    })?;
-    Ok(Exit::Ok)
+    })
 }
 
 async fn arguments(
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     args: &BuildArgs,
     names: &[String; 2],
 ) -> Result<Vec<String>> {
@@ -64,12 +66,12 @@ async fn arguments(
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     add("--file", "docker/Dockerfile".to_owned());
     add("--build-arg", format!("TRAINER={}", trainer.name));
-    let features = &trainer.source()?.metadata.image_features;
+    let features = &trainer.source()?.image_features;
     add("--build-arg", format!("FEATURES={}", features.join(",")));
     if let Some(base) = &args.docker_base {
         add("--build-arg", format!("BASE={base}"));
     }
-    for (name, value) in image::image_labels(&trainer.package()?).await {
+    for (name, value) in image::image_labels(&trainer.source()?.package).await {
         add("--label", format!("{name}={value}"));
     }
     for name in names {
@@ -109,7 +111,7 @@ async fn docker(arguments: &[String], workspace: &Path) -> Result<()> {
 
 async fn inspect(
     engine: &Docker,
-    trainer: &Trainer,
+    trainer: &TrainerPackage,
     reference: String,
     seconds: f64,
 ) -> Result<DockerBuildResult> {

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::job::{
     Channel, Cloud, InputMode, Instance, Job, JobName, Location, hyperparameters, refused,
 };
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 use diagnostics::{Error, Result};
 
 /// Volume size in GB; the default of SageMaker.
@@ -25,7 +25,7 @@ pub(super) fn job(args: &TrainArgs, context: &Context, now: Timestamp, random: u
     refuse_misplaced(args, &instance)?;
     let channels = channels(args)?;
     refuse_needless_no_data_check(args, &channels)?;
-    let trainer = Trainer::find(&args.trainer)?;
+    let trainer = TrainerPackage::find(&args.trainer)?;
     let prefix = args.job_name_prefix.as_deref().unwrap_or(&args.trainer);
     let environment = pairs("--env", &args.environment)?;
     limits::check_environment(&environment).map_err(|error| refused("`--env`", &error))?;

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use super::TrainArgs;
 use crate::context::Context;
-use crate::trainer::Trainer;
+use crate::trainer::TrainerPackage;
 
 /// True if the hyperparameters contain `--help`.
 pub(super) fn is_wanted(flags: &[String]) -> bool {
@@ -22,7 +22,7 @@ pub(super) async fn show(args: &TrainArgs, context: &Context) -> Result<Exit> {
             Error::usage(format!("`--trainer-binary {}`: {error}", named.display()))
                 .help("expected the binary of the trainer for this machine")
         })?,
-        None => Trainer::find(&args.trainer)?.host_binary().await?,
+        None => TrainerPackage::find(&args.trainer)?.host_binary().await?,
     };
     let mut command = Command::new(&binary);
     command.args(["train", "--help"]).stdin(Stdio::null());

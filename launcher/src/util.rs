@@ -1,4 +1,19 @@
-//! Formats sizes.
+//! Reads environment variables and formats sizes.
+
+use std::ffi::OsString;
+
+/// Returns the value of an environment variable. An empty variable counts as not set, as in a
+/// shell's `${NAME:-default}`.
+pub(crate) fn env_var(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Returns name and value of the first variable that is set to UTF-8 text.
+pub(crate) fn first_set(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names
+        .iter()
+        .find_map(|name| Some((*name, env_var(name)?.into_string().ok()?)))
+}
 
 /// Returns a size such as `4.86 MB`, in the unit of registries and engines.
 pub(crate) fn megabytes(bytes: u64) -> String {
