@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Display};
 use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::str::FromStr;
 
-use sagemaker::describe::ParameterRange;
+use sagemaker::trainer_description::ParameterRange;
 
 /// Largest whole number of SageMaker and of JSON readers.
 pub const MAX_INTEGER: u64 = u64::MAX / 2;

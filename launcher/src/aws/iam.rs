@@ -313,7 +313,7 @@ mod tests {
                    <Message>no &lt;x&gt;</Message></Error><RequestId>1</RequestId></ErrorResponse>";
         let error = refusal(xml, 404);
         assert_eq!(error.code(), Some("NoSuchEntity"));
-        assert_eq!(error.meta().message(), Some("no <x>"));
+        assert_eq!(error.message(), Some("no <x>"));
     }
 
     #[test]

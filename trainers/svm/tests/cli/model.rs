@@ -5,7 +5,7 @@ use std::process::Command;
 
 use regex::Regex;
 use serde_json::Value;
-use testkit::{movie_csv, movie_rows, run, to_csv};
+use testkit::{Outcome, movie_csv, movie_rows, run, to_csv};
 
 use super::{BIN, Workspace, number};
 
@@ -98,19 +98,16 @@ fn evaluate_agrees_with_train() {
     );
 }
 
+fn check(path: &Path, more: &[&str]) -> Outcome {
+    let mut command = Command::new(BIN);
+    command.env_clear().args(["check", "--data"]);
+    command.arg(path).args(more);
+    run(command)
+}
+
 #[test]
-fn check_lists_findings_and_explain_lists_terms() {
-    let workspace = Workspace::with_model(&["--no-report"]);
-    let check = |path: &Path, more: &[&str]| {
-        let mut command = Command::new(BIN);
-        command
-            .env_clear()
-            .arg("check")
-            .arg("--data")
-            .arg(path)
-            .args(more);
-        run(command)
-    };
+fn check_lists_findings() {
+    let workspace = Workspace::new();
     let outcome = check(&movie_csv(), &[]);
     outcome.expect_code(0);
     assert!(
@@ -158,7 +155,11 @@ fn check_lists_findings_and_explain_lists_terms() {
         "{}",
         outcome.stderr
     );
+}
 
+#[test]
+fn explain_lists_terms() {
+    let workspace = Workspace::with_model(&["--no-report"]);
     let why = workspace
         .svm(
             "explain",
