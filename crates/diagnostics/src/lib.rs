@@ -17,7 +17,7 @@ pub mod sanitize;
 pub mod stdio;
 
 pub use checksums::{hex, sha256, sha256_file};
-pub use diagnostic::{Diagnostic, Place, Severity};
+pub use diagnostic::{Diagnostic, Place, Severity, counted};
 pub use error::{Error, ErrorKind, Exit, Result, chain};
 pub use sanitize::sanitize;
 pub use stdio::{eprint_line, print_line};

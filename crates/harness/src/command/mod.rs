@@ -9,6 +9,7 @@ mod evaluate;
 mod explain;
 mod hyperparameters;
 mod predict;
+mod suggest;
 mod train;
 
 use std::ffi::OsString;
@@ -117,6 +118,9 @@ fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Pars
         arguments.retain(|word| word != "-h" && word != "--help");
     }
     let arguments = hyperparameters::merge(&command, paths, arguments)?;
+    let name = arguments.get(at).and_then(|word| word.to_str());
+    let subcommand = name.and_then(|name| command.find_subcommand(name));
+    let options = subcommand.map_or_else(Vec::new, hyperparameters::options);
     match command.try_get_matches_from(arguments) {
         Ok(matches) => Ok(Parsed::Command(matches)),
         Err(error) if is_help(&error) => {
@@ -127,7 +131,7 @@ fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Pars
                 false => Exit::Ok,
             }))
         }
-        Err(error) => Err(clap_error::to_error(&error)),
+        Err(error) => Err(clap_error::to_error(&error, &options)),
     }
 }
 
@@ -172,7 +176,7 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
 }
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
-    A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error))
+    A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error, &[]))
 }
 
 /// Loads the model of a folder to the device that the arguments name.
@@ -185,6 +189,7 @@ fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Error::new(message).help(help));
     }
+    model_dir::check_program(dir, T::NAME)?;
     model_dir::check_model(dir)?;
     let mut model = T::Model::load(dir)?;
     T::load_to_device(&mut model, own, threads)?;

@@ -5,6 +5,7 @@
 )]
 
 mod edge_cases;
+mod findings;
 mod job;
 mod model;
 mod predict;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use dataset::{Channels, Corpus, Findings, ReadOptions, RowCounts, RowTable, Split};
-use diagnostics::{Error, ErrorKind, print_line, sanitize};
+use diagnostics::{Error, ErrorKind, counted, print_line, sanitize};
 use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
 use serde_json::json;
 use training::progress::Progress;
@@ -43,7 +43,6 @@ pub(super) fn command<T: Trainer>() -> Command {
              {name} train --train train/ --test test.csv --model-dir models/{name} --json",
             name = T::NAME
         ))
-        .args_override_self(true)
         .allow_negative_numbers(true)
 }
 
@@ -67,7 +66,7 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    let options = common.data.options()?;
+    let options = common.data.options(Some(&common.label))?;
     if common.check {
         return print_checked::<T>(&common, matches);
     }
@@ -237,15 +236,16 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
             format!("dropped: {}", dropped.join(", "))
         };
         progress.println(&format!(
-            "{channel}: {} rows read, {} used, {dropped}",
-            counts.read, counts.used
+            "{channel}: {} read, {} used, {dropped}",
+            counted(counts.read, "row"),
+            counts.used
         ));
     }
     let count = |split| rows.splits.iter().filter(|&&of| of == split).count();
     progress.println(&format!(
-        "{} classes; {} rows to train on, {} to validate on, {} to test on",
+        "{} classes; {} to train on, {} to validate on, {} to test on",
         rows.classes.len(),
-        count(Split::Train),
+        counted(count(Split::Train) as u64, "row"),
         count(Split::Validation),
         count(Split::Test),
     ));
