@@ -9,6 +9,7 @@ use crate::random::mix;
 use crate::{Findings, ReadOptions, RowCounts, Rows, Source, leak, similar_label, unusable_labels};
 use diagnostics::{Error, sanitize};
 use sagemaker::metrics::Split;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
 pub struct RowTable {
@@ -198,6 +199,11 @@ impl RowTable {
             .filter(|&(_, &of)| of == split)
             .map(|(row, _)| row)
             .collect()
+    }
+
+    /// True if `text` is the text that was read for a row: files can change meanwhile.
+    pub fn has_text(&self, row: u32, text: &str) -> bool {
+        self.hashes[row as usize] == xxh3_64(text.as_bytes())
     }
 
     /// Checks that each class has training rows.

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{CheckSummary, codes};
-use diagnostics::{Diagnostic, Error, Severity, counted, print_line, sanitize};
+use diagnostics::{Diagnostic, Error, Severity, counted, print_json, print_line, sanitize};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
@@ -40,7 +40,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         }
         if printed.is_ok() {
             printed = match args.json {
-                true => print_line(json!(finding)),
+                true => print_json(&json!(finding)),
                 false => print_line(finding),
             };
         }
@@ -83,7 +83,7 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
             .counts()
             .map(|(code, _, count)| (code.to_owned(), json!(count)))
             .collect();
-        return print_line(json!({ "summary": summary, "findings": counts }));
+        return print_json(&json!({ "summary": summary, "findings": counts }));
     }
     print_line(format_args!(
         "{}, {} usable, {}",

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{Labels, ReadOptions, RowCounts, StreamError, one_spelling, similar_label, stream};
-use diagnostics::{Error, eprint_line, print_line, sanitize};
+use diagnostics::{Error, eprint_line, print_json, print_line, sanitize};
 use evaluation::metrics::{Evaluation, Scores, evaluate};
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
@@ -41,7 +41,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
             output.insert("data".to_owned(), json!(counts));
             output.extend(usage.to_json());
         }
-        return print_line(&output);
+        return print_json(&output);
     }
     print_evaluation(&evaluation)
 }

@@ -1,7 +1,7 @@
 //! `explain`: shows the strongest features per class, of the model or of one text.
 
 use clap::{Args, Command};
-use diagnostics::{Error, print_line, sanitize};
+use diagnostics::{Error, print_json, print_line, sanitize};
 use serde_json::json;
 
 use super::args::ExplainArgs;
@@ -38,7 +38,7 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
     if args.json {
         let predicted = predicted
             .map(|(label, probability)| json!({ "label": label, "probability": probability }));
-        return print_line(json!({ "prediction": predicted, "classes": strongest }));
+        return print_json(&json!({ "prediction": predicted, "classes": strongest }));
     }
     if let Some((label, probability)) = predicted {
         let probability = probability.map_or_else(String::new, |p| format!(" ({p:.3})"));

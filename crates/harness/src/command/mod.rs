@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod clap_error;
+mod crash;
 mod describe;
 mod evaluate;
 mod explain;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use diagnostics::{Error, ErrorKind, Exit, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -42,6 +43,7 @@ const STYLES: Styles = Styles::styled()
 pub fn run<T: Trainer>() -> ExitCode {
     let paths = Paths::new(Env::process());
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    crash::record_panics();
     ExitCode::from(main::<T>(&paths, arguments))
 }
 
@@ -49,25 +51,37 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     let subcommand = arguments.get(args::subcommand_index(&arguments));
     let is_training = subcommand.is_some_and(|word| word == "train");
     let error_format = args::error_format(&arguments);
-    let outcome = parse::<T>(paths, arguments).and_then(|parsed| match parsed {
-        Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
-        Parsed::Printed(exit) => Ok(exit),
+    let is_job = is_training && paths.in_container();
+    if is_job {
+        crash::expect_kill(&paths.failure());
+    }
+    let outcome = crash::catch(|| {
+        parse::<T>(paths, arguments).and_then(|parsed| match parsed {
+            Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
+            Parsed::Printed(exit) => Ok(exit),
+        })
     });
+    let was_stopped =
+        |error: &Error| matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted);
+    if is_job && outcome.as_ref().err().is_none_or(was_stopped) {
+        // It could not be written if it cannot be removed.
+        let _ = std::fs::remove_file(paths.failure());
+    }
     let error = match outcome {
         Ok(exit) => return exit as u8,
         Err(error) => error,
     };
     // SageMaker shows the text of the failure file and treats every code but 0 as a failure.
-    let is_job = is_training && paths.in_container();
-    if is_job && !matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted) {
-        let chain = [format!("{} train failed", T::NAME), error.to_string()];
+    if is_job && !was_stopped(&error) {
+        let text = LogText::new(&error).to_string();
+        let chain = [format!("{} train failed", T::NAME), text];
         if let Err(error) = failure::write(&paths.failure(), &failure::compose(&chain)) {
             eprint_line(format!("{error}\n  help: {}", error.help()));
         }
     }
     match error_format {
         ErrorFormat::Text => eprint_line(&error),
-        ErrorFormat::Json => eprint_line(serde_json::json!(error.to_json())),
+        ErrorFormat::Json => eprint_json(&serde_json::json!(error.to_json())),
     }
     match error.exit() {
         Exit::Usage if is_job => Exit::Failed as u8,
@@ -144,6 +158,7 @@ fn is_help(error: &clap::Error) -> bool {
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {
     // The file that `predict` is writing; removed on a signal.
     let unfinished = Arc::default();
+    stop::exit_on_abort()?;
     if matches.subcommand_name() != Some("train") {
         stop::end_at_once(Arc::clone(&unfinished))?;
     }
@@ -157,7 +172,8 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
                 },
                 own: from_matches(matches)?,
             };
-            train::run::<T>(paths, arguments, matches, Stop::watch()?)
+            let failure = paths.in_container().then(|| paths.failure());
+            train::run::<T>(paths, arguments, matches, Stop::watch(failure)?)
         }
         Some(("evaluate", matches)) => {
             evaluate::run::<T>(&from_matches(matches)?, from_matches(matches)?)

@@ -4,7 +4,7 @@ mod checksums;
 mod save;
 
 pub(crate) use checksums::{check_model, names};
-pub(crate) use save::{forget_report, save, writable};
+pub(crate) use save::{ModelLock, forget_report, save, writable};
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,6 +4,7 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+mod attacks;
 mod edge_cases;
 mod findings;
 mod job;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use diagnostics::{Error, atomic_dir, counted, eprint_line, print_line, sanitize};
+use diagnostics::{Error, atomic_dir, counted, eprint_line, eprint_metrics, print_json, print_line, sanitize};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
@@ -76,11 +76,11 @@ impl<T: Trainer> Finished<T> {
         }
         progress.finish();
         for evaluated in &evaluated {
-            eprint_line(metric_line(evaluated));
+            eprint_metrics("", &metric_line(evaluated));
         }
-        eprint_line(resource_line(usage));
+        eprint_metrics("", &resource_line(usage));
         if common.json {
-            print_line(&metrics)?;
+            print_json(&metrics)?;
         } else {
             let report = has_report.then(|| output_dir.join(REPORT));
             self.print_summary(&evaluated, model_dir, report.as_deref())?;
