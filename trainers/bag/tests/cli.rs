@@ -186,11 +186,10 @@ fn resumes_within_an_epoch() {
     std::fs::remove_dir_all(&steps[1]).unwrap();
     std::fs::remove_dir_all(workspace.path("model")).unwrap();
     // The model does not depend on the number of threads, so it may change.
-    let outcome = train(
-        &workspace,
-        &rows,
-        &[&more[..], &["--threads", "2"]].concat(),
-    );
+    let threads = more.iter().position(|&flag| flag == "--threads").unwrap();
+    let mut more = more;
+    more[threads + 1] = "2";
+    let outcome = train(&workspace, &rows, &more);
     outcome.expect_code(0);
     assert!(
         outcome.stderr.contains("resuming from the checkpoint"),
