@@ -38,36 +38,54 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
         .into_iter()
         .map(|(row, first)| (row as usize, first as usize))
     {
-        let (label, other) = (texts.labels[row], texts.labels[first]);
-        let code = if label == other {
-            &codes::DUPLICATE
-        } else {
-            &codes::CONFLICT
+        let of = |row: usize| Occurrence {
+            label: &texts.names[texts.labels[row] as usize],
+            place: texts.places[row],
         };
-        findings.add(code, Severity::Warning, || {
-            let place = Some(texts.places[row].place(sources));
-            let there = texts.places[first].place(sources);
-            if label == other {
-                let message = format!("the same text with the same label is at `{there}`");
-                return Finding {
-                    message,
-                    place,
-                    help: "remove {them}, unless these are independent observations".to_owned(),
-                };
-            }
-            let (label, other) = (&texts.names[label as usize], &texts.names[other as usize]);
-            let message = format!(
-                "the text has the label `{}` here but `{}` at `{there}`",
-                sanitize(label),
-                sanitize(other)
-            );
-            Finding {
+        repeated(&of(row), &of(first), sources, findings);
+    }
+}
+
+/// A row with a text that occurs more than once.
+pub(super) struct Occurrence<'a> {
+    pub(super) label: &'a str,
+    pub(super) place: RowPlace,
+}
+
+/// Reports a row with the text of an earlier row, `first`.
+pub(super) fn repeated(
+    row: &Occurrence<'_>,
+    first: &Occurrence<'_>,
+    sources: &[Source],
+    findings: &mut Findings,
+) {
+    let same = row.label == first.label;
+    let code = match same {
+        true => &codes::DUPLICATE,
+        false => &codes::CONFLICT,
+    };
+    findings.add(code, Severity::Warning, || {
+        let place = Some(row.place.place(sources));
+        let there = first.place.place(sources);
+        if same {
+            let message = format!("the same text with the same label is at `{there}`");
+            return Finding {
                 message,
                 place,
-                help: "decide which label is right".to_owned(),
-            }
-        });
-    }
+                help: "remove {them}, unless these are independent observations".to_owned(),
+            };
+        }
+        let message = format!(
+            "the text has the label `{}` here but `{}` at `{there}`",
+            sanitize(row.label),
+            sanitize(first.label)
+        );
+        Finding {
+            message,
+            place,
+            help: "decide which label is right".to_owned(),
+        }
+    });
 }
 
 /// Finds labels that differ only in case or whitespace.
@@ -128,14 +146,24 @@ pub(super) fn leaked(
         let Some(there) = first.get(hash) else {
             continue;
         };
-        findings.add(&codes::LEAK, Severity::Warning, || Finding {
-            message: format!(
-                "the text is also in the training data at `{}`",
-                train.places[*there].place(train_sources)
-            ),
-            place: Some(test.places[row].place(test_sources)),
-            help: "remove {them} from one of the two data sets; otherwise the score is too high"
-                .to_owned(),
-        });
+        let (there, here) = (train.places[*there], test.places[row]);
+        leaked_row((there, train_sources), (here, test_sources), findings);
     }
+}
+
+/// Reports a test row, `here`, whose text is also in the training data.
+pub(super) fn leaked_row(
+    (there, train_sources): (RowPlace, &[Source]),
+    (here, test_sources): (RowPlace, &[Source]),
+    findings: &mut Findings,
+) {
+    findings.add(&codes::LEAK, Severity::Warning, || Finding {
+        message: format!(
+            "the text is also in the training data at `{}`",
+            there.place(train_sources)
+        ),
+        place: Some(here.place(test_sources)),
+        help: "remove {them} from one of the two data sets; otherwise the score is too high"
+            .to_owned(),
+    });
 }

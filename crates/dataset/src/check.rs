@@ -1,15 +1,16 @@
 //! Reports all problems of a data set.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
 use diagnostics::Diagnostic;
 
-use crate::audit;
-use crate::read::{Encode, Rows, read_all};
+use crate::audit::{self, Occurrence};
+use crate::read::{Encode, Merge, merged};
 use crate::stream::ReadTask;
-use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
+use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source};
 
 /// Result of [`check`].
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +31,14 @@ struct Discard;
 
 impl Encode for Discard {
     fn encode(&mut self, _: &str) {}
+}
+
+/// Rows of a channel. Memory grows with the number of different texts, not with that of rows.
+struct Checked {
+    counts: RowCounts,
+    labels: Vec<(String, u64)>,
+    /// First row of each text: its label and place, by the text's hash.
+    first: HashMap<u64, (u32, RowPlace)>,
 }
 
 /// Reads all rows and reports problems; does not stop at errors. Calls `each` with at most `limit`
@@ -53,8 +62,21 @@ pub fn check(
         ..options.clone()
     };
     let mut all = Findings::new(limit);
-    let rows = check_channel(sources, options, limit, stop, each, &mut all)?;
-    if let Some(error) = audit::one_label(&rows.label_names, rows.counts.used, sources) {
+    let mut checked = check_channel(
+        sources,
+        options,
+        limit,
+        stop,
+        each,
+        &mut all,
+        &mut |_: &Merge| {},
+    )?;
+    let names: Vec<String> = checked
+        .labels
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
+    if let Some(error) = audit::one_label(&names, checked.counts.used, sources) {
         let mut findings = Findings::new(limit);
         findings.error(
             &super::codes::ONE_CLASS,
@@ -64,35 +86,31 @@ pub fn check(
         );
         all.merge(findings).iter().for_each(&mut *each);
     }
-    let mut counts: Vec<(String, u64)> = rows
-        .label_names
-        .iter()
-        .map(|name| (name.clone(), 0))
-        .collect();
-    for label in &rows.labels {
-        counts[*label as usize].1 += 1;
-    }
-    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let mut test_counts = None;
+    let labels = &mut checked.labels;
+    labels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut test_rows = None;
     if !test.is_empty() {
-        let test_rows = check_channel(test, options, limit, stop, each, &mut all)?;
         let mut findings = Findings::new(limit);
-        audit::leaked(
-            (&rows.texts(), sources),
-            (&test_rows.texts(), test),
-            &mut findings,
-        );
+        let mut leaked = |merge: &Merge| {
+            for (hash, place) in merge.hashes.iter().zip(&merge.places) {
+                if let Some((_, there)) = checked.first.get(hash) {
+                    audit::leaked_row((*there, sources), (*place, test), &mut findings);
+                }
+            }
+        };
+        let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
         all.merge(findings).iter().for_each(&mut *each);
-        test_counts = Some(test_rows.counts);
+        test_rows = Some(rows.counts);
     }
     Ok(CheckSummary {
-        rows: rows.counts,
-        test_rows: test_counts,
-        labels: counts,
+        rows: checked.counts,
+        test_rows,
+        labels: checked.labels,
         findings: all,
     })
 }
 
+/// Reports the problems of a channel; calls `visit` with the rows of each block.
 fn check_channel(
     sources: &[Source],
     options: &ReadOptions,
@@ -100,7 +118,8 @@ fn check_channel(
     stop: &AtomicBool,
     each: &mut (dyn FnMut(&Diagnostic) + Send),
     all: &mut Findings,
-) -> Result<Rows<Discard>, ReadError> {
+    visit: &mut (dyn FnMut(&Merge) + Send),
+) -> Result<Checked, ReadError> {
     let task = ReadTask {
         sources,
         options,
@@ -108,12 +127,34 @@ fn check_channel(
         stop,
         limit,
     };
-    let mut rows = read_all(task, || Discard, &mut *each)?;
     let mut findings = Findings::new(limit);
-    audit::labels(&rows.label_names, &mut findings);
-    audit::duplicates(&rows.texts(), sources, &mut findings);
+    let mut first = HashMap::new();
+    let mut label_rows: Vec<u64> = Vec::new();
+    let taken = |merge: &mut Merge| {
+        label_rows.resize(merge.names.len(), 0);
+        for ((hash, label), place) in merge.hashes.iter().zip(&merge.labels).zip(&merge.places) {
+            label_rows[*label as usize] += 1;
+            let (other, there) = *first.entry(*hash).or_insert((*label, *place));
+            if there != *place {
+                let row = |label: u32, place| Occurrence {
+                    label: &merge.names[label as usize],
+                    place,
+                };
+                let (row, first) = (row(*label, *place), row(other, there));
+                audit::repeated(&row, &first, sources, &mut findings);
+            }
+        }
+        visit(merge);
+        merge.clear_rows();
+    };
+    let (merge, streamed) = merged(task, || Discard, &mut *each, taken)?;
+    audit::labels(&merge.names, &mut findings);
     // Findings about rows were reported while reading.
-    all.merge(std::mem::take(&mut rows.findings));
+    all.merge(streamed.findings);
     all.merge(findings).iter().for_each(&mut *each);
-    Ok(rows)
+    Ok(Checked {
+        counts: streamed.counts,
+        labels: merge.names.into_iter().zip(label_rows).collect(),
+        first,
+    })
 }
