@@ -17,8 +17,8 @@ use super::load;
 use crate::model_dir;
 use crate::{Model, Trainer};
 use dataset::{Format, Labels, ReadOptions, Source, stream};
-use diagnostics::Error;
 use diagnostics::atomic_dir::parent;
+use diagnostics::{Error, eprint_line};
 use evaluation::metrics::Scores;
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -98,7 +98,7 @@ fn predict_stream<M: Model>(
     writer: &PredictionWriter<'_>,
     write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
-    stream(
+    let streamed = stream(
         sources,
         &ReadOptions {
             hash: false,
@@ -117,6 +117,9 @@ fn predict_stream<M: Model>(
         |text: Result<String, Error>| write(&text?),
     )
     .map_err(stream_error)?;
+    for warning in streamed.findings.warnings() {
+        eprint_line(warning);
+    }
     Ok(())
 }
 
