@@ -26,7 +26,8 @@ def write(name, values, kind, texts=None, metadata=None, **options):
     if metadata:
         table = table.replace_schema_metadata(metadata)
     parquet.write_table(table, folder / f"{name}.parquet", **options)
-    expected[f"{name}.parquet"] = texts or [None if value is None else str(value) for value in values]
+    labels = [None if value is None else str(value) for value in values]
+    expected[f"{name}.parquet"] = texts or labels
 
 
 for kind, bits in [("int8", 7), ("int32", 31), ("int64", 63)]:
@@ -47,14 +48,18 @@ write("date64", days, pyarrow.date64())
 times = [datetime.time(0, 0), datetime.time(23, 59, 59, 120_000), datetime.time(1, 2, 3)]
 for unit, kind in [("ms", pyarrow.time32), ("us", pyarrow.time64), ("ns", pyarrow.time64)]:
     write(f"time_{unit}", times, kind(unit), [time.isoformat() for time in times])
-stamps = [datetime.datetime(2024, 1, 2, 3, 4, 5), datetime.datetime(1969, 12, 31, 23, 0, 0, 250_000)]
+stamps = [
+    datetime.datetime(2024, 1, 2, 3, 4, 5),
+    datetime.datetime(1969, 12, 31, 23, 0, 0, 250_000),
+]
 for unit in ["s", "ms", "us", "ns"]:
     values = [stamp.replace(microsecond=0) if unit == "s" else stamp for stamp in stamps]
     kind = pyarrow.timestamp(unit)
     texts = [stamp.isoformat() for stamp in values]
     write(f"timestamp_{unit}", values, kind, texts)
     zoned = [stamp.replace(tzinfo=datetime.timezone.utc) for stamp in values]
-    write(f"utc_{unit}", zoned, pyarrow.timestamp(unit, "UTC"), [stamp.isoformat() for stamp in zoned])
+    texts = [stamp.isoformat() for stamp in zoned]
+    write(f"utc_{unit}", zoned, pyarrow.timestamp(unit, "UTC"), texts)
 write("int96", stamps, pyarrow.timestamp("ns"), [stamp.isoformat() for stamp in stamps],
       use_deprecated_int96_timestamps=True)
 floats = [0.0, -0.0, 1.0, 4.5, 0.1, 1e15, 1e16, 1e22, 1e-4, 1e-5, 1.5e-7, 1 / 3, float("inf")]

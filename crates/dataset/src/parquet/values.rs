@@ -29,7 +29,7 @@ pub(super) enum Kind {
     /// Units of a second since 1970; true if in UTC.
     Timestamp(i64, bool),
     Uuid,
-    /// Names of the integers from 0; -1 is a missing label. `ClassLabel` of Hugging Face's datasets.
+    /// Names of the integers from 0; -1 is a missing label. `ClassLabel` of Hugging Face.
     Names(Vec<String>),
 }
 
