@@ -8,9 +8,10 @@ use serde::Serialize;
 use diagnostics::Diagnostic;
 
 use crate::audit::{self, Occurrence};
+use crate::codes::Code;
 use crate::read::{Encode, Merge, merged};
 use crate::stream::ReadTask;
-use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source};
+use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, codes};
 
 /// Result of [`check`].
 #[derive(Clone, Debug, Serialize)]
@@ -39,11 +40,48 @@ struct Checked {
     labels: Vec<(String, u64)>,
     /// First row of each text: its label and place, by the text's hash.
     first: HashMap<u64, (u32, RowPlace)>,
+    /// Place of the first row of each hash of letters; empty unless requested.
+    near: HashMap<u64, RowPlace>,
 }
 
-/// Reads all rows and reports problems; does not stop at errors. Calls `each` with at most `limit`
-/// findings of each kind and data set, as they occur; the summary counts all. Reports texts of
-/// `test` that are also in `sources`.
+impl Checked {
+    /// Returns the error that the data has a single class, or about one per row, if so.
+    fn unusable_labels(
+        &self,
+        sources: &[Source],
+        options: &ReadOptions,
+    ) -> Option<(&'static Code, Diagnostic)> {
+        let names: Vec<String> = self.labels.iter().map(|(name, _)| name.clone()).collect();
+        let (rows, texts) = (self.counts.used, || self.first.len());
+        if let Some(error) = audit::one_label(&names, rows, sources) {
+            return Some((&codes::ONE_CLASS, error));
+        }
+        let error = audit::own_labels(&names, rows as usize, texts, sources, options)?;
+        Some((&codes::OWN_LABELS, error))
+    }
+
+    /// Reports the rows of `merge`, of the test data, whose text is equal or almost equal to one of
+    /// this channel.
+    fn leaked(
+        &self,
+        sources: &[Source],
+        (merge, test): (&Merge, &[Source]),
+        findings: &mut Findings,
+    ) {
+        for (row, (hash, here)) in merge.hashes.iter().zip(&merge.places).enumerate() {
+            let equal = self.first.get(hash).map(|(_, there)| there);
+            let near = || self.near.get(merge.near_hashes.get(row)?);
+            if let Some(there) = equal.or_else(near) {
+                let (there, here) = ((*there, sources), (*here, test));
+                audit::leaked_row(equal.is_some(), there, here, "test", findings);
+            }
+        }
+    }
+}
+
+/// Reads all rows and reports problems; does not stop at errors. Rows that the options drop are
+/// warnings. Calls `each` with at most `limit` findings of each kind and data set, as they occur;
+/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal.
 ///
 /// # Errors
 /// If `stop` was set. Bad data is not an error here.
@@ -55,10 +93,8 @@ pub fn check(
     stop: &AtomicBool,
     each: &mut (dyn FnMut(&Diagnostic) + Send),
 ) -> Result<CheckSummary, ReadError> {
-    // Rows that `train` can drop are reported too.
     let options = &ReadOptions {
-        drop_missing: false,
-        drop_malformed: false,
+        near_duplicates: !test.is_empty(),
         ..options.clone()
     };
     let mut all = Findings::new(limit);
@@ -71,19 +107,9 @@ pub fn check(
         &mut all,
         &mut |_: &Merge| {},
     )?;
-    let names: Vec<String> = checked
-        .labels
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect();
-    if let Some(error) = audit::one_label(&names, checked.counts.used, sources) {
+    if let Some((code, error)) = checked.unusable_labels(sources, options) {
         let mut findings = Findings::new(limit);
-        findings.error(
-            &super::codes::ONE_CLASS,
-            error.message,
-            error.place,
-            error.help,
-        );
+        findings.error(code, error.message, error.place, error.help);
         all.merge(findings).iter().for_each(&mut *each);
     }
     let labels = &mut checked.labels;
@@ -91,13 +117,7 @@ pub fn check(
     let mut test_rows = None;
     if !test.is_empty() {
         let mut findings = Findings::new(limit);
-        let mut leaked = |merge: &Merge| {
-            for (hash, place) in merge.hashes.iter().zip(&merge.places) {
-                if let Some((_, there)) = checked.first.get(hash) {
-                    audit::leaked_row((*there, sources), (*place, test), &mut findings);
-                }
-            }
-        };
+        let mut leaked = |merge: &Merge| checked.leaked(sources, (merge, test), &mut findings);
         let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
         all.merge(findings).iter().for_each(&mut *each);
         test_rows = Some(rows.counts);
@@ -128,12 +148,18 @@ fn check_channel(
         limit,
     };
     let mut findings = Findings::new(limit);
-    let mut first = HashMap::new();
+    let (mut first, mut near) = (HashMap::new(), HashMap::new());
     let mut label_rows: Vec<u64> = Vec::new();
     let taken = |merge: &mut Merge| {
         label_rows.resize(merge.names.len(), 0);
         for ((hash, label), place) in merge.hashes.iter().zip(&merge.labels).zip(&merge.places) {
             label_rows[*label as usize] += 1;
+            audit::missing_label(
+                &merge.names[*label as usize],
+                *place,
+                sources,
+                &mut findings,
+            );
             let (other, there) = *first.entry(*hash).or_insert((*label, *place));
             if there != *place {
                 let row = |label: u32, place| Occurrence {
@@ -143,6 +169,9 @@ fn check_channel(
                 let (row, first) = (row(*label, *place), row(other, there));
                 audit::repeated(&row, &first, sources, &mut findings);
             }
+        }
+        for (hash, place) in merge.near_hashes.iter().zip(&merge.places) {
+            near.entry(*hash).or_insert(*place);
         }
         visit(merge);
         merge.clear_rows();
@@ -156,5 +185,6 @@ fn check_channel(
         counts: streamed.counts,
         labels: merge.names.into_iter().zip(label_rows).collect(),
         first,
+        near,
     })
 }

@@ -96,7 +96,7 @@ pub(super) fn report_missing(
     let message = format!(
         "no column is named `{}`; {has} {}",
         wanted.join("` or `"),
-        listed(names)
+        listed(names.iter().map(String::as_str))
     );
     // A column is proposed for one of the two only.
     let mut taken = vec![options.text_column.as_str(), options.label_column.as_str()];
@@ -125,13 +125,14 @@ pub(super) fn report_missing(
 const MAX_NAMES: usize = 12;
 const MAX_NAME_CHARS: usize = 40;
 
-fn listed(names: &[String]) -> String {
-    let short = |name: &String| match name.char_indices().nth(MAX_NAME_CHARS) {
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let short = |name: &str| match name.char_indices().nth(MAX_NAME_CHARS) {
         Some((end, _)) => format!("`{}...`", sanitize(&name[..end])),
         None => format!("`{}`", sanitize(name)),
     };
-    let first: Vec<String> = names.iter().take(MAX_NAMES).map(short).collect();
-    let more = names.len().saturating_sub(MAX_NAMES);
+    let mut names = names.into_iter();
+    let first: Vec<String> = names.by_ref().take(MAX_NAMES).map(short).collect();
+    let more = names.count();
     if more > 0 {
         format!("{} and {more} more", first.join(", "))
     } else {
