@@ -41,36 +41,54 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
         .into_iter()
         .map(|(row, first)| (row as usize, first as usize))
     {
-        let (label, other) = (texts.labels[row], texts.labels[first]);
-        let code = if label == other {
-            &codes::DUPLICATE
-        } else {
-            &codes::CONFLICT
+        let of = |row: usize| Occurrence {
+            label: &texts.names[texts.labels[row] as usize],
+            place: texts.places[row],
         };
-        findings.add(code, Severity::Warning, || {
-            let place = Some(texts.places[row].place(sources));
-            let there = texts.places[first].place(sources);
-            if label == other {
-                let message = format!("the same text with the same label is at `{there}`");
-                return Finding {
-                    message,
-                    place,
-                    help: "remove {them}, unless these are independent observations".to_owned(),
-                };
-            }
-            let (label, other) = (&texts.names[label as usize], &texts.names[other as usize]);
-            let message = format!(
-                "the text has the label `{}` here but `{}` at `{there}`",
-                sanitize(label),
-                sanitize(other)
-            );
-            Finding {
+        repeated(&of(row), &of(first), sources, findings);
+    }
+}
+
+/// A row with a text that occurs more than once.
+pub(super) struct Occurrence<'a> {
+    pub(super) label: &'a str,
+    pub(super) place: RowPlace,
+}
+
+/// Reports a row with the text of an earlier row, `first`.
+pub(super) fn repeated(
+    row: &Occurrence<'_>,
+    first: &Occurrence<'_>,
+    sources: &[Source],
+    findings: &mut Findings,
+) {
+    let same = row.label == first.label;
+    let code = match same {
+        true => &codes::DUPLICATE,
+        false => &codes::CONFLICT,
+    };
+    findings.add(code, Severity::Warning, || {
+        let place = Some(row.place.place(sources));
+        let there = first.place.place(sources);
+        if same {
+            let message = format!("the same text with the same label is at `{there}`");
+            return Finding {
                 message,
                 place,
-                help: "decide which label is right".to_owned(),
-            }
-        });
-    }
+                help: "remove {them}, unless these are independent observations".to_owned(),
+            };
+        }
+        let message = format!(
+            "the text has the label `{}` here but `{}` at `{there}`",
+            sanitize(row.label),
+            sanitize(first.label)
+        );
+        Finding {
+            message,
+            place,
+            help: "decide which label is right".to_owned(),
+        }
+    });
 }
 
 /// Pairs of similar labels in a message.

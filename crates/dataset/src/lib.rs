@@ -55,6 +55,12 @@ pub struct ReadOptions {
     pub label_column: String,
     /// Encoding; `None` means UTF-8. A byte order mark takes precedence.
     pub encoding: Option<&'static encoding_rs::Encoding>,
+    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has the
+    /// columns only with another delimiter.
+    pub delimiter: Option<u8>,
+    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that contains
+    /// whole rows is an error.
+    pub quoting: Option<Quoting>,
     /// Drop and count rows without text or label, instead of reporting errors.
     pub drop_missing: bool,
     /// Drop and count rows that cannot be parsed, instead of reporting errors.
@@ -79,6 +85,8 @@ impl Default for ReadOptions {
             text_column: "text".to_owned(),
             label_column: "label".to_owned(),
             encoding: None,
+            delimiter: None,
+            quoting: None,
             drop_missing: false,
             drop_malformed: false,
             keep_blank: false,
@@ -89,6 +97,15 @@ impl Default for ReadOptions {
             max_record_bytes: 64 * 1024 * 1024,
         }
     }
+}
+
+/// Quoting of fields; the names are those of Python's `csv` module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoting {
+    /// A field that begins with a quote ends at the next single quote.
+    Minimal,
+    /// Quotes are part of the text.
+    None,
 }
 
 /// Treatment of the label column.

@@ -56,7 +56,8 @@ pub struct Rows<E> {
     pub findings: Findings,
 }
 
-struct Worker<E> {
+/// State of a thread.
+pub(super) struct Worker<E> {
     id: u32,
     encoder: E,
     rows: u32,
@@ -141,19 +142,28 @@ fn near_hash(text: &str, letters: &mut Vec<u8>) -> u64 {
 
 /// Joins the chunks in file order.
 #[derive(Default)]
-struct Merge {
+pub(super) struct Merge {
     order: Vec<RowRef>,
-    labels: Vec<u32>,
-    names: Vec<String>,
+    pub(super) labels: Vec<u32>,
+    pub(super) names: Vec<String>,
     numbers: HashMap<String, u32>,
     /// For each encoder: names of its labels, and their final indices once known.
     encoders: Vec<Vec<(String, Option<u32>)>>,
-    hashes: Vec<u64>,
-    near_hashes: Vec<u64>,
-    places: Vec<RowPlace>,
+    pub(super) hashes: Vec<u64>,
+    pub(super) near_hashes: Vec<u64>,
+    pub(super) places: Vec<RowPlace>,
 }
 
 impl Merge {
+    /// Forgets the rows, not the labels.
+    pub(super) fn clear_rows(&mut self) {
+        self.order.clear();
+        self.labels.clear();
+        self.hashes.clear();
+        self.near_hashes.clear();
+        self.places.clear();
+    }
+
     fn take(&mut self, chunk: Chunk) {
         let encoder = chunk.encoder as usize;
         if self.encoders.len() <= encoder {
@@ -247,7 +257,7 @@ pub fn read<E: Encode>(
         stop,
         limit: 1,
     };
-    let mut rows = read_all(task, make, |_| {})?;
+    let mut rows = read_all(task, make)?;
     if rows.findings.has_errors() {
         return Err(ReadError::Data(Box::new(BadData {
             findings: rows.findings,
@@ -262,12 +272,34 @@ pub fn read<E: Encode>(
     Ok(rows)
 }
 
-/// Returns the valid rows, and findings about the others. Calls `notice` with each stored finding.
-pub(super) fn read_all<E: Encode>(
+/// Returns the valid rows, and findings about the others.
+fn read_all<E: Encode>(
+    task: ReadTask<'_>,
+    make: impl Fn() -> E + Sync,
+) -> Result<Rows<E>, ReadError> {
+    let (merge, streamed) = merged(task, make, |_| {}, |_| {})?;
+    let mut states = streamed.states;
+    states.sort_by_key(|encoder| encoder.id);
+    Ok(Rows {
+        encoders: states.into_iter().map(|encoder| encoder.encoder).collect(),
+        order: merge.order,
+        labels: merge.labels,
+        label_names: merge.names,
+        hashes: merge.hashes,
+        near_hashes: merge.near_hashes,
+        places: merge.places,
+        counts: streamed.counts,
+        findings: streamed.findings,
+    })
+}
+
+/// Joins the blocks in file order, and calls `taken` after each.
+pub(super) fn merged<E: Encode>(
     task: ReadTask<'_>,
     make: impl Fn() -> E + Sync,
     notice: impl FnMut(&Diagnostic) + Send,
-) -> Result<Rows<E>, ReadError> {
+    mut taken: impl FnMut(&mut Merge) + Send,
+) -> Result<(Merge, Streamed<Worker<E>>), ReadError> {
     let ids = AtomicU32::new(0);
     let state = || Worker {
         id: ids.fetch_add(1, Ordering::Relaxed),
@@ -279,28 +311,13 @@ pub(super) fn read_all<E: Encode>(
     let mut merge = Merge::default();
     let sink = |chunk| -> Result<(), Infallible> {
         merge.take(chunk);
+        taken(&mut merge);
         Ok(())
     };
     let map = |encoder: &mut Worker<E>, batch: &Batch<'_>| encoder.take(batch);
-    let Streamed {
-        counts,
-        findings,
-        mut states,
-    } = match run(task, state, map, sink, notice) {
-        Ok(streamed) => streamed,
-        Err(StreamError::Read(error)) => return Err(error),
+    match run(task, state, map, sink, notice) {
+        Ok(streamed) => Ok((merge, streamed)),
+        Err(StreamError::Read(error)) => Err(error),
         Err(StreamError::Sink(never)) => match never {},
-    };
-    states.sort_by_key(|encoder| encoder.id);
-    Ok(Rows {
-        encoders: states.into_iter().map(|encoder| encoder.encoder).collect(),
-        order: merge.order,
-        labels: merge.labels,
-        label_names: merge.names,
-        hashes: merge.hashes,
-        near_hashes: merge.near_hashes,
-        places: merge.places,
-        counts,
-        findings,
-    })
+    }
 }

@@ -290,6 +290,7 @@ impl<O, E, F, N> Drop for HaltOnPanic<'_, O, E, F, N> {
 const MISSING_TEXT: &str = "missing text";
 const MISSING_LABEL: &str = "missing label";
 const MALFORMED: &str = "malformed";
+const HEADER: &str = "repeated header";
 
 struct Merged {
     counts: RowCounts,
@@ -305,6 +306,7 @@ impl Merged {
             (MISSING_TEXT, counts.no_text),
             (MISSING_LABEL, counts.no_label),
             (MALFORMED, counts.malformed),
+            (HEADER, counts.header),
         ];
         for (reason, rows) in dropped.into_iter().filter(|(_, rows)| *rows > 0) {
             *self.counts.dropped.entry(reason).or_default() += rows;
@@ -333,6 +335,7 @@ impl Merged {
             columns::report_missing(
                 &absent,
                 &seen.keys,
+                task.options,
                 place,
                 "the first object has",
                 &mut findings,

@@ -150,7 +150,7 @@ fn open_quote_does_not_exhaust_memory() {
             insta::assert_snapshot!(without(&bad.findings.to_string(), file.folder.path()), @r"
             error[D017]: the record is larger than `100000` bytes; reading stopped here
               --> a.csv:3:1 (record 2)
-              help: 1 such row; check for a quote that is never closed
+              help: 1 such row; check for a quote that is never closed; if quotes are part of the text, pass --quoting none
             ");
         }
     }

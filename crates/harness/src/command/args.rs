@@ -72,6 +72,24 @@ pub(super) fn subcommand_index(arguments: &[OsString]) -> usize {
     index
 }
 
+/// The quoting of fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Quoting {
+    /// A field that begins with a quote ends at the next single quote
+    Minimal,
+    /// Quotes are part of the text
+    None,
+}
+
+/// Parses a delimiter.
+fn delimiter(value: &str) -> Result<u8, String> {
+    match value.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err("expected one ASCII character, or `tab`".to_owned()),
+    }
+}
+
 /// Options for reading data.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data")]
@@ -84,6 +102,16 @@ pub(super) struct DataArgs {
     /// A byte order mark in the file takes precedence.
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
+    /// Delimiter of CSV and TSV files: one character, or `tab` [default: by file name and header]
+    ///
+    /// Without it, a delimiter that alone gives the columns is used, with a warning.
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// Quoting of CSV and TSV files [default: minimal]
+    ///
+    /// Without it, quoted fields of a TSV file must not contain lines that look like rows.
+    #[arg(long, value_name = "QUOTING", value_enum)]
+    quoting: Option<Quoting>,
     /// Drop and count rows without text or label instead of failing
     #[arg(long, action = ArgAction::SetTrue)]
     drop_missing: bool,
@@ -116,6 +144,11 @@ impl DataArgs {
             text_column: self.text_column.clone(),
             label_column: label.map_or_else(String::new, |label| label.label_column.clone()),
             encoding,
+            delimiter: self.delimiter,
+            quoting: self.quoting.map(|quoting| match quoting {
+                Quoting::Minimal => dataset::Quoting::Minimal,
+                Quoting::None => dataset::Quoting::None,
+            }),
             drop_missing: self.drop_missing,
             drop_malformed: self.drop_malformed,
             threads: self.threads(),
@@ -237,7 +270,8 @@ pub(super) struct PredictArgs {
     #[arg(
         value_name = "TEXT",
         conflicts_with_all = [
-            "input", "input_format", "text_column", "encoding", "drop_missing", "drop_malformed"
+            "input", "input_format", "text_column", "encoding", "delimiter", "quoting",
+            "drop_missing", "drop_malformed"
         ]
     )]
     pub(super) texts: Vec<String>,

@@ -580,6 +580,8 @@ mod public_reports {
         for flag in [
             &["--input-format", "csv"][..],
             &["--encoding", "latin-1"],
+            &["--delimiter", ";"],
+            &["--quoting", "none"],
             &["--drop-missing"],
         ] {
             let flags = [flag, &["a film"]].concat();

@@ -10,6 +10,7 @@ mod findings;
 mod job;
 mod model;
 mod predict;
+mod public_reports;
 mod rows;
 
 use std::ffi::OsStr;

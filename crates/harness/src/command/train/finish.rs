@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use diagnostics::{Error, atomic_dir, counted, eprint_line, eprint_metrics, print_json, print_line, sanitize};
+use diagnostics::{
+    Error, atomic_dir, counted, eprint_line, eprint_metrics, print_json, print_line, sanitize,
+};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
