@@ -11,7 +11,9 @@ mod hyperparameters;
 mod predict;
 mod train;
 
+use std::any::Any;
 use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use diagnostics::{Error, ErrorKind, Exit, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, eprint_line, sanitize};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -48,10 +50,15 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     let subcommand = arguments.get(args::subcommand_index(&arguments));
     let is_training = subcommand.is_some_and(|word| word == "train");
     let error_format = args::error_format(&arguments);
-    let outcome = parse::<T>(paths, arguments).and_then(|parsed| match parsed {
-        Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
-        Parsed::Printed(exit) => Ok(exit),
-    });
+    let work = || -> Result<Exit, Error> {
+        match parse::<T>(paths, arguments)? {
+            Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
+            Parsed::Printed(exit) => Ok(exit),
+        }
+    };
+    // A job needs a failure file after a panic too. Nothing is used afterwards.
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(panic_error(panic.as_ref())));
     let error = match outcome {
         Ok(exit) => return exit as u8,
         Err(error) => error,
@@ -72,6 +79,15 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
         Exit::Usage if is_job => Exit::Failed as u8,
         exit => exit as u8,
     }
+}
+
+/// Returns the error for a panic, whose place the panic hook has printed.
+fn panic_error(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = sanitize(text.unwrap_or("no message")).into_owned();
+    Error::new(format!("the program has a fault: {text}"))
+        .help("please report it, with the lines above")
 }
 
 /// The whole command line as a clap command.
@@ -185,7 +201,9 @@ fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Error::new(message).help(help));
     }
-    model_dir::check_model(dir)?;
+    if !T::Model::is_resaved(dir) {
+        model_dir::check_model(dir)?;
+    }
     let mut model = T::Model::load(dir)?;
     T::load_to_device(&mut model, own, threads)?;
     Ok(model)

@@ -5,11 +5,13 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+mod attacks;
 mod hosts;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod model;
 mod pretrained;
+mod public_reports;
 mod resume;
 mod training;
 
