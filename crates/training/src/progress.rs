@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use diagnostics::eprint_line;
+use diagnostics::{LogText, eprint_line, eprint_metrics};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
@@ -50,7 +50,7 @@ impl Progress {
                 bar.unset_length();
                 style(bar, SPINNER);
             }
-            bar.set_message(message.to_owned());
+            bar.set_message(LogText::new(message).to_string());
         } else if is_due(&self.last) {
             eprint_line(message);
         }
@@ -79,7 +79,7 @@ impl Progress {
             let metrics = MetricLine::new()
                 .with(Metric::At(ProgressMetric::Step), done as f64)
                 .with(Metric::Of(Split::Train, Measure::Loss), loss);
-            eprint_line(format_args!("step {done} of {total}{left}: {metrics}"));
+            eprint_metrics(format_args!("step {done} of {total}{left}: "), &metrics);
         }
     }
 
@@ -87,7 +87,7 @@ impl Progress {
     pub fn epoch(&self, report: &EpochReport) {
         self.println(&report.line());
         if self.bar.is_none() {
-            eprint_line(report.metric_line());
+            eprint_metrics("", &report.metric_line());
         }
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
-use dataset::{ReadOptions, Source};
+use dataset::{Format, ReadOptions, Source};
 use diagnostics::Error;
 
 use crate::range::{MAX_INTEGER, integer, number};
@@ -79,9 +79,6 @@ pub(super) struct DataArgs {
     /// Column with the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_column: String,
-    /// Column with the label
-    #[arg(long, value_name = "NAME", default_value = "label")]
-    label_column: String,
     /// Encoding of the files, such as latin-1 [default: utf-8]
     ///
     /// A byte order mark in the file takes precedence.
@@ -98,8 +95,18 @@ pub(super) struct DataArgs {
     threads: Option<NonZeroUsize>,
 }
 
+/// The label column, for commands that read labels.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct LabelArgs {
+    /// Column with the label
+    #[arg(long, value_name = "NAME", default_value = "label")]
+    label_column: String,
+}
+
 impl DataArgs {
-    pub(super) fn options(&self) -> Result<ReadOptions, Error> {
+    /// Returns the options for reading; `label` is `None` if no labels are read.
+    pub(super) fn options(&self, label: Option<&LabelArgs>) -> Result<ReadOptions, Error> {
         let encoding = self
             .encoding
             .as_deref()
@@ -107,7 +114,7 @@ impl DataArgs {
             .transpose()?;
         Ok(ReadOptions {
             text_column: self.text_column.clone(),
-            label_column: self.label_column.clone(),
+            label_column: label.map_or_else(String::new, |label| label.label_column.clone()),
             encoding,
             drop_missing: self.drop_missing,
             drop_malformed: self.drop_malformed,
@@ -128,7 +135,7 @@ pub(super) struct TrainArgs {
     /// Training data: a file or a folder [default: the channel `train`]
     ///
     /// Files end in .csv, .tsv, .jsonl or .parquet, and may be compressed (.gz, .zst).
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]
     ///
@@ -162,6 +169,8 @@ pub(super) struct TrainArgs {
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) check: bool,
     #[command(flatten)]
+    pub(super) label: LabelArgs,
+    #[command(flatten)]
     pub(super) data: DataArgs,
 }
 
@@ -185,31 +194,62 @@ pub(super) struct EvaluateArgs {
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
-    /// Labelled data: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: PathBuf,
+    #[command(flatten)]
+    pub(super) input: InputArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
+    pub(super) label: LabelArgs,
+    #[command(flatten)]
     pub(super) read: DataArgs,
+}
+
+/// The labelled data of `evaluate` and `check`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct InputArgs {
+    /// Labelled data: a file, a folder, or `-` for standard input
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "data",
+        conflicts_with = "data"
+    )]
+    path: Option<PathBuf>,
+    /// The same as PATH
+    #[arg(long, value_name = "PATH", visible_aliases = ["input"])]
+    data: Option<PathBuf>,
+    /// Format of standard input [default: csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    input_format: Option<StreamFormat>,
+}
+
+impl InputArgs {
+    pub(super) fn sources(&self) -> Result<Vec<Source>, Error> {
+        let path = self.path.as_deref().or(self.data.as_deref());
+        file_or_stdin(path, self.input_format)
+    }
 }
 
 /// Arguments of `predict`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PredictArgs {
     /// Texts to classify [default: rows from standard input]
-    #[arg(value_name = "TEXT", conflicts_with = "input")]
+    #[arg(
+        value_name = "TEXT",
+        conflicts_with_all = [
+            "input", "input_format", "text_column", "encoding", "drop_missing", "drop_malformed"
+        ]
+    )]
     pub(super) texts: Vec<String>,
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
     /// Data to classify: a file, a folder, or `-` for standard input
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) input: Option<PathBuf>,
-    /// Format of standard input
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = StreamFormat::Csv)]
-    pub(super) input_format: StreamFormat,
+    /// Format of standard input [default: csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) input_format: Option<StreamFormat>,
     /// File to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -235,10 +275,9 @@ pub(super) enum StreamFormat {
 /// Arguments of `check`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
-    /// Labelled data: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: PathBuf,
-    /// Test data; its texts are looked up in --data
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    /// Test data; its texts are looked up in PATH
     #[arg(long, value_name = "PATH")]
     pub(super) test: Option<PathBuf>,
     /// Findings to print per code; the others are only counted
@@ -247,6 +286,8 @@ pub(super) struct CheckArgs {
     /// Print one JSON object per finding, then a summary
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) label: LabelArgs,
     #[command(flatten)]
     pub(super) read: DataArgs,
 }
@@ -274,6 +315,27 @@ pub(super) struct DescribeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Returns the data files of a path; standard input for `-` and for no path.
+pub(super) fn file_or_stdin(
+    path: Option<&Path>,
+    format: Option<StreamFormat>,
+) -> Result<Vec<Source>, Error> {
+    match (path.filter(|path| path.as_os_str() != "-"), format) {
+        (None, None | Some(StreamFormat::Csv)) => Ok(vec![Source::stdin(Format::CSV)]),
+        (None, Some(StreamFormat::Jsonl)) => Ok(vec![Source::stdin(Format::Jsonl)]),
+        (Some(path), None) => sources(path),
+        (Some(path), Some(_)) => {
+            let message = format!(
+                "expected --input-format with standard input only, found the path `{}`",
+                path.display()
+            );
+            Err(Error::usage(message).help(
+                "leave out --input-format: the format of a file is known by its name; or pass `-`",
+            ))
+        }
+    }
 }
 
 /// Returns the data files of a path.

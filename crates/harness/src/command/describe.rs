@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::error::Error as _;
 
 use clap::{Arg, ArgAction, Args, Command};
-use diagnostics::{Error, print_line};
+use diagnostics::{Error, print_json, print_line};
 use sagemaker::metrics::definitions;
 use sagemaker::trainer_description::{
     ChannelSpec, HyperparameterSpec, ParameterRange, ParameterType, Supports, TrainerDescription,
@@ -31,7 +31,7 @@ pub(super) fn command<T: Trainer>() -> Command {
 pub(super) fn run<T: Trainer>(args: &DescribeArgs) -> Result<(), Error> {
     let description = describe::<T>();
     if args.json {
-        return print_line(serde_json::json!(description));
+        return print_json(&serde_json::json!(description));
     }
     let TrainerDescription { name, version, .. } = &description;
     print_line(format_args!(

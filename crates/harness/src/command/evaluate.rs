@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
-use dataset::{Labels, ReadOptions, RowCounts, StreamError, stream};
-use diagnostics::{Error, eprint_line, print_line, sanitize};
+use dataset::{Labels, ReadOptions, RowCounts, StreamError, one_spelling, similar_label, stream};
+use diagnostics::{Error, eprint_line, print_json, print_line, sanitize};
 use evaluation::metrics::{Evaluation, Scores, evaluate};
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
-use super::args::{self, EvaluateArgs};
+use super::args::EvaluateArgs;
 use super::load;
 use crate::{Model, Trainer};
 
@@ -23,8 +23,8 @@ pub(super) fn command<T: Trainer>() -> Command {
              precision and recall of each class.",
         )
         .after_help(format!(
-            "Examples:\n  {name} evaluate --model-dir models/{name} --data test.csv\n  \
-             {name} evaluate --model-dir models/{name} --data test/ --json",
+            "Examples:\n  {name} evaluate --model-dir models/{name} test.csv\n  \
+             {name} evaluate --model-dir models/{name} test/ --json",
             name = T::NAME
         ))
 }
@@ -41,7 +41,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
             output.insert("data".to_owned(), json!(counts));
             output.extend(usage.to_json());
         }
-        return print_line(&output);
+        return print_json(&output);
     }
     print_evaluation(&evaluation)
 }
@@ -57,7 +57,7 @@ fn score<M: Model>(args: &EvaluateArgs, model: &M) -> Result<(Vec<u32>, Scores, 
             numbers.entry(short).or_insert(number);
         }
     }
-    let sources = args::sources(&args.data)?;
+    let sources = args.input.sources()?;
     let mut labels = Vec::new();
     let mut scores = Scores {
         classes: classes.len(),
@@ -67,7 +67,7 @@ fn score<M: Model>(args: &EvaluateArgs, model: &M) -> Result<(Vec<u32>, Scores, 
         &sources,
         &ReadOptions {
             block_bytes: M::BLOCK_BYTES,
-            ..args.read.options()?
+            ..args.read.options(Some(&args.label))?
         },
         Labels::Required,
         &AtomicBool::new(false),
@@ -78,7 +78,7 @@ fn score<M: Model>(args: &EvaluateArgs, model: &M) -> Result<(Vec<u32>, Scores, 
                 let label = row.label.unwrap_or_default();
                 let place = || row.place.place(&sources).to_string();
                 let known = numbers.get(label).copied();
-                known.ok_or_else(|| unknown_label(label, &place()))
+                known.ok_or_else(|| unknown_label(label, &place(), classes))
             };
             let labels: Result<Vec<u32>, Error> = batch.rows().map(number).collect();
             Ok((labels?, model.predict(scratch, &texts)?))
@@ -130,12 +130,14 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
     Ok(())
 }
 
-fn unknown_label(label: &str, place: &str) -> Error {
+fn unknown_label(label: &str, place: &str, classes: &[String]) -> Error {
+    let similar = similar_label(label, classes);
     let label = sanitize(label);
-    Error::new(format!(
-        "expected a label of the model, found `{label}` at {place}"
-    ))
-    .help("check --label-column, or train a model with this label")
+    let message = format!("expected a label of the model, found `{label}` at {place}");
+    Error::new(message).help(match similar {
+        Some(similar) => one_spelling(&label, similar),
+        None => "check --label-column, or train a model with this label".to_owned(),
+    })
 }
 
 /// Flattens an error of the data or of the receiver of the results.

@@ -4,16 +4,16 @@
 mod args;
 mod check;
 mod clap_error;
+mod crash;
 mod describe;
 mod evaluate;
 mod explain;
 mod hyperparameters;
 mod predict;
+mod suggest;
 mod train;
 
-use std::any::Any;
 use std::ffi::OsString;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use diagnostics::{Error, ErrorKind, Exit, eprint_line, sanitize};
+use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -43,6 +43,7 @@ const STYLES: Styles = Styles::styled()
 pub fn run<T: Trainer>() -> ExitCode {
     let paths = Paths::new(Env::process());
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    crash::record_panics();
     ExitCode::from(main::<T>(&paths, arguments))
 }
 
@@ -50,44 +51,42 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     let subcommand = arguments.get(args::subcommand_index(&arguments));
     let is_training = subcommand.is_some_and(|word| word == "train");
     let error_format = args::error_format(&arguments);
-    let work = || -> Result<Exit, Error> {
-        match parse::<T>(paths, arguments)? {
+    let is_job = is_training && paths.in_container();
+    if is_job {
+        crash::expect_kill(&paths.failure());
+    }
+    let outcome = crash::catch(|| {
+        parse::<T>(paths, arguments).and_then(|parsed| match parsed {
             Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
             Parsed::Printed(exit) => Ok(exit),
-        }
-    };
-    // A job needs a failure file after a panic too. Nothing is used afterwards.
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(panic_error(panic.as_ref())));
+        })
+    });
+    let was_stopped =
+        |error: &Error| matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted);
+    if is_job && outcome.as_ref().err().is_none_or(was_stopped) {
+        // It could not be written if it cannot be removed.
+        let _ = std::fs::remove_file(paths.failure());
+    }
     let error = match outcome {
         Ok(exit) => return exit as u8,
         Err(error) => error,
     };
     // SageMaker shows the text of the failure file and treats every code but 0 as a failure.
-    let is_job = is_training && paths.in_container();
-    if is_job && !matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted) {
-        let chain = [format!("{} train failed", T::NAME), error.to_string()];
+    if is_job && !was_stopped(&error) {
+        let text = LogText::new(&error).to_string();
+        let chain = [format!("{} train failed", T::NAME), text];
         if let Err(error) = failure::write(&paths.failure(), &failure::compose(&chain)) {
             eprint_line(format!("{error}\n  help: {}", error.help()));
         }
     }
     match error_format {
         ErrorFormat::Text => eprint_line(&error),
-        ErrorFormat::Json => eprint_line(serde_json::json!(error.to_json())),
+        ErrorFormat::Json => eprint_json(&serde_json::json!(error.to_json())),
     }
     match error.exit() {
         Exit::Usage if is_job => Exit::Failed as u8,
         exit => exit as u8,
     }
-}
-
-/// Returns the error for a panic, whose place the panic hook has printed.
-fn panic_error(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    let text = sanitize(text.unwrap_or("no message")).into_owned();
-    Error::new(format!("the program has a fault: {text}"))
-        .help("please report it, with the lines above")
 }
 
 /// The whole command line as a clap command.
@@ -133,6 +132,9 @@ fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Pars
         arguments.retain(|word| word != "-h" && word != "--help");
     }
     let arguments = hyperparameters::merge(&command, paths, arguments)?;
+    let name = arguments.get(at).and_then(|word| word.to_str());
+    let subcommand = name.and_then(|name| command.find_subcommand(name));
+    let options = subcommand.map_or_else(Vec::new, hyperparameters::options);
     match command.try_get_matches_from(arguments) {
         Ok(matches) => Ok(Parsed::Command(matches)),
         Err(error) if is_help(&error) => {
@@ -143,7 +145,7 @@ fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Pars
                 false => Exit::Ok,
             }))
         }
-        Err(error) => Err(clap_error::to_error(&error)),
+        Err(error) => Err(clap_error::to_error(&error, &options)),
     }
 }
 
@@ -156,6 +158,7 @@ fn is_help(error: &clap::Error) -> bool {
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {
     // The file that `predict` is writing; removed on a signal.
     let unfinished = Arc::default();
+    stop::exit_on_abort()?;
     if matches.subcommand_name() != Some("train") {
         stop::end_at_once(Arc::clone(&unfinished))?;
     }
@@ -169,7 +172,8 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
                 },
                 own: from_matches(matches)?,
             };
-            train::run::<T>(paths, arguments, matches, Stop::watch()?)
+            let failure = paths.in_container().then(|| paths.failure());
+            train::run::<T>(paths, arguments, matches, Stop::watch(failure)?)
         }
         Some(("evaluate", matches)) => {
             evaluate::run::<T>(&from_matches(matches)?, from_matches(matches)?)
@@ -188,7 +192,7 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
 }
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
-    A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error))
+    A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error, &[]))
 }
 
 /// Loads the model of a folder to the device that the arguments name.
@@ -201,6 +205,7 @@ fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Error::new(message).help(help));
     }
+    model_dir::check_program(dir, T::NAME)?;
     if !T::Model::is_resaved(dir) {
         model_dir::check_model(dir)?;
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use diagnostics::{Error, atomic_dir, eprint_line, print_line, sanitize};
+use diagnostics::{
+    Error, atomic_dir, counted, eprint_line, eprint_metrics, print_json, print_line, sanitize,
+};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
@@ -77,11 +79,11 @@ impl<T: Trainer> Finished<T> {
         }
         progress.finish();
         for evaluated in &evaluated {
-            eprint_line(metric_line(evaluated));
+            eprint_metrics("", &metric_line(evaluated));
         }
-        eprint_line(resource_line(usage));
+        eprint_metrics("", &resource_line(usage));
         if common.json {
-            print_line(&metrics)?;
+            print_json(&metrics)?;
         } else {
             let report = has_report.then(|| output_dir.join(REPORT));
             self.print_summary(&evaluated, model_dir, report.as_deref())?;
@@ -97,11 +99,10 @@ impl<T: Trainer> Finished<T> {
         };
         if let Some((class, share)) = chance_level(evaluation) {
             self.run.warn(format!(
-                "accuracy {:.4} on {} {} rows; always predicting `{}` has {share:.4}: the model is not useful\n  \
+                "accuracy {:.4} on {}; always predicting `{}` has {share:.4}: the model is not useful\n  \
                  help: add rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
-                evaluation.rows,
-                split.name(),
+                counted(evaluation.rows, &format!("{} row", split.name())),
                 sanitize(&class.label),
             ));
         }
@@ -233,11 +234,10 @@ impl<T: Trainer> Finished<T> {
         if let Some(Evaluated { split, evaluation }) = evaluated.first() {
             let (low, high) = evaluation.accuracy_interval;
             print_line(format_args!(
-                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {} {} rows",
+                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {}",
                 evaluation.accuracy,
                 evaluation.macro_f1,
-                evaluation.rows,
-                split.name(),
+                counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
             if *split == Split::Train && !self.trained.scores.out_of_fold {
                 print_line(
