@@ -158,6 +158,16 @@ pub trait Model: Sized + Sync {
     /// small value spreads a small file over more threads; a large one allows sorting by length.
     const BLOCK_BYTES: usize = 512 * 1024;
 
+    /// True if the checksums of the files are in `checksums.json` instead of `config.json`, because
+    /// another program reads the folder and writes it again.
+    const SEPARATE_CHECKSUMS: bool = false;
+
+    /// True if another program has written files of this folder since training: their checksums no
+    /// longer apply.
+    fn is_resaved(_dir: &Path) -> bool {
+        false
+    }
+
     /// The labels, by class number.
     fn classes(&self) -> &[String];
 

@@ -16,8 +16,8 @@ use sagemaker::{Env, env_vars};
 
 use self::cache::ModelCache;
 use self::client::{Client, Failure};
-use crate::config::CONFIG;
-use crate::tokenizer::{OPTIONAL, TOKENIZER};
+use crate::config::{CONFIG, Config};
+use crate::tokenizer::{SPECIAL_TOKENS_MAP, TOKENIZER, TOKENIZER_CONFIG};
 use crate::weights::{INDEX, PICKLE, WEIGHTS, refuse_pickle, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
@@ -72,7 +72,7 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     model.require(TOKENIZER)?;
     model.weights()?;
     if model.client.is_some() {
-        for name in OPTIONAL {
+        for name in [TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP] {
             model.try_get(name)?;
         }
     }
@@ -109,7 +109,11 @@ impl HubModel<'_> {
         }
         let Some(index) = self.try_get(INDEX)? else {
             return match self.try_get(PICKLE) {
-                Ok(Some(path)) => Err(refuse_pickle(&path, self.id)),
+                Ok(Some(path)) => {
+                    let config = self.cached.get(CONFIG).unwrap_or_default();
+                    let class = Config::auto_class(config.parent().unwrap_or(Path::new("")));
+                    Err(refuse_pickle(&path, self.id, class))
+                }
                 _ => self.require(WEIGHTS).map(|_| ()),
             };
         };

@@ -48,7 +48,11 @@ pub(crate) fn train(
     let Loaded {
         params: values,
         initialized: fresh,
+        head_unused,
     } = pretrained.load(&context.architecture, &table.classes, seed, run.threads())?;
+    if head_unused {
+        run.warn(pretrained.new_head_warning(&table.classes));
+    }
     let timeout = Duration::from_secs(params.host_timeout);
     let mut group = ProcessGroup::init(run.hosts(), timeout, run.stop_flag())?;
     if let Some(group) = &mut group {
@@ -92,7 +96,7 @@ fn finish(
         classes,
         architecture: context.architecture.clone(),
         tokens: Arc::clone(&pretrained.tokens),
-        extras: pretrained.extras()?,
+        tokenizer_config: pretrained.tokenizer_config(),
         params: values,
         engine: Mutex::new(None),
     };

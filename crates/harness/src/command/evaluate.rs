@@ -49,7 +49,14 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
 /// Returns labels as class numbers, scores, and row counts of the data.
 fn score<M: Model>(args: &EvaluateArgs, model: &M) -> Result<(Vec<u32>, Scores, RowCounts), Error> {
     let classes = model.classes();
-    let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
+    let names = || classes.iter().map(String::as_str).zip(0..);
+    let mut numbers: HashMap<&str, u32> = names().collect();
+    for (name, number) in names() {
+        // A default name of transformers: `LABEL_1` is the class `1`.
+        if let Some(short) = name.strip_prefix("LABEL_") {
+            numbers.entry(short).or_insert(number);
+        }
+    }
     let sources = args.input.sources()?;
     let mut labels = Vec::new();
     let mut scores = Scores {

@@ -206,7 +206,9 @@ fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T
         return Err(Error::new(message).help(help));
     }
     model_dir::check_program(dir, T::NAME)?;
-    model_dir::check_model(dir)?;
+    if !T::Model::is_resaved(dir) {
+        model_dir::check_model(dir)?;
+    }
     let mut model = T::Model::load(dir)?;
     T::load_to_device(&mut model, own, threads)?;
     Ok(model)

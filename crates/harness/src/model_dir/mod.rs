@@ -3,7 +3,7 @@
 mod checksums;
 mod save;
 
-pub(crate) use checksums::{check_model, names};
+pub(crate) use checksums::{CHECKSUMS, check_model, names};
 pub(crate) use save::{ModelLock, forget_report, save, writable};
 
 use std::collections::BTreeMap;

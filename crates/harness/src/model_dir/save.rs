@@ -10,11 +10,11 @@ use diagnostics::atomic_dir::{Staged, check_writable, lock, parent, remove_stale
 use evaluation::report;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::CONFIG;
 use super::checksums::seal;
+use super::{CHECKSUMS, CONFIG};
 
 /// Files that belong to one model and are removed with it.
-const STALE: [&str; 3] = [CONFIG, "metrics.json", "report.html"];
+const STALE: [&str; 4] = [CONFIG, CHECKSUMS, "metrics.json", "report.html"];
 
 /// Fails if a model could not be written to `dir`. Creates nothing.
 pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
@@ -92,10 +92,11 @@ impl Drop for ModelLock {
 }
 
 /// Writes a model: `write` fills an empty folder, `extra` files are added, all is synced, then the
-/// folder is put in place, atomically if the file system allows.
+/// folder is put in place, atomically if the file system allows. `separate`: see [`seal`].
 pub(crate) fn save(
     dir: &Path,
     extra: &[(&str, Vec<u8>)],
+    separate: bool,
     write: impl Fn(&Path) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // A symbolic link stays: its target is replaced.
@@ -103,7 +104,7 @@ pub(crate) fn save(
     remove_stale(&real);
     let fill = |staged: &Path| {
         write(staged)?;
-        seal(staged)?;
+        seal(staged, separate)?;
         for (name, bytes) in extra {
             let path = staged.join(name);
             fs::write(&path, bytes).map_err(Error::io("write", &path))?;
@@ -229,7 +230,7 @@ mod tests {
     }
 
     fn write(dir: &Path, word: &str) {
-        save(dir, &[("metrics.json", word.into())], |staged| {
+        save(dir, &[("metrics.json", word.into())], false, |staged| {
             fs::write(staged.join("model.safetensors"), word).unwrap();
             fs::write(staged.join(CONFIG), config(word)).unwrap();
             Ok(())
@@ -281,7 +282,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("model");
         write(&dir, "one");
-        let failed = save(&dir, &[], |staged| {
+        let failed = save(&dir, &[], false, |staged| {
             fs::write(staged.join(CONFIG), "two").unwrap();
             Err(Error::new("full").help("free some space"))
         });
@@ -306,7 +307,7 @@ mod attacks {
     use super::*;
 
     fn write(dir: &Path, word: &str) {
-        save(dir, &[], |staged| {
+        save(dir, &[], false, |staged| {
             fs::write(staged.join(CONFIG), format!("{{\"word\": \"{word}\"}}\n")).unwrap();
             Ok(())
         })

@@ -11,6 +11,7 @@ mod hosts;
 mod kit;
 mod model;
 mod pretrained;
+mod public_reports;
 mod resume;
 mod training;
 

@@ -67,10 +67,11 @@ impl<T: Trainer> Finished<T> {
             files.push((REPORT, self.report(&evaluated, usage)?.into_bytes()));
         }
         let model = &self.trained.model;
+        let separate = T::Model::SEPARATE_CHECKSUMS;
         if model_dir == output_dir {
-            model_dir::save(model_dir, &files, |dir| model.save(dir))?;
+            model_dir::save(model_dir, &files, separate, |dir| model.save(dir))?;
         } else {
-            model_dir::save(model_dir, &[], |dir| model.save(dir))?;
+            model_dir::save(model_dir, &[], separate, |dir| model.save(dir))?;
             atomic_dir::write_files(output_dir, &files)?;
             if !has_report {
                 model_dir::forget_report(&output_dir.join(REPORT))?;
