@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`error`] | [`Error`]: message, help lines, [`Exit`] code; as text or JSON |
-//! | [`diagnostic`] | [`Diagnostic`]: one finding about data, with code and place |
+//! | [`diagnostic`] | [`Diagnostic`]: one finding about data, with code and place; [`Warning`] |
 //! | [`mod@sanitize`] | user text made safe for logs and terminals |
 //! | [`stdio`] | lines on standard output and standard error |
 //! | [`checksums`] | SHA-256 of bytes, files and folders |
@@ -17,7 +17,7 @@ pub mod sanitize;
 pub mod stdio;
 
 pub use checksums::{hex, sha256, sha256_file};
-pub use diagnostic::{Diagnostic, Place, Severity};
+pub use diagnostic::{Diagnostic, Place, Severity, Warning};
 pub use error::{Error, ErrorKind, Exit, Result, chain};
 pub use sanitize::sanitize;
-pub use stdio::{eprint_line, print_line};
+pub use stdio::{eprint_line, print_line, stderr_has_colors};
