@@ -1,10 +1,11 @@
-//! Progress on standard error: a bar on a terminal, otherwise a line every few seconds.
+//! Progress on standard error: a bar on a terminal, otherwise a line every few seconds. In a
+//! training job, metric lines for SageMaker instead of the table of epochs.
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use diagnostics::eprint_line;
+use diagnostics::{eprint_line, stderr_has_colors};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
@@ -17,18 +18,24 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// The progress display.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    metric_lines: bool,
+    has_colors: bool,
+    header: Once,
     last: Mutex<Option<Instant>>,
     last_step: Mutex<Option<Instant>>,
     /// Time and number of the first step of this process.
     first_step: OnceLock<(Instant, u64)>,
 }
 
+const BOLD: &str = "\x1b[1m";
+const GREEN: &str = "\x1b[32m";
 const SPINNER: &str = "{spinner} {elapsed} {msg}";
 const BAR: &str = "{spinner} {elapsed} [{bar:30}] step {pos} of {len}, {msg}";
 
 impl Progress {
-    /// Creates a display, with a bar if standard error is a terminal.
-    pub fn new() -> Self {
+    /// Creates a display, with a bar if standard error is a terminal. `metric_lines`: SageMaker's
+    /// regular expressions must find the metrics.
+    pub fn new(metric_lines: bool) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             style(&bar, SPINNER);
@@ -37,6 +44,9 @@ impl Progress {
         });
         Self {
             bar,
+            metric_lines,
+            has_colors: stderr_has_colors(),
+            header: Once::new(),
             last: Mutex::new(None),
             last_step: Mutex::new(None),
             first_step: OnceLock::new(),
@@ -76,18 +86,48 @@ impl Progress {
             bar.set_position(done);
             bar.set_message(format!("loss {loss:.4}{left}"));
         } else if is_due(&self.last_step) {
-            let metrics = MetricLine::new()
-                .with(Metric::At(ProgressMetric::Step), done as f64)
-                .with(Metric::Of(Split::Train, Measure::Loss), loss);
+            let metrics = match self.metric_lines {
+                true => MetricLine::new()
+                    .with(Metric::At(ProgressMetric::Step), done as f64)
+                    .with(Metric::Of(Split::Train, Measure::Loss), loss)
+                    .to_string(),
+                false => format!("loss {loss:.4}"),
+            };
             eprint_line(format_args!("step {done} of {total}{left}: {metrics}"));
         }
     }
 
-    /// Prints the results of an epoch.
-    pub fn epoch(&self, report: &EpochReport) {
-        self.println(&report.line());
-        if self.bar.is_none() {
-            eprint_line(report.metric_line());
+    /// Prints the results of an epoch: a row of a table, or a metric line. `is_best`: no earlier
+    /// epoch was better on the validation rows.
+    pub fn epoch(&self, report: &EpochReport, is_best: bool) {
+        if self.metric_lines {
+            let metrics = report.metric_line();
+            return self.println(&format!(
+                "epoch {} of {}: {metrics}",
+                report.epoch, report.epochs
+            ));
+        }
+        self.header
+            .call_once(|| self.println(&self.styled(&report.header(), BOLD)));
+        let row = report.row(is_best);
+        match is_best {
+            true => self.println(&self.styled(&row, GREEN)),
+            false => self.println(&row),
+        }
+    }
+
+    /// Prints final metrics where SageMaker's regular expressions must find them.
+    pub fn metrics(&self, line: &MetricLine) {
+        if self.metric_lines {
+            self.println(&line.to_string());
+        }
+    }
+
+    /// Adds an escape sequence on a terminal with colours.
+    fn styled(&self, text: &str, style: &str) -> String {
+        match self.has_colors {
+            true => format!("{style}{text}\x1b[0m"),
+            false => text.to_owned(),
         }
     }
 
@@ -126,11 +166,5 @@ fn time_left(elapsed: Duration, done: u64, rest: u64) -> Option<Duration> {
 fn style(bar: &ProgressBar, template: &str) {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
-    }
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -8,7 +8,8 @@ use diagnostics::{Diagnostic, Error, Severity, print_line, sanitize};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
-use crate::Trainer;
+use super::counted;
+use crate::{Trainer, model_dir};
 
 /// Labels that are listed; the others are only counted.
 const MAX_LABELS: usize = 20;
@@ -31,6 +32,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         .test
         .as_deref()
         .map_or_else(|| Ok(Vec::new()), args::sources)?;
+    let columns = args.model_dir.as_deref().map(model_dir::columns);
+    let columns = columns.unwrap_or_default();
     let mut printed = Ok(());
     let mut errors = Vec::new();
     let mut print = |finding: &Diagnostic| {
@@ -47,7 +50,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     let summary = dataset::check(
         &sources,
         &test,
-        &args.read.options()?,
+        &args.read.options(args.columns.or(columns))?,
         args.limit,
         &AtomicBool::new(false),
         &mut print,
@@ -85,20 +88,23 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
         return print_line(json!({ "summary": summary, "findings": counts }));
     }
     print_line(format_args!(
-        "{} rows, {} usable, {} labels",
-        summary.rows.read,
+        "{}, {} usable, {}",
+        counted(summary.rows.read, "row"),
         summary.rows.used,
-        summary.labels.len()
+        counted(summary.labels.len() as u64, "label")
     ))?;
     for (label, rows) in summary.labels.iter().take(MAX_LABELS) {
         print_line(format_args!("{rows:9}  {}", sanitize(label)))?;
     }
     let more = summary.labels.len().saturating_sub(MAX_LABELS);
     if more > 0 {
-        print_line(format_args!("... and {more} more labels"))?;
+        print_line(format_args!(
+            "... and {} more",
+            counted(more as u64, "label")
+        ))?;
     }
     for (code, severity, count) in findings.counts() {
-        print_line(format_args!("{count:9}  {code} ({severity:?})"))?;
+        print_line(format_args!("{count:9}  {code} ({severity})"))?;
     }
     Ok(())
 }

@@ -44,9 +44,12 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
         let probability = probability.map_or_else(String::new, |p| format!(" ({p:.3})"));
         print_line(format_args!("prediction: {}{probability}", sanitize(label)))?;
     }
-    for class in strongest {
+    if strongest.iter().all(|class| class.features.is_empty()) {
+        print_line("no features: the model has none for this text")?;
+    }
+    for class in strongest.iter().filter(|class| !class.features.is_empty()) {
         print_line(format_args!("for {}", sanitize(&class.label)))?;
-        for (feature, weight) in class.features {
+        for (feature, weight) in &class.features {
             print_line(format_args!("{weight:9.4}  {feature}"))?;
         }
     }

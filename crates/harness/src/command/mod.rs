@@ -83,8 +83,9 @@ fn command<T: Trainer>() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(T::ABOUT)
         .long_about(format!(
-            "{}\n\nThe same commands work on a laptop and in an Amazon SageMaker container.",
-            T::ABOUT
+            "{}\n\n{} The same commands work on a laptop and in an Amazon SageMaker container.",
+            T::ABOUT,
+            T::CHOOSE
         ))
         .styles(STYLES)
         .subcommand_required(true)
@@ -169,6 +170,12 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
         // clap requires a subcommand and accepts only these.
         _ => Err(Error::usage("expected a command, found none").help("try --help")),
     }
+}
+
+/// Formats a number of things: `1 row`, `2 rows`.
+fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {

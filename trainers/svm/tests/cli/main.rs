@@ -9,6 +9,7 @@ mod job;
 mod model;
 mod predict;
 mod rows;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
