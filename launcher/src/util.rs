@@ -8,7 +8,10 @@ pub(crate) fn whole_number(
     range: RangeInclusive<u32>,
 ) -> impl Fn(&str) -> Result<u32, String> + Clone {
     move |text| {
-        let number = text.parse().ok().filter(|number| range.contains(number));
+        let number = text
+            .parse::<u32>()
+            .ok()
+            .filter(|number| range.contains(number));
         let (low, high) = (range.start(), range.end());
         number.ok_or_else(|| format!("expected a whole number from {low} to {high}"))
     }

@@ -127,7 +127,12 @@ mod public_reports {
     #[test]
     fn evaluate_writes_a_report() {
         let workspace = Workspace::with_model(&["--max-ngrams", "1"]);
-        let data = movie_csv();
+        let mut rows = movie_rows();
+        rows.truncate(100);
+        for row in &mut rows[..20] {
+            row.label = if row.label == "1" { "0" } else { "1" }.to_owned();
+        }
+        let data = workspace.write("wrong.csv", to_csv(&rows));
         let data = data.to_str().unwrap();
         let file = workspace.path("test.html");
         let flags = ["--data", data, "--report", file.to_str().unwrap()];

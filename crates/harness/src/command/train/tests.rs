@@ -215,7 +215,7 @@ fn regexes_find_metrics_of_steps_and_epochs() {
         "{stderr}"
     );
     assert!(
-        stderr.contains("epoch 6 of 6: progress:epoch=6; progress:step=60; train:loss=0.0166667;"),
+        stderr.contains("epoch 6 of 6: progress:epoch=6; progress:step=60; train:loss=0.0166"),
         "{stderr}"
     );
 }
