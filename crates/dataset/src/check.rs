@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use diagnostics::Diagnostic;
 
-use crate::audit;
-use crate::read::{Encode, Rows, read_all};
+use crate::read::{Encode, Rows, read_all, unusable_labels};
 use crate::stream::ReadTask;
-use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
+use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source, audit, codes};
 
 /// Result of [`check`].
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +31,8 @@ impl Encode for Discard {
     fn encode(&mut self, _: &str) {}
 }
 
-/// Reads all rows and reports problems; does not stop at errors. Calls `each` with at most `limit`
+/// Reads all rows and reports problems; does not stop at errors. Rows that the options drop are
+/// warnings. Calls `each` with at most `limit`
 /// findings of each kind and data set, as they occur; the summary counts all. Reports texts of
 /// `test` that are also in `sources`.
 ///
@@ -46,22 +46,19 @@ pub fn check(
     stop: &AtomicBool,
     each: &mut (dyn FnMut(&Diagnostic) + Send),
 ) -> Result<CheckSummary, ReadError> {
-    // Rows that `train` can drop are reported too.
     let options = &ReadOptions {
-        drop_missing: false,
-        drop_malformed: false,
+        near_duplicates: !test.is_empty(),
         ..options.clone()
     };
     let mut all = Findings::new(limit);
     let rows = check_channel(sources, options, limit, stop, each, &mut all)?;
-    if let Some(error) = audit::one_label(&rows.label_names, rows.counts.used, sources) {
+    if let Some(error) = unusable_labels(&rows, sources, options) {
         let mut findings = Findings::new(limit);
-        findings.error(
-            &super::codes::ONE_CLASS,
-            error.message,
-            error.place,
-            error.help,
-        );
+        let code = match rows.label_names.len() {
+            1 => &codes::ONE_CLASS,
+            _ => &codes::OWN_LABELS,
+        };
+        findings.error(code, error.message, error.place, error.help);
         all.merge(findings).iter().for_each(&mut *each);
     }
     let mut counts: Vec<(String, u64)> = rows
@@ -80,6 +77,7 @@ pub fn check(
         audit::leaked(
             (&rows.texts(), sources),
             (&test_rows.texts(), test),
+            "test",
             &mut findings,
         );
         all.merge(findings).iter().for_each(&mut *each);
@@ -111,6 +109,7 @@ fn check_channel(
     let mut rows = read_all(task, || Discard, &mut *each)?;
     let mut findings = Findings::new(limit);
     audit::labels(&rows.label_names, &mut findings);
+    audit::missing_labels(&rows.texts(), sources, &mut findings);
     audit::duplicates(&rows.texts(), sources, &mut findings);
     // Findings about rows were reported while reading.
     all.merge(std::mem::take(&mut rows.findings));

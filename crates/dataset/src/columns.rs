@@ -89,7 +89,7 @@ pub(super) fn report_missing(
     let message = format!(
         "no column is named `{}`; {has} {}",
         wanted.join("` or `"),
-        listed(names)
+        listed(names.iter().map(String::as_str))
     );
     let suggestions: Vec<Option<&str>> = absent
         .iter()
@@ -127,13 +127,14 @@ pub(super) fn report_missing(
 const MAX_NAMES: usize = 12;
 const MAX_NAME_CHARS: usize = 40;
 
-fn listed(names: &[String]) -> String {
-    let short = |name: &String| match name.char_indices().nth(MAX_NAME_CHARS) {
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let short = |name: &str| match name.char_indices().nth(MAX_NAME_CHARS) {
         Some((end, _)) => format!("`{}...`", sanitize(&name[..end])),
         None => format!("`{}`", sanitize(name)),
     };
-    let first: Vec<String> = names.iter().take(MAX_NAMES).map(short).collect();
-    let more = names.len().saturating_sub(MAX_NAMES);
+    let mut names = names.into_iter();
+    let first: Vec<String> = names.by_ref().take(MAX_NAMES).map(short).collect();
+    let more = names.count();
     if more > 0 {
         format!("{} and {more} more", first.join(", "))
     } else {
@@ -141,7 +142,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn quoted_for_shell(name: &str) -> String {
+pub(super) fn quoted_for_shell(name: &str) -> String {
     let plain = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b));

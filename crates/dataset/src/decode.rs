@@ -33,7 +33,7 @@ struct RowSpan {
 pub struct Row<'a> {
     /// Place in the files.
     pub place: RowPlace,
-    /// Text; never blank.
+    /// Text; blank only with [`ReadOptions::keep_blank`].
     pub text: &'a str,
     /// Label; never blank, always present if labels are required.
     pub label: Option<&'a str>,
@@ -221,10 +221,18 @@ impl<'a> BlockDecoder<'a, '_> {
         (label, label_at): (Option<Span>, u32),
         findings: &mut Findings,
     ) -> Result<(Span, Option<Span>), Refused> {
-        let Some(text) = text.filter(|span| !self.is_blank(*span)) else {
-            self.reporter.no_text(record, text_at, findings);
-            return Err(Refused::NoText);
+        let blank = Span {
+            start: 0,
+            end: 0,
+            scratch: true,
         };
+        let text = text.unwrap_or(blank);
+        if self.is_blank(text) {
+            self.reporter.no_text(record, text_at, findings);
+            if !self.options.keep_blank || self.options.drop_missing {
+                return Err(Refused::NoText);
+            }
+        }
         let label = label.filter(|span| !self.is_blank(*span));
         if label.is_none() && self.labels == Labels::Required {
             self.reporter.no_label(record, label_at, findings);

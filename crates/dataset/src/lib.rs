@@ -29,13 +29,14 @@ mod read;
 mod source;
 mod stream;
 
+pub use audit::similar_label;
 pub use check::{CheckSummary, check};
-pub use corpus::{Channels, Corpus, RowTable};
+pub use corpus::{Channels, Corpus, RowTable, one_spelling};
 pub use decode::{Batch, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, leak, one_class, read};
+pub use read::{Encode, RowRef, Rows, leak, read, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source, sources};
 pub use stream::{Streamed, stream};
@@ -58,6 +59,10 @@ pub struct ReadOptions {
     pub drop_missing: bool,
     /// Drop and count rows that cannot be parsed, instead of reporting errors.
     pub drop_malformed: bool,
+    /// Keep rows without text, as empty texts and with a warning, unless `drop_missing` is set.
+    pub keep_blank: bool,
+    /// Compute the hashes that find texts which are almost equal.
+    pub near_duplicates: bool,
     /// Number of threads, including the calling one.
     pub threads: NonZeroUsize,
     /// Compute the SHA-256 of each file.
@@ -76,6 +81,8 @@ impl Default for ReadOptions {
             encoding: None,
             drop_missing: false,
             drop_malformed: false,
+            keep_blank: false,
+            near_duplicates: false,
             threads: NonZeroUsize::MIN,
             hash: true,
             block_bytes: 512 * 1024,

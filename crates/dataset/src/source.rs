@@ -75,6 +75,11 @@ impl Source {
         }
     }
 
+    /// Path of the file; `None` for standard input.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// The path as the user gave it, or as found below the folder that the user gave.
     pub fn display(&self) -> &str {
         &self.display

@@ -128,7 +128,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         state
     };
     let states = run_threads(threads, work);
-    let inner = order
+    let mut inner = order
         .inner
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +144,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         .files;
     let mut merged = inner.merged;
     merged.counts.files = files;
-    merged.finish(task);
+    merged.finish(task).iter().for_each(&mut inner.notice);
     Ok(Streamed {
         counts: merged.counts,
         findings: merged.findings,
@@ -318,8 +318,9 @@ impl Merged {
         self.findings.merge(counts.findings)
     }
 
-    /// Adds findings that need all rows.
-    fn finish(&mut self, task: ReadTask<'_>) {
+    /// Adds findings that need all rows; returns those that are stored.
+    fn finish(&mut self, task: ReadTask<'_>) -> Vec<Diagnostic> {
+        let mut findings = Findings::new(task.limit);
         for (source, seen) in &self.seen {
             let mut absent = Vec::new();
             if !seen.text {
@@ -334,10 +335,10 @@ impl Merged {
                 &seen.keys,
                 place,
                 "the first object has",
-                &mut self.findings,
+                &mut findings,
             );
         }
-        if self.counts.used == 0 && !self.findings.has_errors() {
+        if self.counts.used == 0 && !self.findings.has_errors() && !findings.has_errors() {
             let read = self.counts.read;
             let message = match read {
                 0 => format!("none of the `{}` files has rows", task.sources.len()),
@@ -345,7 +346,8 @@ impl Merged {
             };
             let place = task.sources.first().map(Source::place);
             let help = "pass data with texts, and with labels where required".to_owned();
-            self.findings.error(&codes::NO_ROWS, message, place, help);
+            findings.error(&codes::NO_ROWS, message, place, help);
         }
+        self.findings.merge(findings)
     }
 }

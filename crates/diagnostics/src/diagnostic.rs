@@ -171,3 +171,9 @@ impl fmt::Display for Warning {
         )
     }
 }
+
+/// Formats `1 row`, `2 rows`.
+pub fn counted(count: u64, unit: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}

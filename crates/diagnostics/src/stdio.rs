@@ -1,22 +1,62 @@
 //! Prints lines: results to standard output, everything else to standard error, where messages
 //! have clap's colours on a terminal.
+//!
+//! SageMaker looks for metrics in all that a trainer prints. A trainer therefore prints only
+//! [`LogText`], JSON that is as safe, and metrics ([`MetricText`]). [`print_text`] and
+//! [`eprint_text`] are for the launcher. Colours are added last, to safe text.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use serde::Serialize;
+
+use crate::sanitize::{LogText, sanitize_json};
 use crate::{Error, Result};
 
-/// Prints a line to standard error. Errors are ignored: a closed pipe must not end training.
-pub fn eprint_line(text: impl Display) {
-    let mut text = text.to_string();
-    if stderr_has_colors() {
-        text = colored(&text);
+/// Metrics of the program: a text without anything of a user.
+pub trait MetricText: Display {}
+
+/// Prints a message to standard error. Errors are ignored: a closed pipe must not end training.
+pub fn eprint_line(message: impl Display) {
+    eprint_text(LogText::new(message));
+}
+
+/// Prints metrics after a message to standard error.
+pub fn eprint_metrics(message: impl Display, metrics: &impl MetricText) {
+    eprint_text(format_args!("{}{metrics}", LogText::new(message)));
+}
+
+/// Prints a value as a line of JSON to standard error.
+pub fn eprint_json(value: &impl Serialize) {
+    if let Ok(json) = serde_json::to_string(value) {
+        eprint_text(sanitize_json(&json));
     }
-    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Emphasis of a line that is not a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Bold.
+    Bold,
+    /// Green.
+    Green,
+}
+
+/// Prints a line to standard error, with emphasis on a terminal with colours. Errors are ignored.
+pub fn eprint_styled(line: impl Display, style: Style) {
+    let line = LogText::new(line);
+    if !stderr_has_colors() {
+        return eprint_text(line);
+    }
+    let start = match style {
+        Style::Bold => "\x1b[1m",
+        Style::Green => "\x1b[32m",
+    };
+    eprint_text(format_args!("{start}{line}\x1b[0m"));
 }
 
 /// True if standard error is a terminal and `NO_COLOR` (<https://no-color.org>) is not set.
-pub fn stderr_has_colors() -> bool {
+fn stderr_has_colors() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = || std::env::var_os("TERM").is_some_and(|name| name == "dumb");
     io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb()
@@ -53,7 +93,36 @@ fn colored(text: &str) -> String {
 ///
 /// # Errors
 /// If the line cannot be written for any other reason, such as a full disk.
-pub fn print_line(text: impl Display) -> Result<()> {
+pub fn print_line(line: impl Display) -> Result<()> {
+    print_text(LogText::new(line))
+}
+
+/// Prints a value as a line of JSON to standard output.
+///
+/// # Errors
+/// As [`print_line`].
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string(value).map_err(|error| {
+        Error::new(format!("cannot write the result as JSON: {error}")).help("leave out --json")
+    })?;
+    print_text(sanitize_json(&json))
+}
+
+/// Prints text of several lines to standard error as it is, apart from the colours of messages.
+/// Errors are ignored.
+pub fn eprint_text(text: impl Display) {
+    let mut text = text.to_string();
+    if stderr_has_colors() {
+        text = colored(&text);
+    }
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints text of several lines to standard output as it is.
+///
+/// # Errors
+/// As [`print_line`].
+pub fn print_text(text: impl Display) -> Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -13,6 +13,8 @@ use training::resource_usage::ResourceUsage;
 
 /// Features per class in the report.
 pub(crate) const STRONGEST: usize = 25;
+/// Shown in place of a text that is not the one that was trained on.
+const CHANGED: &str = "(this row was changed after it was read)";
 /// Rows in each of the two lists of examples.
 const EXAMPLES: usize = 20;
 
@@ -104,11 +106,18 @@ impl Input<'_> {
 
     /// Returns the texts of the rows; empty if they cannot be read again, such as from a pipe.
     fn texts<'b>(&self, mistakes: impl Iterator<Item = &'b Mistake>) -> Vec<String> {
-        let places: Vec<RowPlace> = mistakes
-            .map(|mistake| self.rows.places[mistake.row as usize])
-            .collect();
-        fetch_texts(&self.rows.sources, self.options, &places)
-            .unwrap_or_else(|_| vec![String::new(); places.len()])
+        let rows: Vec<u32> = mistakes.map(|mistake| mistake.row).collect();
+        let place = |&row: &u32| self.rows.places[row as usize];
+        let places: Vec<RowPlace> = rows.iter().map(place).collect();
+        let Ok(mut texts) = fetch_texts(&self.rows.sources, self.options, &places) else {
+            return vec![String::new(); places.len()];
+        };
+        for (text, row) in texts.iter_mut().zip(rows) {
+            if !self.rows.has_text(row, text) {
+                CHANGED.clone_into(text);
+            }
+        }
+        texts
     }
 
     fn examples(&self, mistakes: &[Mistake], texts: &[String]) -> Vec<RowExample> {

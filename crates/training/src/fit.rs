@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use diagnostics::Error;
+use diagnostics::{Error, ErrorKind};
 use evaluation::history::Validation;
 use evaluation::metrics::Scores;
 use serde_json::json;
@@ -113,7 +113,8 @@ pub fn read_checkpoint(run: &Run) -> Result<Option<(TrainState, Arrays)>, Error>
     Ok(Some((state, arrays)))
 }
 
-/// Trains from `state` until the last epoch, early stopping, a stop signal or divergence.
+/// Trains from `state` until the last epoch, early stopping, a stop signal or divergence. If the
+/// other hosts do not answer after a stop signal, the model is the best so far.
 ///
 /// # Errors
 /// If training ended without weights for a model: it diverged or was stopped too early, or a step,
@@ -131,7 +132,10 @@ pub fn fit<L: Learner>(
         state,
         best,
     };
-    let error = fit.epochs(run)?;
+    let error = match fit.epochs(run) {
+        Err(error) if error.kind() == ErrorKind::Stopped => None,
+        ended => ended?,
+    };
     fit.finish(error)
 }
 

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use diagnostics::{eprint_line, stderr_has_colors};
+use diagnostics::{LogText, Style, eprint_line, eprint_metrics, eprint_styled};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
@@ -19,7 +19,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Progress {
     bar: Option<ProgressBar>,
     metric_lines: bool,
-    has_colors: bool,
     header: Once,
     last: Mutex<Option<Instant>>,
     last_step: Mutex<Option<Instant>>,
@@ -27,8 +26,6 @@ pub struct Progress {
     first_step: OnceLock<(Instant, u64)>,
 }
 
-const BOLD: &str = "\x1b[1m";
-const GREEN: &str = "\x1b[32m";
 const SPINNER: &str = "{spinner} {elapsed} {msg}";
 const BAR: &str = "{spinner} {elapsed} [{bar:30}] step {pos} of {len}, {msg}";
 
@@ -45,7 +42,6 @@ impl Progress {
         Self {
             bar,
             metric_lines,
-            has_colors: stderr_has_colors(),
             header: Once::new(),
             last: Mutex::new(None),
             last_step: Mutex::new(None),
@@ -60,7 +56,7 @@ impl Progress {
                 bar.unset_length();
                 style(bar, SPINNER);
             }
-            bar.set_message(message.to_owned());
+            bar.set_message(LogText::new(message).to_string());
         } else if is_due(&self.last) {
             eprint_line(message);
         }
@@ -86,14 +82,15 @@ impl Progress {
             bar.set_position(done);
             bar.set_message(format!("loss {loss:.4}{left}"));
         } else if is_due(&self.last_step) {
-            let metrics = match self.metric_lines {
-                true => MetricLine::new()
+            let step = format!("step {done} of {total}{left}: ");
+            if self.metric_lines {
+                let metrics = MetricLine::new()
                     .with(Metric::At(ProgressMetric::Step), done as f64)
-                    .with(Metric::Of(Split::Train, Measure::Loss), loss)
-                    .to_string(),
-                false => format!("loss {loss:.4}"),
-            };
-            eprint_line(format_args!("step {done} of {total}{left}: {metrics}"));
+                    .with(Metric::Of(Split::Train, Measure::Loss), loss);
+                eprint_metrics(step, &metrics);
+            } else {
+                eprint_line(format_args!("{step}loss {loss:.4}"));
+            }
         }
     }
 
@@ -101,17 +98,14 @@ impl Progress {
     /// epoch was better on the validation rows.
     pub fn epoch(&self, report: &EpochReport, is_best: bool) {
         if self.metric_lines {
-            let metrics = report.metric_line();
-            return self.println(&format!(
-                "epoch {} of {}: {metrics}",
-                report.epoch, report.epochs
-            ));
+            let epoch = format!("epoch {} of {}: ", report.epoch, report.epochs);
+            return self.above_bar(|| eprint_metrics(epoch, &report.metric_line()));
         }
         self.header
-            .call_once(|| self.println(&self.styled(&report.header(), BOLD)));
+            .call_once(|| self.above_bar(|| eprint_styled(report.header(), Style::Bold)));
         let row = report.row(is_best);
         match is_best {
-            true => self.println(&self.styled(&row, GREEN)),
+            true => self.above_bar(|| eprint_styled(row, Style::Green)),
             false => self.println(&row),
         }
     }
@@ -119,23 +113,19 @@ impl Progress {
     /// Prints final metrics where SageMaker's regular expressions must find them.
     pub fn metrics(&self, line: &MetricLine) {
         if self.metric_lines {
-            self.println(&line.to_string());
-        }
-    }
-
-    /// Adds an escape sequence on a terminal with colours.
-    fn styled(&self, text: &str, style: &str) -> String {
-        match self.has_colors {
-            true => format!("{style}{text}\x1b[0m"),
-            false => text.to_owned(),
+            self.above_bar(|| eprint_metrics("", line));
         }
     }
 
     /// Prints a line above the bar.
     pub fn println(&self, message: &str) {
+        self.above_bar(|| eprint_line(message));
+    }
+
+    fn above_bar(&self, print: impl FnOnce()) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprint_line(message)),
-            None => eprint_line(message),
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 
@@ -166,5 +156,11 @@ fn time_left(elapsed: Duration, done: u64, rest: u64) -> Option<Duration> {
 fn style(bar: &ProgressBar, template: &str) {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new(false)
     }
 }

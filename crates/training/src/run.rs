@@ -1,5 +1,6 @@
 //! [`Run`]: threads, seed, stop flag, messages, history and checkpoints of a training run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,10 @@ pub struct Hosts {
     pub leader: Option<String>,
     /// Network interface between the hosts.
     pub interface: Option<String>,
+    /// Key that only hosts of this job have.
+    pub key: [u8; 32],
+    /// Arguments that must be the same on all hosts, by name.
+    pub arguments: BTreeMap<String, String>,
 }
 
 /// A training run.
@@ -98,6 +103,11 @@ impl Run {
     /// Sets the hosts that train together.
     pub fn set_hosts(&mut self, hosts: Hosts) {
         self.hosts = hosts;
+    }
+
+    /// Sets the arguments that must be the same on all hosts.
+    pub fn set_host_arguments(&mut self, arguments: BTreeMap<String, String>) {
+        self.hosts.arguments = arguments;
     }
 
     /// The hosts that train together.

@@ -246,7 +246,7 @@ fn model_of_another_architecture_is_an_error() {
     let outcome = workspace.bag("predict", &["a film"]);
     outcome.expect_code(1);
     for part in [
-        "expected a model of the architecture `bag`, found `bilstm`",
+        "expected a model of `bag`, found one of `bilstm` in `",
         "help: use the `bilstm` command for this model",
     ] {
         assert!(outcome.stderr.contains(part), "{}", outcome.stderr);

@@ -235,9 +235,9 @@ impl Searcher<'_> {
         }
         let macro_f1 = macro_f1(&decisions, self.data, self.train);
         self.run.progress(&format!(
-            "tune: trial {}, {:?}, n-grams to {}, C {:.3}: macro-F1 {macro_f1:.4} out of fold",
+            "tune: trial {}, {}, n-grams to {}, C {:.3}: macro-F1 {macro_f1:.4} out of fold",
             self.trials.len() + 1,
-            candidate.weighting,
+            format!("{:?}", candidate.weighting).to_lowercase(),
             candidate.max_ngrams,
             candidate.c,
         ));

@@ -50,7 +50,7 @@ pub(crate) fn train(
         initialized: fresh,
     } = pretrained.load(&context.architecture, &table.classes, seed, run.threads())?;
     let timeout = Duration::from_secs(params.host_timeout);
-    let mut group = ProcessGroup::init(run.hosts(), timeout, &|| run.stopped())?;
+    let mut group = ProcessGroup::init(run.hosts(), timeout, run.stop_flag())?;
     if let Some(group) = &mut group {
         check_same_data(&context, group)?;
     }
@@ -158,7 +158,7 @@ fn check_same_data(context: &TrainContext<'_>, group: &mut ProcessGroup) -> Resu
     }
     let own = diagnostics::sha256(&content);
     let leads = group.rank_and_size().0 == 0;
-    let first = group.broadcast(leads.then_some(own.as_bytes()))?;
+    let first = group.broadcast(leads.then_some(own.as_bytes()), own.len())?;
     // All hosts must fail: otherwise the others would wait for one that has ended.
     if group.any_rank(first != own.as_bytes())? {
         return Err(Error::new(

@@ -58,10 +58,12 @@ impl Reporter<'_> {
     }
 
     fn missing(&self, code: &'static Code, record: &Record, at: u32, findings: &mut Findings) {
-        let dropped = self.options.drop_missing;
-        findings.add(code, severity(dropped), || {
+        let (dropped, kept) = (self.options.drop_missing, self.options.keep_blank);
+        findings.add(code, severity(dropped || kept), || {
             let help = if dropped {
                 "dropped because of --drop-missing"
+            } else if kept {
+                "read as an empty text; pass --drop-missing to leave {them} out"
             } else {
                 "fix {them}, or pass --drop-missing"
             };

@@ -181,7 +181,7 @@ fn duplicates_and_similar_labels() {
       help: 2 such rows; remove them, unless these are independent observations
     ");
     insta::assert_snapshot!(messages("a.csv", "text,label\na,Spam\nb, spam\nc,ham\n"), @r"
-    warning[D024]: the labels `Spam` and ` spam` differ only in case or whitespace and are treated as different
+    warning[D024]: labels that differ only in case, whitespace or number format are treated as different: `Spam` and ` spam`
       help: use one spelling if they mean the same label
     ");
 }

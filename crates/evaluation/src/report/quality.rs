@@ -222,40 +222,30 @@ fn matrix_cell(page: &mut Html, rows: u64, share: f64, hit: bool) {
 
 /// The largest cells off the diagonal.
 fn confused_pairs(page: &mut Html, evaluation: &Evaluation) {
-    let mut cells: Vec<(u64, usize, usize)> = Vec::new();
-    for (truth, row) in evaluation.confusion.iter().enumerate() {
-        let row = row.iter().enumerate();
-        // Filtered here: most of a million cells are empty.
-        cells.extend(
-            row.filter(|&(guess, &rows)| rows > 0 && truth != guess)
-                .map(|(guess, &rows)| (rows, truth, guess)),
-        );
-    }
-    cells.sort_by_key(|&(rows, truth, guess)| (std::cmp::Reverse(rows), truth, guess));
-    if cells.is_empty() {
+    if evaluation.confused.is_empty() {
         page.raw("<p class=\"quiet\">no errors</p>");
         return;
     }
     page.raw("<h3>Most confused</h3><ol class=\"pairs\">");
     let classes = evaluation.per_class.len();
-    for &(rows, truth, guess) in cells
+    for pair in evaluation
+        .confused
         .iter()
         .take(MAX_PAIRS.min(classes * (classes - 1) / 2))
     {
-        let class = &evaluation.per_class[truth];
         page.wrap(
             "<li><span class=\"chip label\">",
-            short(&class.label, 40),
+            short(&pair.label, 40),
             "</span> taken for ",
         );
-        let guess = &evaluation.per_class[guess].label;
         page.wrap(
             "<span class=\"chip label\">",
-            short(guess, 40),
+            short(&pair.predicted, 40),
             "</span> <span class=\"quiet\">",
         );
-        let share = format::percent(rows as f64 / class.support.max(1) as f64, 1);
-        page.text(format_args!("{} rows, {share}", count(rows)))
+        let share = format::percent(pair.share, 1);
+        let unit = if pair.rows == 1 { "row" } else { "rows" };
+        page.text(format_args!("{} {unit}, {share}", count(pair.rows)))
             .raw("</span></li>");
     }
     page.raw("</ol>");

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
-use dataset::{ReadOptions, Source};
+use dataset::{Format, ReadOptions, Source};
 use diagnostics::Error;
 
 use crate::model_dir::Columns;
@@ -155,6 +155,7 @@ pub(super) struct DataArgs {
 }
 
 impl DataArgs {
+    /// Returns the options for reading these columns.
     pub(super) fn options(&self, columns: Columns) -> Result<ReadOptions, Error> {
         let encoding = self
             .encoding
@@ -184,7 +185,7 @@ pub(super) struct TrainArgs {
     /// Training data: a file or a folder [default: the channel `train`]
     ///
     /// Files end in .csv, .tsv, .jsonl or .parquet, and may be compressed (.gz, .zst).
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]
     ///
@@ -246,9 +247,8 @@ pub(super) struct EvaluateArgs {
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
-    /// Labelled data: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: PathBuf,
+    #[command(flatten)]
+    pub(super) input: InputArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
@@ -261,21 +261,51 @@ pub(super) struct EvaluateArgs {
     pub(super) read: DataArgs,
 }
 
+/// The labelled data of `evaluate` and `check`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct InputArgs {
+    /// Labelled data: a file, a folder, or `-` for standard input
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "data",
+        conflicts_with = "data"
+    )]
+    path: Option<PathBuf>,
+    /// The same as PATH
+    #[arg(long, value_name = "PATH", visible_aliases = ["input"])]
+    data: Option<PathBuf>,
+    /// Format of standard input [default: csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    input_format: Option<StreamFormat>,
+}
+
+impl InputArgs {
+    pub(super) fn sources(&self) -> Result<Vec<Source>, Error> {
+        let path = self.path.as_deref().or(self.data.as_deref());
+        file_or_stdin(path, self.input_format)
+    }
+}
+
 /// Arguments of `predict`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PredictArgs {
     /// Texts to classify [default: rows from standard input]
-    #[arg(value_name = "TEXT", conflicts_with = "input")]
+    #[arg(
+        value_name = "TEXT",
+        conflicts_with_all = [
+            "input", "input_format", "text_column", "encoding", "drop_missing", "drop_malformed"
+        ]
+    )]
     pub(super) texts: Vec<String>,
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
     /// Data to classify: a file, a folder, or `-` for standard input
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) input: Option<PathBuf>,
-    /// Format of standard input
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = StreamFormat::Csv)]
-    pub(super) input_format: StreamFormat,
+    /// Format of standard input [default: csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) input_format: Option<StreamFormat>,
     /// File to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -303,10 +333,9 @@ pub(super) enum StreamFormat {
 /// Arguments of `check`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
-    /// Labelled data: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: PathBuf,
-    /// Test data; its texts are looked up in --data
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    /// Test data; its texts are looked up in PATH
     #[arg(long, value_name = "PATH")]
     pub(super) test: Option<PathBuf>,
     /// Findings to print per code; the others are only counted
@@ -347,6 +376,27 @@ pub(super) struct DescribeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Returns the data files of a path; standard input for `-` and for no path.
+pub(super) fn file_or_stdin(
+    path: Option<&Path>,
+    format: Option<StreamFormat>,
+) -> Result<Vec<Source>, Error> {
+    match (path.filter(|path| path.as_os_str() != "-"), format) {
+        (None, None | Some(StreamFormat::Csv)) => Ok(vec![Source::stdin(Format::CSV)]),
+        (None, Some(StreamFormat::Jsonl)) => Ok(vec![Source::stdin(Format::Jsonl)]),
+        (Some(path), None) => sources(path),
+        (Some(path), Some(_)) => {
+            let message = format!(
+                "expected --input-format with standard input only, found the path `{}`",
+                path.display()
+            );
+            Err(Error::usage(message).help(
+                "leave out --input-format: the format of a file is known by its name; or pass `-`",
+            ))
+        }
+    }
 }
 
 /// Returns the data files of a path.

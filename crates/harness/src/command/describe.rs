@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Args, Command};
-use diagnostics::{Error, print_line};
+use diagnostics::{Error, print_json, print_line};
 use sagemaker::metrics::definitions;
 use sagemaker::trainer_description::{
     ChannelSpec, HyperparameterSpec, ParameterRange, ParameterType, Supports, TrainerDescription,
@@ -32,7 +32,7 @@ pub(super) fn command<T: Trainer>() -> Command {
 pub(super) fn run<T: Trainer>(args: &DescribeArgs) -> Result<(), Error> {
     let description = describe::<T>();
     if args.json {
-        return print_line(serde_json::json!(description));
+        return print_json(&serde_json::json!(description));
     }
     let TrainerDescription { name, version, .. } = &description;
     print_line(format_args!(

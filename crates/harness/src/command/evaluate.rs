@@ -5,16 +5,19 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
-use dataset::{Labels, ReadOptions, RowCounts, RowPlace, RowTable, Split, StreamError, stream};
-use diagnostics::{Error, Warning, atomic_dir, eprint_line, print_line, sanitize};
+use dataset::{
+    Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split, StreamError, one_spelling,
+    similar_label, stream, text_hash,
+};
+use diagnostics::{Error, Warning, atomic_dir, eprint_line, print_json, print_line, sanitize};
 use evaluation::metrics::{Evaluation, Scores, evaluate};
 use evaluation::report::SetReport;
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
-use super::args::{self, EvaluateArgs};
+use super::args::EvaluateArgs;
 use super::load;
-use super::predict::refuse_model_file;
+use super::predict::{refuse_input, refuse_model_file};
 use crate::{Model, Trainer, model_dir, report};
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -26,9 +29,9 @@ pub(super) fn command<T: Trainer>() -> Command {
              precision and recall of each class.",
         )
         .after_help(format!(
-            "Examples:\n  {name} evaluate --model-dir models/{name} --data test.csv\n  \
-             {name} evaluate --model-dir models/{name} --data test/ --json\n  \
-             {name} evaluate --model-dir models/{name} --data test.csv --report test.html",
+            "Examples:\n  {name} evaluate --model-dir models/{name} test.csv\n  \
+             {name} evaluate --model-dir models/{name} test/ --json\n  \
+             {name} evaluate --model-dir models/{name} test.csv --report test.html",
             name = T::NAME
         ))
 }
@@ -41,7 +44,11 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
     let columns = args.columns.or(model_dir::columns(&args.model_dir));
     let options = args.read.options(columns)?;
-    let scored = score(args, &options, &model)?;
+    let sources = args.input.sources()?;
+    if let Some(report) = &args.report {
+        refuse_input(&sources, report, "--report")?;
+    }
+    let scored = score(args, &options, sources, &model)?;
     let evaluation = evaluate(&scored.rows.labels, model.classes(), &scored.scores);
     if let Some(path) = &args.report {
         write_report::<T>(path, &scored, &evaluation, (args, &options, &model), &usage)?;
@@ -53,14 +60,14 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
             output.insert("data".to_owned(), json!(scored.counts));
             output.extend(usage.to_json());
         }
-        return print_line(&output);
+        return print_json(&output);
     }
     print_evaluation(&evaluation)
 }
 
 /// Labelled rows and their scores.
 struct Scored {
-    /// All rows as test rows; their places only for a report.
+    /// All rows as test rows; their places and hashes only for a report.
     rows: RowTable,
     scores: Scores,
     counts: RowCounts,
@@ -103,10 +110,14 @@ fn write_report<T: Trainer>(
 }
 
 /// Reads and scores the rows.
-fn score<M: Model>(args: &EvaluateArgs, options: &ReadOptions, model: &M) -> Result<Scored, Error> {
+fn score<M: Model>(
+    args: &EvaluateArgs,
+    options: &ReadOptions,
+    sources: Vec<Source>,
+    model: &M,
+) -> Result<Scored, Error> {
     let classes = model.classes();
     let numbers: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
-    let sources = args::sources(&args.data)?;
     let (mut labels, mut places) = (Vec::new(), Vec::new());
     let mut scores = Scores {
         classes: classes.len(),
@@ -127,16 +138,19 @@ fn score<M: Model>(args: &EvaluateArgs, options: &ReadOptions, model: &M) -> Res
                 let label = row.label.unwrap_or_default();
                 let place = || row.place.place(&sources).to_string();
                 let known = numbers.get(label).copied();
-                known.ok_or_else(|| unknown_label(label, &place()))
+                known.ok_or_else(|| unknown_label(label, &place(), classes))
             };
             let labels: Result<Vec<u32>, Error> = batch.rows().map(number).collect();
-            let places: Vec<RowPlace> = match args.report {
-                Some(_) => batch.rows().map(|row| row.place).collect(),
+            let places: Vec<(RowPlace, u64)> = match args.report {
+                Some(_) => batch
+                    .rows()
+                    .map(|row| (row.place, text_hash(row.text)))
+                    .collect(),
                 None => Vec::new(),
             };
             Ok((labels?, places, model.predict(scratch, &texts)?))
         },
-        |block: Result<(Vec<u32>, Vec<RowPlace>, Scores), Error>| {
+        |block: Result<(Vec<u32>, Vec<(RowPlace, u64)>, Scores), Error>| {
             let (block_labels, block_places, block_scores) = block?;
             labels.extend(block_labels);
             places.extend(block_places);
@@ -151,11 +165,12 @@ fn score<M: Model>(args: &EvaluateArgs, options: &ReadOptions, model: &M) -> Res
     .map_err(stream_error)?;
     let warnings: Vec<Warning> = streamed.findings.warnings().map(Warning::from).collect();
     warnings.iter().for_each(eprint_line);
+    let (places, hashes) = places.into_iter().unzip();
     Ok(Scored {
         rows: RowTable {
             order: Vec::new(),
             splits: vec![Split::Test; labels.len()],
-            hashes: Vec::new(),
+            hashes,
             labels,
             places,
             classes: classes.to_vec(),
@@ -202,12 +217,14 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
     Ok(())
 }
 
-fn unknown_label(label: &str, place: &str) -> Error {
+fn unknown_label(label: &str, place: &str, classes: &[String]) -> Error {
+    let similar = similar_label(label, classes);
     let label = sanitize(label);
-    Error::new(format!(
-        "expected a label of the model, found `{label}` at {place}"
-    ))
-    .help("check --label-column, or train a model with this label")
+    let message = format!("expected a label of the model, found `{label}` at {place}");
+    Error::new(message).help(match similar {
+        Some(similar) => one_spelling(&label, similar),
+        None => "check --label-column, or train a model with this label".to_owned(),
+    })
 }
 
 /// Flattens an error of the data or of the receiver of the results.

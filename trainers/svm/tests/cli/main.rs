@@ -4,7 +4,9 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+mod attacks;
 mod edge_cases;
+mod findings;
 mod job;
 mod model;
 mod predict;

@@ -85,7 +85,7 @@ mod public_reports {
         assert_eq!(text.matches("for ").count(), 1, "{text}");
         let unknown = workspace.svm("explain", &["xyzzy"]).stdout;
         assert!(
-            unknown.contains("no features") && !unknown.contains("for 0"),
+            unknown.contains("no class has features") && !unknown.contains("for 0"),
             "{unknown}"
         );
     }
@@ -120,7 +120,11 @@ mod public_reports {
             "{}",
             output.stdout
         );
-        assert!(output.stdout.contains(" (error)"), "{}", output.stdout);
+        assert!(
+            output.stdout.contains("1  error D020\n"),
+            "{}",
+            output.stdout
+        );
     }
 
     /// USER 26: `evaluate --report` writes a report, and never over a file of the model.

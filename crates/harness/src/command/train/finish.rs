@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use diagnostics::{Error, atomic_dir, print_line, sanitize};
+use diagnostics::{Error, atomic_dir, counted, print_json, print_line, sanitize};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::TrainArgs;
-use super::super::counted;
 use super::typed_parameters;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
@@ -89,7 +88,7 @@ impl<T: Trainer> Finished<T> {
         }
         progress.metrics(&resource_line(usage));
         if common.json {
-            print_line(&metrics)?;
+            print_json(&metrics)?;
         } else {
             let report = has_report.then(|| output_dir.join(REPORT));
             self.print_summary(&evaluated, model_dir, report.as_deref())?;
@@ -108,11 +107,10 @@ impl<T: Trainer> Finished<T> {
         };
         if let Some((class, share)) = chance_level(evaluation) {
             self.run.warn(format!(
-                "accuracy {:.4} on {} {} rows; always predicting `{}` has {share:.4}: the model is not useful\n  \
+                "accuracy {:.4} on {}; always predicting `{}` has {share:.4}: the model is not useful\n  \
                  help: add rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
-                evaluation.rows,
-                split.name(),
+                counted(evaluation.rows, &format!("{} row", split.name())),
                 sanitize(&class.label),
             ));
         }
@@ -301,11 +299,10 @@ impl<T: Trainer> Finished<T> {
         {
             let (low, high) = evaluation.accuracy_interval;
             print_line(format_args!(
-                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {} {} rows",
+                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {}",
                 evaluation.accuracy,
                 evaluation.macro_f1,
-                evaluation.rows,
-                split.name(),
+                counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
             if let Some((class, share)) = evaluation.most_frequent() {
                 let label = sanitize(&class.label);

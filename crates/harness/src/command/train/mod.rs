@@ -12,8 +12,8 @@ use std::sync::Arc;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use dataset::{Channels, Corpus, Findings, ReadOptions, RowCounts, RowTable, Split};
-use diagnostics::{Error, ErrorKind, print_line, sanitize};
-use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
+use diagnostics::{Error, ErrorKind, counted, print_json, print_line, sanitize};
+use sagemaker::{Env, InputDataConfig, Paths, ResourceConfig, env_vars};
 use serde_json::{Value, json};
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
@@ -23,8 +23,8 @@ use training::{Hosts, Run};
 use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs};
-use super::counted;
-use crate::{Trainer, model_dir};
+use crate::Trainer;
+use crate::model_dir::{self, ModelLock};
 
 pub(super) fn command<T: Trainer>() -> Command {
     // The texts come last: `augment_args` would overwrite them.
@@ -46,7 +46,6 @@ pub(super) fn command<T: Trainer>() -> Command {
             name = T::NAME,
             example = T::EXAMPLE
         ))
-        .args_override_self(true)
         .allow_negative_numbers(true)
 }
 
@@ -103,10 +102,12 @@ pub(super) fn run<T: Trainer>(
     print_counts(&progress, &corpus.rows, &corpus.counts);
     warn_findings(&mut run, &corpus, common.validation_split);
     let parameters = parameters::<T>(matches);
-    if let Some(checkpoints) = checkpoints.filter(|_| is_leader) {
-        let fingerprint = resume::fingerprint::<T>(&params, &parameters, &corpus.counts, &run);
-        resume::open::<T>(checkpoints, fingerprint, &mut run)?;
-    }
+    // Held until the end of the run; the other hosts write no model.
+    let lock = || ModelLock::acquire(&run_paths.model_dir);
+    let _lock = is_leader.then(lock).transpose()?;
+    let fingerprint =
+        |run: &Run| resume::fingerprint::<T>(&params, &parameters, &corpus.counts, run);
+    resume::prepare::<T>(checkpoints.filter(|_| is_leader), fingerprint, &mut run)?;
     stop.enter(RunPhase::Training);
     run.progress("training");
     let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run);
@@ -196,13 +197,24 @@ fn hosts<T: Trainer>(paths: &Paths, resources: ResourceConfig) -> Hosts {
         names: resources.hosts,
         leader: leader.map(|leader| leader.to_string_lossy().into_owned()),
         interface: resources.network_interface_name,
+        key: host_key(paths.env()),
+        ..Hosts::default()
     }
+}
+
+/// Returns the key of the job's hosts. Without `TRAINYARD_HOST_KEY` it tells jobs apart, but can be
+/// guessed.
+fn host_key(env: &Env) -> [u8; 32] {
+    let variables = [env_vars::HOST_KEY, env_vars::JOB_ARN, env_vars::JOB_NAME];
+    let values = variables.map(|variable| env.get(variable).unwrap_or_default());
+    let hashes = values.map(|value| diagnostics::sha256(value.as_encoded_bytes()));
+    diagnostics::sha256_bytes(hashes.concat().as_bytes())
 }
 
 fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Error> {
     if common.json {
         let parameters = typed_parameters::<T>(&parameters::<T>(matches));
-        return print_line(json!({ "valid": true, "parameters": parameters }));
+        return print_json(&json!({ "valid": true, "parameters": parameters }));
     }
     print_line("the arguments are valid")
 }
@@ -261,9 +273,9 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
     }
     let count = |split| rows.splits.iter().filter(|&&of| of == split).count();
     progress.println(&format!(
-        "{} classes; {} rows to train on, {} to validate on, {} to test on",
+        "{} classes; {} to train on, {} to validate on, {} to test on",
         rows.classes.len(),
-        count(Split::Train),
+        counted(count(Split::Train) as u64, "row"),
         count(Split::Validation),
         count(Split::Test),
     ));
