@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 pub use crate::{Encode, RowPlace, RowRef};
 
 use crate::random::mix;
-use crate::{Findings, ReadOptions, RowCounts, Rows, Source, leak, similar_label, unusable_labels};
+use crate::{
+    Findings, ReadOptions, RowCounts, Rows, Source, leak, similar_label, text_hash, unusable_labels,
+};
 use diagnostics::{Error, sanitize};
 use sagemaker::metrics::Split;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
 pub struct RowTable {
@@ -203,7 +204,7 @@ impl RowTable {
 
     /// True if `text` is the text that was read for a row: files can change meanwhile.
     pub fn has_text(&self, row: u32, text: &str) -> bool {
-        self.hashes[row as usize] == xxh3_64(text.as_bytes())
+        self.hashes[row as usize] == text_hash(text)
     }
 
     /// Checks that each class has training rows.

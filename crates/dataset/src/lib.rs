@@ -36,7 +36,7 @@ pub use decode::{Batch, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, leak, read, unusable_labels};
+pub use read::{Encode, RowRef, Rows, leak, read, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source, sources};
 pub use stream::{Streamed, stream};

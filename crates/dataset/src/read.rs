@@ -103,7 +103,7 @@ impl<E: Encode> Worker<E> {
                 }
             };
             chunk.labels.push(label);
-            chunk.hashes.push(xxh3_64(row.text.as_bytes()));
+            chunk.hashes.push(text_hash(row.text));
             if let Some(letters) = &mut self.letters {
                 chunk.near_hashes.push(near_hash(row.text, letters));
             }
@@ -138,6 +138,11 @@ fn near_hash(text: &str, letters: &mut Vec<u8>) -> u64 {
         true => xxh3_64(text.as_bytes()),
         false => xxh3_64(letters),
     }
+}
+
+/// Returns the xxh3 hash of a text, as in [`RowTable::hashes`](crate::RowTable::hashes).
+pub fn text_hash(text: &str) -> u64 {
+    xxh3_64(text.as_bytes())
 }
 
 /// Joins the chunks in file order.

@@ -16,6 +16,10 @@ pub trait Trainer {
     const NAME: &'static str;
     /// One sentence for the help: what it trains.
     const ABOUT: &'static str;
+    /// A sentence for the long help: when to choose this trainer.
+    const CHOOSE: &'static str = "";
+    /// Options of an example of `train`.
+    const EXAMPLE: &'static str = "--seed 1";
     /// Arguments of `train`, as given.
     type Args: clap::Args;
     /// Checked arguments: every value is in its range, alternatives are enums.

@@ -38,6 +38,7 @@ variables! {
         "secret of a job with several hosts; hosts with another one are refused";
     LEADER = "TRAINYARD_LEADER",
         "`host:port` of the rendezvous on the first of several hosts; by default its name and 29400";
+    NO_COLOR = "NO_COLOR", "1: no colours on a terminal";
     HOME = "HOME", "home folder; `.cache/huggingface` below it is the cache of pretrained models";
     XDG_CACHE_HOME = "XDG_CACHE_HOME",
         "cache folder; `huggingface` below it is the cache of pretrained models; by default `~/.cache`";

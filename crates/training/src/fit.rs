@@ -397,7 +397,7 @@ mod tests {
     }
 
     fn run() -> Run {
-        Run::new(1, 0, Stop::default(), Arc::new(Progress::new()))
+        Run::new(1, 0, Stop::default(), Arc::new(Progress::new(false)))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::checkpoint::{Checkpoints, Restored};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use dataset::random::stream;
-use diagnostics::{Error, ErrorKind};
+use diagnostics::{Error, ErrorKind, Warning};
 use evaluation::history::EpochReport;
 
 /// The hosts of a training job.
@@ -38,7 +38,7 @@ pub struct Run {
     seed: u64,
     stop: Stop,
     progress: Arc<Progress>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     history: Vec<EpochReport>,
     checkpoints: Option<Checkpoints>,
     restored: Option<Restored>,
@@ -151,16 +151,16 @@ impl Run {
         self.progress.set_message(message);
     }
 
-    /// Prints a warning and adds it to the report. A message may start with its code: `[D022]:
-    /// ...`.
-    pub fn warn(&mut self, message: String) {
-        let colon = if message.starts_with('[') { "" } else { ": " };
-        self.progress.println(&format!("warning{colon}{message}"));
-        self.warnings.push(message);
+    /// Prints a warning and adds it to `metrics.json` and the report: a finding, or a message with
+    /// its help lines, each after `\n  help: `.
+    pub fn warn(&mut self, warning: impl Into<Warning>) {
+        let warning = warning.into();
+        self.progress.println(&warning.to_string());
+        self.warnings.push(warning);
     }
 
     /// All warnings so far.
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
@@ -177,7 +177,7 @@ impl Run {
     /// Call it before the epoch's checkpoint, which contains the history.
     pub fn epoch(&mut self, report: EpochReport) {
         if self.hosts.rank == 0 {
-            self.progress.epoch(&report);
+            self.progress.epoch(&report, report.is_best(&self.history));
         }
         self.history.push(report);
     }

@@ -99,6 +99,29 @@ pub struct Evaluation {
     pub curves: Vec<ClassCurves>,
 }
 
+impl Evaluation {
+    /// Returns the most frequent class and its share of the rows: the accuracy of always predicting
+    /// it, as `DummyClassifier(strategy="most_frequent")`.
+    pub fn most_frequent(&self) -> Option<(&ClassMetrics, f64)> {
+        // The first of equals.
+        let class = self
+            .per_class
+            .iter()
+            .rev()
+            .max_by_key(|class| class.support)?;
+        (self.rows > 0).then(|| (class, counts::share(class.support, self.rows)))
+    }
+}
+
+/// Accuracy on the rows of a split whose text is not in the training data, if others are.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct UnseenTexts {
+    /// Number of these rows.
+    pub rows: u64,
+    /// Share of them with the right prediction; 0 without rows.
+    pub accuracy: f64,
+}
+
 /// The quality of a model on one class.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ClassMetrics {

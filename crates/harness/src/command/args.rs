@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use dataset::{Format, ReadOptions, Source};
 use diagnostics::Error;
 
+use crate::model_dir::Columns;
 use crate::range::{MAX_INTEGER, integer, number};
 
 /// Protects the system from a typing error: no machine has more cores.
@@ -90,13 +91,71 @@ fn delimiter(value: &str) -> Result<u8, String> {
     }
 }
 
+/// Columns of the training data.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct TrainColumns {
+    /// Column with the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    text_column: String,
+    /// Column with the label
+    #[arg(long, value_name = "NAME", default_value = "label")]
+    label_column: String,
+}
+
+impl TrainColumns {
+    pub(super) fn columns(&self) -> Columns {
+        Columns {
+            text: self.text_column.clone(),
+            label: self.label_column.clone(),
+        }
+    }
+}
+
+/// Columns of other labelled data.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct LabelledColumns {
+    #[command(flatten)]
+    pub(super) text: TextColumn,
+    /// Column with the label [default: as in the model's training data, or `label`]
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+}
+
+impl LabelledColumns {
+    /// Returns the given columns, else those of the model.
+    pub(super) fn or(&self, model: Columns) -> Columns {
+        Columns {
+            label: self.label_column.clone().unwrap_or(model.label.clone()),
+            ..self.text.or(model)
+        }
+    }
+}
+
+/// Column of data without labels.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct TextColumn {
+    /// Column with the text [default: as in the model's training data, or `text`]
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
+}
+
+impl TextColumn {
+    /// Returns the given column, else that of the model.
+    pub(super) fn or(&self, model: Columns) -> Columns {
+        Columns {
+            text: self.text_column.clone().unwrap_or(model.text),
+            ..model
+        }
+    }
+}
+
 /// Options for reading data.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data")]
 pub(super) struct DataArgs {
-    /// Column with the text
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    text_column: String,
     /// Encoding of the files, such as latin-1 [default: utf-8]
     ///
     /// A byte order mark in the file takes precedence.
@@ -123,26 +182,17 @@ pub(super) struct DataArgs {
     threads: Option<NonZeroUsize>,
 }
 
-/// The label column, for commands that read labels.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Data")]
-pub(super) struct LabelArgs {
-    /// Column with the label
-    #[arg(long, value_name = "NAME", default_value = "label")]
-    label_column: String,
-}
-
 impl DataArgs {
-    /// Returns the options for reading; `label` is `None` if no labels are read.
-    pub(super) fn options(&self, label: Option<&LabelArgs>) -> Result<ReadOptions, Error> {
+    /// Returns the options for reading these columns.
+    pub(super) fn options(&self, columns: Columns) -> Result<ReadOptions, Error> {
         let encoding = self
             .encoding
             .as_deref()
             .map(dataset::encoding)
             .transpose()?;
         Ok(ReadOptions {
-            text_column: self.text_column.clone(),
-            label_column: label.map_or_else(String::new, |label| label.label_column.clone()),
+            text_column: columns.text,
+            label_column: columns.label,
             encoding,
             delimiter: self.delimiter,
             quoting: self.quoting.map(|quoting| match quoting {
@@ -201,8 +251,11 @@ pub(super) struct TrainArgs {
     /// Check the arguments and hyperparameters, then exit without reading data
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) check: bool,
+    /// Print metric lines on standard error, as in a training job, instead of the table of epochs
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) metric_lines: bool,
     #[command(flatten)]
-    pub(super) label: LabelArgs,
+    pub(super) columns: TrainColumns,
     #[command(flatten)]
     pub(super) data: DataArgs,
 }
@@ -232,8 +285,11 @@ pub(super) struct EvaluateArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    /// Write a report to this file, like the report.html of `train`
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) label: LabelArgs,
+    pub(super) columns: LabelledColumns,
     #[command(flatten)]
     pub(super) read: DataArgs,
 }
@@ -294,6 +350,8 @@ pub(super) struct PredictArgs {
     #[arg(long)]
     pub(super) all_classes: bool,
     #[command(flatten)]
+    pub(super) columns: TextColumn,
+    #[command(flatten)]
     pub(super) read: DataArgs,
 }
 
@@ -320,8 +378,11 @@ pub(super) struct CheckArgs {
     /// Print one JSON object per finding, then a summary
     #[arg(long)]
     pub(super) json: bool,
+    /// Model whose column names are the defaults
+    #[arg(long, value_name = "DIR")]
+    pub(super) model_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) label: LabelArgs,
+    pub(super) columns: LabelledColumns,
     #[command(flatten)]
     pub(super) read: DataArgs,
 }

@@ -8,7 +8,7 @@ use diagnostics::{Diagnostic, Error, Severity, counted, print_json, print_line, 
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
-use crate::Trainer;
+use crate::{Trainer, model_dir};
 
 /// Labels that are listed; the others are only counted.
 const MAX_LABELS: usize = 20;
@@ -32,6 +32,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         .test
         .as_deref()
         .map_or_else(|| Ok(Vec::new()), args::sources)?;
+    let columns = args.model_dir.as_deref().map(model_dir::columns);
+    let columns = columns.unwrap_or_default();
     let mut printed = Ok(());
     let mut errors = Vec::new();
     let mut print = |finding: &Diagnostic| {
@@ -48,7 +50,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     let summary = dataset::check(
         &sources,
         &test,
-        &args.read.options(Some(&args.label))?,
+        &args.read.options(args.columns.or(columns))?,
         args.limit,
         &AtomicBool::new(false),
         &mut print,
@@ -100,10 +102,6 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
         print_line(format_args!("... and {more}"))?;
     }
     for (code, severity, count) in findings.counts() {
-        let severity = match severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
         print_line(format_args!("{count:9}  {severity} {code}"))?;
     }
     Ok(())

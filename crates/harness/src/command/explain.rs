@@ -45,7 +45,7 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
         print_line(format_args!("prediction: {}{probability}", sanitize(label)))?;
     }
     if strongest.iter().all(|class| class.features.is_empty()) {
-        print_line("no class has features: the model knows no word of the text")?;
+        print_line("no class has features: no word of the text is in the vocabulary")?;
     }
     for class in strongest.iter().filter(|class| !class.features.is_empty()) {
         print_line(format_args!("for {}", sanitize(&class.label)))?;

@@ -98,8 +98,9 @@ fn command<T: Trainer>() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(T::ABOUT)
         .long_about(format!(
-            "{}\n\nThe same commands work on a laptop and in an Amazon SageMaker container.",
-            T::ABOUT
+            "{}\n\n{} The same commands work on a laptop and in an Amazon SageMaker container.",
+            T::ABOUT,
+            T::CHOOSE
         ))
         .styles(STYLES)
         .subcommand_required(true)

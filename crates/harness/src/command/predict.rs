@@ -60,8 +60,8 @@ pub(super) fn run<T: Trainer>(
     };
     let output = args.output.as_deref().and_then(output_file);
     if let Some(path) = &output {
-        refuse_model_file(&args.model_dir, path)?;
-        refuse_input(&sources, path)?;
+        refuse_model_file(&args.model_dir, path, "--output")?;
+        refuse_input(&sources, path, "--output")?;
     }
     let (mut out, partial) = open(output.as_deref())?;
     let set_unfinished = |path: Option<&Path>| {
@@ -115,7 +115,9 @@ fn predict_stream<M: Model>(
             hash: false,
             block_bytes: M::BLOCK_BYTES,
             keep_blank: true,
-            ..args.read.options(None)?
+            ..args
+                .read
+                .options(args.columns.or(model_dir::columns(&args.model_dir)))?
         },
         Labels::Ignored,
         &AtomicBool::new(false),
@@ -160,24 +162,24 @@ fn output_file(output: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Fails if the predictions would replace a file of the model.
-fn refuse_model_file(model: &Path, output: &Path) -> Result<(), Error> {
+/// Fails if the output would replace a file of the model.
+pub(super) fn refuse_model_file(model: &Path, output: &Path, flag: &str) -> Result<(), Error> {
     let real = |path: &Path| fs::canonicalize(path).ok();
     let inside = real(model).is_some_and(|model| Some(model) == real(parent(output)));
     let name = output.file_name().and_then(|name| name.to_str());
     match name {
         Some(name) if inside && model_dir::names(model).iter().any(|own| own == name) => {
             Err(Error::usage(format!(
-                "expected another file than the model's `{name}` for the predictions"
+                "expected another file than the model's `{name}` for the output"
             ))
-            .help("choose another --output"))
+            .help(format!("choose another {flag}")))
         }
         _ => Ok(()),
     }
 }
 
-/// Fails if the predictions would replace a file that they are made from.
-fn refuse_input(sources: &[Source], output: &Path) -> Result<(), Error> {
+/// Fails if the output would replace a file that it is made from.
+pub(super) fn refuse_input(sources: &[Source], output: &Path, flag: &str) -> Result<(), Error> {
     let file = |path: &Path| {
         let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some((metadata.dev(), metadata.ino()))
@@ -189,10 +191,10 @@ fn refuse_input(sources: &[Source], output: &Path) -> Result<(), Error> {
     match paths.find(|path| file(path) == Some(output)) {
         None => Ok(()),
         Some(path) => Err(Error::usage(format!(
-            "expected another file than the input `{}` for the predictions",
+            "expected another file than the input `{}` for the output",
             path.display()
         ))
-        .help("choose another --output")),
+        .help(format!("choose another {flag}"))),
     }
 }
 

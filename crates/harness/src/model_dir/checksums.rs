@@ -11,7 +11,7 @@ use std::path::Path;
 
 use diagnostics::Error;
 use diagnostics::checksums::{FileChecksum, of_dir, sha256, verify};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::CONFIG;
 
@@ -22,34 +22,68 @@ const KEY: &str = "files";
 /// The member of `config.json` with the sha256 of `checksums.json`.
 const LINK: &str = "checksums_sha256";
 
-/// The part of `config.json` or `checksums.json` with the checksums.
+/// The members of `config.json` that all trainers have; `checksums.json` has `files` too.
 #[derive(Default, Deserialize)]
 struct Config {
     files: Option<BTreeMap<String, FileChecksum>>,
     checksums_sha256: Option<String>,
+    columns: Option<Columns>,
 }
 
-/// Adds the checksums of the other files to `config.json`, a JSON object with at least one member;
-/// if they are `separate`, writes `checksums.json` and adds its sha256.
+/// Names of the columns of the data.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Columns {
+    pub(crate) text: String,
+    pub(crate) label: String,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            text: "text".to_owned(),
+            label: "label".to_owned(),
+        }
+    }
+}
+
+/// Adds the checksums of the other files to `config.json`; if they are `separate`, writes
+/// `checksums.json` and adds its sha256.
 pub(crate) fn seal(dir: &Path, separate: bool) -> Result<(), Error> {
-    let path = dir.join(CONFIG);
     let mut sums = of_dir(dir)?;
     sums.remove(CONFIG);
+    if !separate {
+        return append(dir, KEY, &sums);
+    }
+    let damaged = || Error::io("write", &dir.join(CHECKSUMS))(io::ErrorKind::InvalidData.into());
+    let sums = BTreeMap::from([(KEY, sums)]);
+    let text = serde_json::to_string_pretty(&sums).map_err(|_| damaged())? + "\n";
+    super::write(dir, CHECKSUMS, text.as_bytes())?;
+    append(dir, LINK, &sha256(text.as_bytes()))
+}
+
+/// Adds the columns of the training data to `config.json`: they are the defaults of `evaluate`,
+/// `predict` and `check`.
+pub(crate) fn remember_columns(dir: &Path, columns: &Columns) -> Result<(), Error> {
+    append(dir, "columns", columns)
+}
+
+/// Returns the columns of the model's training data; the defaults if `config.json` has none.
+pub(crate) fn columns(dir: &Path) -> Columns {
+    let text = fs::read(dir.join(CONFIG)).unwrap_or_default();
+    let config: Config = serde_json::from_slice(&text).unwrap_or_default();
+    config.columns.unwrap_or_default()
+}
+
+/// Adds a member to `config.json`, a JSON object with at least one member.
+fn append(dir: &Path, key: &str, value: &impl Serialize) -> Result<(), Error> {
+    let path = dir.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let damaged = || Error::io("write", &path)(io::ErrorKind::InvalidData.into());
     // Appended as text: order and digits of the trainer's members stay.
     let rest = text.trim_end().strip_suffix('}').ok_or_else(damaged)?;
-    let sums = serde_json::to_string_pretty(&sums).map_err(|_| damaged())?;
-    let sums = sums.replace('\n', "\n  ");
-    let files = format!("\"{KEY}\": {sums}");
-    let added = if separate {
-        let text = format!("{{\n  {files}\n}}\n");
-        super::write(dir, CHECKSUMS, text.as_bytes())?;
-        format!("\"{LINK}\": \"{}\"", sha256(text.as_bytes()))
-    } else {
-        files
-    };
-    let text = format!("{},\n  {added}\n}}\n", rest.trim_end());
+    let value = serde_json::to_string_pretty(value).map_err(|_| damaged())?;
+    let value = value.replace('\n', "\n  ");
+    let text = format!("{},\n  \"{key}\": {value}\n}}\n", rest.trim_end());
     fs::write(&path, text).map_err(Error::io("write", &path))
 }
 
@@ -181,6 +215,23 @@ mod tests {
             let error = check_model(home.path()).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    /// USER 28: column names are remembered in the model.
+    #[test]
+    fn columns_are_kept_and_have_defaults() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("config.json"), "{\n  \"x\": 1\n}\n").unwrap();
+        assert_eq!(columns(home.path()), Columns::default());
+        let own = Columns {
+            text: "größe \"x\"".to_owned(),
+            label: "b".to_owned(),
+        };
+        remember_columns(home.path(), &own).unwrap();
+        seal(home.path()).unwrap();
+        check_model(home.path()).unwrap();
+        assert_eq!(columns(home.path()), own);
+        assert_eq!(columns(&home.path().join("missing")), Columns::default());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod checksums;
 mod save;
 
-pub(crate) use checksums::{CHECKSUMS, check_model, names};
+pub(crate) use checksums::{CHECKSUMS, Columns, check_model, columns, names, remember_columns};
 pub(crate) use save::{ModelLock, forget_report, save, writable};
 
 use std::collections::BTreeMap;

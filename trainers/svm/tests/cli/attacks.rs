@@ -71,8 +71,11 @@ fn concurrent_trainings_leave_the_model_of_a_successful_one() {
                 ),
             }
         }
-        let min_df = metrics["parameters"]["min_df"].as_str().unwrap();
-        assert!(successes.contains(&min_df), "{min_df} of {successes:?}");
+        let min_df = metrics["parameters"]["min_df"].to_string();
+        assert!(
+            successes.contains(&min_df.as_str()),
+            "{min_df} of {successes:?}"
+        );
         let rows = movie_csv();
         workspace
             .svm("evaluate", &["--data", rows.to_str().unwrap()])

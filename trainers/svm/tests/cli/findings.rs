@@ -449,7 +449,7 @@ mod public_reports {
         let parameters = outcome.expect_code(0).json()["parameters"].clone();
         assert_eq!(
             (&parameters["min_df"], &parameters["tune"]),
-            (&"4".into(), &"false".into())
+            (&4.into(), &false.into())
         );
     }
 

@@ -12,6 +12,7 @@ mod model;
 mod predict;
 mod public_reports;
 mod rows;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -1,6 +1,6 @@
 //! Writes the results of a run: model, `metrics.json`, `report.html`, metric lines, summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use diagnostics::{
@@ -11,9 +11,10 @@ use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::TrainArgs;
+use super::typed_parameters;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
-use evaluation::metrics::{ClassMetrics, Evaluation, Scores, evaluate};
+use evaluation::metrics::{ClassMetrics, Evaluation, Scores, UnseenTexts, evaluate};
 use evaluation::report::SetReport;
 use training::Run;
 use training::progress::Progress;
@@ -35,6 +36,8 @@ pub(super) struct Finished<T: Trainer> {
 struct Evaluated {
     split: Split,
     evaluation: Evaluation,
+    /// Present if some of the rows have a text of the training data.
+    unseen: Option<UnseenTexts>,
 }
 
 impl<T: Trainer> Finished<T> {
@@ -45,6 +48,7 @@ impl<T: Trainer> Finished<T> {
         model_dir: &Path,
         output_dir: &Path,
         progress: &Progress,
+        job: Option<String>,
     ) -> Result<(), Error> {
         let error = self.trained.error.take();
         if let Some(error) = &error {
@@ -64,14 +68,18 @@ impl<T: Trainer> Finished<T> {
         let metrics = self.metrics(&evaluated, usage, common.seed);
         let mut files = vec![("metrics.json", format!("{metrics:#}\n").into_bytes())];
         if has_report {
-            files.push((REPORT, self.report(&evaluated, usage)?.into_bytes()));
+            let name = job.unwrap_or_else(|| model_dir.display().to_string());
+            files.push((REPORT, self.report(&evaluated, usage, name)?.into_bytes()));
         }
-        let model = &self.trained.model;
+        let save = |dir: &Path| {
+            self.trained.model.save(dir)?;
+            model_dir::remember_columns(dir, &common.columns.columns())
+        };
         let separate = T::Model::SEPARATE_CHECKSUMS;
         if model_dir == output_dir {
-            model_dir::save(model_dir, &files, separate, |dir| model.save(dir))?;
+            model_dir::save(model_dir, &files, separate, save)?;
         } else {
-            model_dir::save(model_dir, &[], separate, |dir| model.save(dir))?;
+            model_dir::save(model_dir, &[], separate, save)?;
             atomic_dir::write_files(output_dir, &files)?;
             if !has_report {
                 model_dir::forget_report(&output_dir.join(REPORT))?;
@@ -79,9 +87,9 @@ impl<T: Trainer> Finished<T> {
         }
         progress.finish();
         for evaluated in &evaluated {
-            eprint_metrics("", &metric_line(evaluated));
+            progress.metrics(&metric_line(evaluated));
         }
-        eprint_metrics("", &resource_line(usage));
+        progress.metrics(&resource_line(usage));
         if common.json {
             print_json(&metrics)?;
         } else {
@@ -94,7 +102,10 @@ impl<T: Trainer> Finished<T> {
     /// Warns about a model that is no better than a constant prediction: too few rows, or a
     /// learning rate that is far too high.
     fn warn_chance_level(&mut self, evaluated: &[Evaluated]) {
-        let Some(Evaluated { split, evaluation }) = evaluated.first() else {
+        let Some(Evaluated {
+            split, evaluation, ..
+        }) = evaluated.first()
+        else {
             return;
         };
         if let Some((class, share)) = chance_level(evaluation) {
@@ -135,10 +146,47 @@ impl<T: Trainer> Finished<T> {
             (Split::Train, &scores.train),
         ];
         let evaluate = |(split, scores): (Split, &Option<Scores>)| {
-            let evaluation = evaluate(&self.labels(split), &self.rows.classes, scores.as_ref()?);
-            Some(Evaluated { split, evaluation })
+            let scores = scores.as_ref()?;
+            let evaluation = evaluate(&self.labels(split), &self.rows.classes, scores);
+            let unseen = self.unseen(split, scores);
+            Some(Evaluated {
+                split,
+                evaluation,
+                unseen,
+            })
         };
         splits.into_iter().filter_map(evaluate).collect()
+    }
+
+    /// Scores the rows of a split with data of its own whose text is not in the training data.
+    fn unseen(&self, split: Split, scores: &Scores) -> Option<UnseenTexts> {
+        let has_channel = |name: &str| self.counts.iter().any(|(channel, _)| *channel == name);
+        if split == Split::Train || !has_channel(split.name()) {
+            return None;
+        }
+        // Without a validation channel its rows are part of the training data.
+        let is_train = |of: Split| match of {
+            Split::Train => true,
+            Split::Validation => !has_channel(Split::Validation.name()),
+            Split::Test => false,
+        };
+        let each = self.rows.splits.iter().zip(&self.rows.hashes);
+        let seen: HashSet<u64> = each
+            .filter(|(of, _)| is_train(**of))
+            .map(|(_, hash)| *hash)
+            .collect();
+        let rows = self.rows.of(split);
+        let (mut unseen, mut right) = (0, 0);
+        for (&row, predicted) in rows.iter().zip(scores.predictions()) {
+            if !seen.contains(&self.rows.hashes[row as usize]) {
+                unseen += 1;
+                right += u64::from(self.rows.labels[row as usize] == predicted);
+            }
+        }
+        (unseen < rows.len() as u64).then(|| UnseenTexts {
+            rows: unseen,
+            accuracy: right as f64 / unseen.max(1) as f64,
+        })
     }
 
     fn labels(&self, split: Split) -> Vec<u32> {
@@ -159,6 +207,10 @@ impl<T: Trainer> Finished<T> {
                 metrics.extend(main.map(|name| (name.to_owned(), value(name))));
             }
             metrics.insert("measured_on".to_owned(), json!(first.split.name()));
+            let frequent = first.evaluation.most_frequent();
+            let frequent =
+                frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
+            metrics.insert("most_frequent_class".to_owned(), json!(frequent));
         }
         let data: Map<String, Value> = self
             .counts
@@ -173,13 +225,17 @@ impl<T: Trainer> Finished<T> {
             ("threads", json!(self.run.threads())),
             ("stopped_early", json!(self.run.stopped())),
             ("warnings", json!(self.run.warnings())),
-            ("parameters", json!(self.parameters)),
+            ("parameters", typed_parameters::<T>(&self.parameters)),
             ("data", Value::Object(data)),
         ];
         metrics.extend(run.map(|(name, value)| (name.to_owned(), value)));
         for evaluated in evaluated {
             let name = evaluated.split.name().to_owned();
-            metrics.insert(name, json!(evaluated.evaluation));
+            let mut values = json!(evaluated.evaluation);
+            if let Some(unseen) = evaluated.unseen {
+                values["without_texts_of_train"] = json!(unseen);
+            }
+            metrics.insert(name, values);
         }
         if !self.run.history().is_empty() {
             metrics.insert("history".to_owned(), json!(self.run.history()));
@@ -196,7 +252,12 @@ impl<T: Trainer> Finished<T> {
         Value::Object(metrics)
     }
 
-    fn report(&self, evaluated: &[Evaluated], usage: &ResourceUsage) -> Result<String, Error> {
+    fn report(
+        &self,
+        evaluated: &[Evaluated],
+        usage: &ResourceUsage,
+        model: String,
+    ) -> Result<String, Error> {
         let first = evaluated.first().map(|evaluated| evaluated.split);
         let scores = &self.trained.scores;
         let errors = match first {
@@ -207,6 +268,7 @@ impl<T: Trainer> Finished<T> {
         let strongest = self.trained.model.explain(None, report::STRONGEST);
         let input = report::Input {
             title: T::NAME,
+            model,
             rows: &self.rows,
             options: &self.options,
             errors: first.zip(errors),
@@ -221,6 +283,7 @@ impl<T: Trainer> Finished<T> {
         let sets = evaluated.iter().map(|set| SetReport {
             name: set.split.name(),
             evaluation: &set.evaluation,
+            unseen: set.unseen,
         });
         report::build(&input, sets.collect(), usage)
     }
@@ -231,7 +294,12 @@ impl<T: Trainer> Finished<T> {
         model_dir: &Path,
         report: Option<&Path>,
     ) -> Result<(), Error> {
-        if let Some(Evaluated { split, evaluation }) = evaluated.first() {
+        if let Some(Evaluated {
+            split,
+            evaluation,
+            unseen,
+        }) = evaluated.first()
+        {
             let (low, high) = evaluation.accuracy_interval;
             print_line(format_args!(
                 "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {}",
@@ -239,6 +307,18 @@ impl<T: Trainer> Finished<T> {
                 evaluation.macro_f1,
                 counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
+            if let Some((class, share)) = evaluation.most_frequent() {
+                let label = sanitize(&class.label);
+                print_line(format_args!(
+                    "always predicting `{label}` has accuracy {share:.4}"
+                ))?;
+            }
+            if let Some(UnseenTexts { rows, accuracy }) = unseen {
+                print_line(format_args!(
+                    "accuracy {accuracy:.4} on the {} whose text is not in the training data",
+                    counted(*rows, &format!("{} row", split.name())),
+                ))?;
+            }
             if *split == Split::Train && !self.trained.scores.out_of_fold {
                 print_line(
                     "the model was trained on these rows: pass --test, or --validation-split 0.1",
@@ -281,10 +361,8 @@ const CHANCE_RECALL_SUM: f64 = 1.1;
 /// Returns the most frequent class and its share of the rows if always predicting it is as good
 /// as the model. A model that finds rare classes at the cost of accuracy is better than that.
 fn chance_level(evaluation: &Evaluation) -> Option<(&ClassMetrics, f64)> {
-    let classes = || evaluation.per_class.iter();
-    let common = classes().max_by_key(|class| class.support)?;
-    let share = common.support as f64 / evaluation.rows.max(1) as f64;
-    let recall_sum: f64 = classes().map(|class| class.recall).sum();
+    let (common, share) = evaluation.most_frequent()?;
+    let recall_sum: f64 = evaluation.per_class.iter().map(|class| class.recall).sum();
     // With one class always predicting it is right.
     let comparable = evaluation.rows >= MIN_ROWS && share < 1.0;
     (comparable && evaluation.accuracy <= share && recall_sum <= CHANCE_RECALL_SUM)

@@ -14,7 +14,7 @@ use clap::{ArgMatches, Args, Command};
 use dataset::{Channels, Corpus, Findings, ReadOptions, RowCounts, RowTable, Split};
 use diagnostics::{Error, ErrorKind, counted, print_json, print_line, sanitize};
 use sagemaker::{Env, InputDataConfig, Paths, ResourceConfig, env_vars};
-use serde_json::json;
+use serde_json::{Value, json};
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
 use training::stop::{RunPhase, Stop};
@@ -41,8 +41,10 @@ pub(super) fn command<T: Trainer>() -> Command {
         )
         .after_help(format!(
             "Examples:\n  {name} train --train reviews.csv --model-dir models/{name}\n  \
-             {name} train --train train/ --test test.csv --model-dir models/{name} --json",
-            name = T::NAME
+             {name} train --train train/ --test test.csv --model-dir models/{name} --json\n  \
+             {name} train --train reviews.csv --model-dir models/{name} {example}",
+            name = T::NAME,
+            example = T::EXAMPLE
         ))
         .allow_negative_numbers(true)
 }
@@ -67,7 +69,7 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    let options = common.data.options(Some(&common.label))?;
+    let options = common.data.options(common.columns.columns())?;
     if common.check {
         return print_checked::<T>(&common, matches);
     }
@@ -81,7 +83,9 @@ pub(super) fn run<T: Trainer>(
         .as_ref()
         .is_some_and(|given| given.checkpoint_every > 0);
     let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
-    let progress = Arc::new(Progress::new());
+    // Also for scripts in containers of AWS's toolkit, which sets `SM_MODEL_DIR`.
+    let is_job = paths.in_container() || paths.names_model_dir();
+    let progress = Arc::new(Progress::new(is_job || common.metric_lines));
     let is_leader = resources.is_leader();
     if !is_leader && !T::MULTI_HOST {
         progress.println("this trainer uses one host; this host is not the leader and exits");
@@ -128,6 +132,7 @@ pub(super) fn run<T: Trainer>(
         &run_paths.model_dir,
         &run_paths.output_dir,
         &progress,
+        paths.job_name(),
     )
 }
 
@@ -208,7 +213,8 @@ fn host_key(env: &Env) -> [u8; 32] {
 
 fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Error> {
     if common.json {
-        return print_json(&json!({ "valid": true, "parameters": parameters::<T>(matches) }));
+        let parameters = typed_parameters::<T>(&parameters::<T>(matches));
+        return print_json(&json!({ "valid": true, "parameters": parameters }));
     }
     print_line("the arguments are valid")
 }
@@ -235,6 +241,16 @@ fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
         ) && arguments.contains(&id.as_str())
     };
     matches.ids().filter(is_value).filter_map(value).collect()
+}
+
+/// Returns the arguments for JSON: numbers and booleans as such.
+fn typed_parameters<T: Trainer>(parameters: &BTreeMap<String, String>) -> Value {
+    let command = command::<T>();
+    let typed = |(name, value): (&String, &String)| {
+        let value = super::describe::typed(&command, name, value);
+        (name.clone(), value)
+    };
+    parameters.iter().map(typed).collect()
 }
 
 fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, RowCounts)]) {
@@ -267,13 +283,7 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
 
 fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
     for warning in corpus.findings.iter().flat_map(Findings::warnings) {
-        let text = warning.to_string();
-        run.warn(
-            text.strip_prefix("warning")
-                .unwrap_or(&text)
-                .trim_start_matches(": ")
-                .to_owned(),
-        );
+        run.warn(warning);
     }
     if validation_split > 0.0 && !corpus.rows.splits.contains(&Split::Validation) {
         run.warn(format!(

@@ -13,7 +13,7 @@ use training::Run;
 use training::checkpoint::{Checkpoints, Fingerprint};
 
 /// Arguments that do not change the model: paths, output, timeouts.
-const FINGERPRINT_EXCLUDED: [&str; 12] = [
+const FINGERPRINT_EXCLUDED: [&str; 13] = [
     "train",
     "validation",
     "test",
@@ -25,6 +25,7 @@ const FINGERPRINT_EXCLUDED: [&str; 12] = [
     "host_timeout",
     "no_report",
     "json",
+    "metric_lines",
     "check",
 ];
 
