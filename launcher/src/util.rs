@@ -1,6 +1,23 @@
-//! Reads environment variables and formats sizes.
+//! Reads environment variables, formats sizes, makes temporary folders.
 
 use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+
+use tempfile::TempDir;
+
+/// Makes a temporary folder that only its user can read, for any umask.
+pub(crate) fn private_folder(prefix: &str) -> io::Result<TempDir> {
+    let only_user = Permissions::from_mode(0o700);
+    let mut builder = tempfile::Builder::new();
+    let folder = builder
+        .prefix(prefix)
+        .permissions(only_user.clone())
+        .tempdir()?;
+    fs::set_permissions(folder.path(), only_user)?;
+    Ok(folder)
+}
 
 /// Returns the value of an environment variable. An empty variable counts as not set, as in a
 /// shell's `${NAME:-default}`.
