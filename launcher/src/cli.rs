@@ -165,11 +165,20 @@ fn usage_error(error: &clap::Error) -> Error {
     let tips = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("tip: "));
+    // The tip to pass an unknown option as a value after `--`, where no option would work.
+    let tips = tips.filter(|tip| !tip.contains("as a value, use"));
     let tips: Vec<String> = tips.map(backticks).collect();
-    if tips.is_empty() {
-        return converted.help(ALL_OPTIONS);
+    let converted = tips.into_iter().fold(converted, Error::help);
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    let of = |command| is_unknown && text.contains(&format!("Usage: trainyard {command} "));
+    match () {
+        () if of("train") => converted.help("hyperparameters follow `--`: `-- --min-df 5`"),
+        () if of("upload") || of("download") => {
+            converted.help("run with --help for all options; `aws s3 cp` has more, such as `--sse`")
+        }
+        () if text.contains("tip: ") && !is_unknown => converted,
+        () => converted.help(ALL_OPTIONS),
     }
-    tips.into_iter().fold(converted, Error::help)
 }
 
 /// Replaces 'value' by `value`; an apostrophe inside a word stays.
@@ -221,7 +230,10 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
             local::or_local_job(&args.job, commands::describe_job::run(&args, context)).await
         }
         Command::Upload(args) => commands::upload::run(args, context).await,
-        Command::Download(args) => commands::download::run(args, context).await,
+        Command::Download(args) => match args.job().map(str::to_owned) {
+            Some(job) => local::or_local_job(&job, commands::download::run(args, context)).await,
+            None => commands::download::run(args, context).await,
+        },
         Command::Doctor(args) => commands::doctor::run(args, context).await,
         Command::Infra(args) => commands::infra::run(args, context).await,
     }

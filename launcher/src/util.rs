@@ -1,7 +1,12 @@
-//! Reads environment variables, parses numbers and formats sizes.
+//! Reads environment variables, parses numbers, formats sizes, makes temporary folders.
 
 use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt as _;
+
+use tempfile::TempDir;
 
 /// Returns clap's parser of a whole number; its error has the range.
 pub(crate) fn whole_number(
@@ -15,6 +20,18 @@ pub(crate) fn whole_number(
         let (low, high) = (range.start(), range.end());
         number.ok_or_else(|| format!("expected a whole number from {low} to {high}"))
     }
+}
+
+/// Makes a temporary folder that only its user can read, for any umask.
+pub(crate) fn private_folder(prefix: &str) -> io::Result<TempDir> {
+    let only_user = Permissions::from_mode(0o700);
+    let mut builder = tempfile::Builder::new();
+    let folder = builder
+        .prefix(prefix)
+        .permissions(only_user.clone())
+        .tempdir()?;
+    fs::set_permissions(folder.path(), only_user)?;
+    Ok(folder)
 }
 
 /// Returns the value of an environment variable. An empty variable counts as not set, as in a

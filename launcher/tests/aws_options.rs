@@ -2,10 +2,13 @@
 //! of the AWS CLI.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "aws_options/public_reports.rs"]
+mod public_reports;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -36,6 +39,11 @@ fn signed(moto: &Moto, arguments: &[&str], variables: &[(&str, &str)]) -> (Strin
     command.envs(variables.iter().copied());
     command.args(["list", "--json"]).args(arguments);
     run(command).expect_code(0);
+    credential(moto)
+}
+
+/// Returns key and region of the signature of the last ListTrainingJobs.
+fn credential(moto: &Moto) -> (String, String) {
     let requests = moto.requests("ListTrainingJobs");
     let header = requests
         .last()
@@ -245,10 +253,8 @@ fn certificates(folder: &Path) {
     );
 }
 
-#[test]
-fn trusts_certificates_of_the_ca_bundle() {
-    let moto = moto();
-    certificates(moto.home());
+/// Starts the server with the certificates of moto's home. Returns its URL, too.
+fn tls_server(moto: &Moto) -> (Child, String) {
     let python = std::env::var_os("TRAINYARD_AWS_PYTHON").expect("a Python");
     let mut server = Command::new(python)
         .args(["-c", TLS_SERVER])
@@ -261,9 +267,16 @@ fn trusts_certificates_of_the_ca_bundle() {
     BufReader::new(server.stdout.take().expect("a pipe"))
         .read_line(&mut port)
         .expect("a port");
+    (server, format!("https://127.0.0.1:{}", port.trim()))
+}
+
+#[test]
+fn trusts_certificates_of_the_ca_bundle() {
+    let moto = moto();
+    certificates(moto.home());
+    let (mut server, url) = tls_server(&moto);
     let list = |bundle: Option<&str>| {
         let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-        let url = format!("https://127.0.0.1:{}", port.trim());
         command.args(["list", "--json", "--endpoint-url", &url]);
         command.envs(bundle.map(|bundle| ("AWS_CA_BUNDLE", bundle)));
         run(command)

@@ -5,6 +5,9 @@
     reason = "the helpers of a test report by panicking"
 )]
 
+#[path = "doctor/public_reports.rs"]
+mod public_reports;
+
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -5,7 +5,11 @@
     reason = "tests report by panicking"
 )]
 
+#[path = "local_process/attacks.rs"]
+mod attacks;
 mod local_kit;
+#[path = "local_process/public_reports.rs"]
+mod public_reports;
 
 use std::fs;
 use std::path::PathBuf;

@@ -6,6 +6,8 @@
 )]
 
 mod local_kit;
+#[path = "local_s3/public_reports.rs"]
+mod public_reports;
 
 use std::fs;
 use std::path::{Path, PathBuf};

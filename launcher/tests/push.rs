@@ -5,6 +5,8 @@
     reason = "a test reports by panicking, its helpers too"
 )]
 
+#[path = "push/attacks.rs"]
+mod attacks;
 #[expect(dead_code, reason = "each test uses a part of it")]
 mod common;
 

@@ -4,6 +4,11 @@
     reason = "the helpers of a test report by panicking"
 )]
 
+#[path = "unpack/attacks.rs"]
+mod attacks;
+#[path = "unpack/public_reports.rs"]
+mod public_reports;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

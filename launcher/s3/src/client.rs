@@ -87,7 +87,7 @@ impl Store {
     where
         Once: Future<Output = Result<T, RequestError>>,
     {
-        with_retries(what, self.settings.stall, once).await
+        with_retries(what, self.settings.stall, self.settings.attempts, once).await
     }
 
     /// Sends a request that moves no data, with retries.

@@ -51,15 +51,39 @@ impl Download {
         let below = from.join("");
         let found = store.list(&below).await?;
         if found.is_empty() {
-            return Err(Error::new(format!(
-                "there is neither an object `{from}` nor anything below it"
-            ))
-            .help(format!(
-                "list the objects: {}",
-                store.suggest(&format!("download s3://{}/ . --dry-run", from.bucket))
-            )));
+            let what = format!("there is neither an object `{from}` nor anything below it");
+            return Err(nothing(store, from, what));
         }
         Self::prefix(&below, found, to)
+    }
+
+    /// Plans a download of all objects whose keys begin with the URL's key, as SageMaker selects
+    /// them for the data type `S3Prefix`.
+    pub async fn plan_s3_prefix(store: &Store, from: &S3Url, to: &Path) -> Result<Self> {
+        let found = match store.list(from).await {
+            Ok(found) => found,
+            // Permission to read an object does not imply permission to list.
+            Err(denied) if denied.status == 403 => match store.head(from).await {
+                Ok(head) => vec![Object::new(&from.key, head.content_length(), head.e_tag())],
+                Err(_) => return Err(denied.into()),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        if found.iter().all(Object::is_folder) {
+            let what = format!("there is no object whose key begins with `{from}`");
+            return Err(nothing(store, from, what));
+        }
+        Self::prefix(from, found, to)
+    }
+
+    /// True if the source is one object, and not a prefix.
+    pub fn is_object(&self) -> bool {
+        matches!(self.selection, Selection::Object)
+    }
+
+    /// Returns the URLs of the objects.
+    pub fn urls(&self) -> impl Iterator<Item = &S3Url> {
+        self.items.iter().map(|item| &item.url)
     }
 
     fn object(from: &S3Url, object: Object, to: &Path) -> Result<Self> {
@@ -100,20 +124,15 @@ impl Download {
             ))
             .help("check `--endpoint-url` and AWS_ENDPOINT_URL: is it S3, or a proxy?"));
         }
-        let relative = |object: &Object| {
-            let key = object.key.strip_prefix(&below.key);
-            key.unwrap_or(&object.key).to_owned()
-        };
+        let relative = |object: &Object| below.relative(&object.key).to_owned();
         // The AWS console creates empty objects whose keys end in `/` for folders.
-        let (markers, objects): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|object| object.key.ends_with('/') && object.size == 0);
-        let folders: Vec<String> = markers
+        let (markers, objects): (Vec<_>, Vec<_>) = found.into_iter().partition(Object::is_folder);
+        let folders = markers
             .iter()
             .map(|object| relative(object).trim_end_matches('/').to_owned())
             .filter(|name| !name.is_empty())
-            .collect();
-        let folders = targets(to, folders.iter().map(String::as_str))?;
+            .map(|name| Ok(targets(to, [name.as_str()])?.remove(0)))
+            .collect::<Result<_>>()?;
         let names: Vec<String> = objects.iter().map(relative).collect();
         let paths = targets(to, names.iter().map(String::as_str))?;
         let items = objects
@@ -179,4 +198,10 @@ impl Download {
         progress.finish();
         Ok(Summary::new(objects, started.elapsed().as_secs_f64()))
     }
+}
+
+/// Error for a URL without objects.
+fn nothing(store: &Store, from: &S3Url, what: String) -> Error {
+    let list = format!("download s3://{}/ . --dry-run", from.bucket);
+    Error::new(what).help(format!("list the objects: {}", store.suggest(&list)))
 }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub stall: Duration,
     /// Shows progress on standard error: a bar on a terminal, else lines.
     pub progress: bool,
+    /// Attempts per request; none for the default, which survives an outage of 20 seconds.
+    pub attempts: Option<u32>,
 }
 
 /// Default of [`Settings::stall`], the same as the AWS CLI's.

@@ -14,6 +14,7 @@ use crate::request::RequestError;
 use crate::task_pool::{TaskPool, blocking};
 use crate::url::S3Url;
 use diagnostics::Result;
+use transport::page_tokens::PageTokens;
 
 /// S3's limit of parts per object.
 const MAX_PARTS: i32 = 10_000;
@@ -36,6 +37,13 @@ impl Object {
     }
 }
 
+impl Object {
+    /// True for the empty objects that the AWS console creates for folders.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.key.ends_with('/') && self.size == 0
+    }
+}
+
 impl Store {
     /// Lists all objects whose keys begin with the URL's key.
     pub(crate) async fn list(&self, below: &S3Url) -> Result<Vec<Object>, RequestError> {
@@ -52,6 +60,7 @@ impl Store {
         let what = format!("list `{below}`");
         let mut found = Vec::new();
         let mut token = None;
+        let mut seen = PageTokens::default();
         loop {
             let page = self
                 .request(&what, || {
@@ -68,11 +77,12 @@ impl Store {
                 found.push(Object::new(key, object.size(), object.e_tag()));
             }
             token = page.next_continuation_token().map(str::to_owned);
-            if page.is_truncated() != Some(true) || token.is_none() {
-                return Ok(Some(found));
-            }
-            if found.len() > max {
-                return Ok(None);
+            match &token {
+                _ if page.is_truncated() != Some(true) => return Ok(Some(found)),
+                None => return Ok(Some(found)),
+                Some(_) if found.len() > max => return Ok(None),
+                Some(token) if !seen.insert(token) => return Err(RequestError::endless(&what)),
+                Some(_) => {}
             }
         }
     }

@@ -1,22 +1,23 @@
 //! `download --job-name`: downloads a job's model.tar.gz, checks it, unpacks it next to the
-//! target and moves it into place.
+//! target and moves it into place. A model that SageMaker did not compress is a folder in S3.
 
 use std::env;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::client::Store;
-use crate::download::{Download, Selection};
+use crate::download::Download;
 use crate::local_files::display;
 use crate::progress::format_size;
-use crate::targets::{hidden_sibling, sync_folder};
+use crate::targets::{create_folder, hidden_sibling, sync_folder};
 use crate::task_pool::blocking;
 use crate::unpack::{Limits, UnpackError, Unpacked, unpack};
 use crate::url::S3Url;
-use crate::{DryRun, Transferred};
+use crate::{DryRun, Summary, Transferred};
 use diagnostics::{Error, Result};
 
 /// Options of unpacking.
@@ -27,6 +28,9 @@ pub struct UnpackOptions {
     /// Maximum unpacked size in bytes.
     pub max_unpacked: Option<u64>,
 }
+
+/// Name in the work folder: the archive, or the folder of a model that is not compressed.
+const ARCHIVE: &str = "model.tar.gz";
 
 /// A model in S3 and its target folder.
 #[derive(Debug)]
@@ -40,7 +44,11 @@ pub struct ModelDownload {
 #[derive(Debug, Serialize)]
 pub struct UnpackedModel {
     model: String,
-    archive: Transferred,
+    /// Absent for a model that is not compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<Transferred>,
+    #[serde(skip)]
+    from: String,
     unpacked: Unpacked,
     /// Path of the replaced folder, if it had files that the model does not have.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,9 +62,13 @@ impl UnpackedModel {
             Some(kept) => format!("; the previous files are in `{kept}`"),
             None => String::new(),
         };
+        let done = match &self.archive {
+            Some(_) => "unpacked",
+            None => "downloaded",
+        };
         format!(
-            "unpacked `{}` into `{}`: {} files, {} in {:.1} s{kept}",
-            self.archive.url,
+            "{done} `{}` into `{}`: {} files, {} in {:.1} s{kept}",
+            self.from,
             self.model,
             self.unpacked.files,
             format_size(self.unpacked.bytes),
@@ -128,24 +140,37 @@ impl ModelDownload {
 
     /// Returns the steps without doing them.
     pub async fn dry_run(&self, store: &Store) -> Result<DryRun> {
-        let mut plan = self.plan_archive(store).await?.dry_run();
+        let (_, download) = self.plan_download(store).await?;
+        let mut plan = download.dry_run();
         let replaced = if self.is_free() {
             ""
         } else {
             ", which is replaced, and kept next to it if it has files that the model does not have"
         };
-        let unpack = format!("unpack it into `{}`{replaced}", display(&self.target));
+        let done = match download.is_object() {
+            true => "unpack it into",
+            false => "move them to",
+        };
+        let unpack = format!("{done} `{}`{replaced}", display(&self.target));
         plan.push((unpack, None));
         Ok(plan)
     }
 
-    /// Plans the download of the archive into the work folder next to the target.
-    async fn plan_archive(&self, store: &Store) -> Result<Download> {
-        let download = Download::plan(store, &self.from, &self.work().join("model.tar.gz")).await?;
-        match download.selection {
-            Selection::Object => Ok(download),
-            Selection::Prefix => Err(Error::new(format!("`{}` is not an object", self.from))
-                .help("`trainyard describe JOB` shows the location of its model")),
+    /// Plans the download into the work folder next to the target. Returns the source, too: the
+    /// archive, or the folder of a model that is not compressed.
+    async fn plan_download(&self, store: &Store) -> Result<(S3Url, Download)> {
+        let archive = self.work().join(ARCHIVE);
+        let missing = match Download::plan(store, &self.from, &archive).await {
+            Ok(download) => return Ok((self.from.clone(), download)),
+            Err(missing) => missing,
+        };
+        let Some(folder) = self.from.key.strip_suffix("/model.tar.gz") else {
+            return Err(missing);
+        };
+        let folder = self.from.with_key(format!("{folder}/model/"));
+        match Download::plan(store, &folder, &archive).await {
+            Ok(download) => Ok((folder, download)),
+            Err(_) => Err(missing),
         }
     }
 
@@ -161,8 +186,10 @@ impl ModelDownload {
             return Err(Error::new(format!("`{}` is in the way", display(&work)))
                 .help("remove it, or choose another folder"));
         }
-        let downloaded = self.plan_archive(store).await?.run(store).await;
-        let summary = match downloaded {
+        let (from, download) = self.plan_download(store).await?;
+        let is_archive = download.is_object();
+        create_private(&work)?;
+        let summary = match download.run(store).await {
             Ok(summary) => summary,
             Err(error) => {
                 // Removed only if it is empty.
@@ -171,14 +198,12 @@ impl ModelDownload {
             }
         };
         let seconds = summary.seconds;
-        let Some(archive) = summary.objects.into_iter().next() else {
-            return Err(Error::new(format!("`{}` was not downloaded", self.from))
-                .help("run the same command again"));
-        };
-        let limits = Limits::new(archive.bytes, self.options.max_unpacked);
+        let limits = Limits::new(summary.bytes, self.options.max_unpacked);
+        let files = (!is_archive).then(|| Unpacked::of(&summary));
+        let archive = summary.objects.into_iter().next().filter(|_| is_archive);
         let model = display(&self.target);
         let put = blocking(move || {
-            match self.put(limits) {
+            match self.put(limits, files) {
                 // Another download would give the same.
                 Err(refused) if refused.retryable => {
                     let _ = fs::remove_dir_all(work.join("tree"));
@@ -198,14 +223,20 @@ impl ModelDownload {
         Ok(UnpackedModel {
             model,
             archive,
+            from: from.to_string(),
             unpacked,
             kept: kept.as_deref().map(display),
             seconds,
         })
     }
 
-    /// Returns what was unpacked, and the path of the replaced folder.
-    fn put(&self, limits: Limits) -> Result<(Unpacked, Option<PathBuf>), UnpackError> {
+    /// Returns what was unpacked, and the path of the replaced folder. `files` are those of a model
+    /// that is not compressed.
+    fn put(
+        &self,
+        limits: Limits,
+        files: Option<Unpacked>,
+    ) -> Result<(Unpacked, Option<PathBuf>), UnpackError> {
         let work = self.work();
         let tree = work.join("tree");
         let cannot = |error: io::Error| {
@@ -220,14 +251,18 @@ impl ModelDownload {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(cannot(error).into());
             }
-            _ => fs::create_dir(&tree).map_err(cannot)?,
+            _ => {}
         }
-        let archive = File::open(work.join("model.tar.gz")).map_err(cannot)?;
-        let unpacked = unpack(
-            io::BufReader::with_capacity(128 << 10, archive),
-            &tree,
-            limits,
-        )?;
+        let archive = work.join(ARCHIVE);
+        let unpacked = if let Some(files) = files {
+            fs::rename(&archive, &tree).map_err(cannot)?;
+            files
+        } else {
+            fs::create_dir(&tree).map_err(cannot)?;
+            let archive = File::open(&archive).map_err(cannot)?;
+            let archive = io::BufReader::with_capacity(128 << 10, archive);
+            unpack(archive, &tree, limits)?
+        };
         let mut kept = None;
         let old = match self.options.force && !self.is_free() {
             // An older version of the model: nothing is lost.
@@ -245,6 +280,31 @@ impl ModelDownload {
         }
         sync_folder(&self.target);
         Ok((unpacked, kept))
+    }
+}
+
+/// Makes the work folder, which only its user can read. It may exist, if it is this user's.
+fn create_private(work: &Path) -> Result<()> {
+    create_folder(work.parent().unwrap_or(work))?;
+    let made = match fs::DirBuilder::new().mode(0o700).create(work) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => fs::set_permissions(work, fs::Permissions::from_mode(0o700)),
+    };
+    made.map_err(|error| {
+        Error::new(format!(
+            "cannot use the folder `{}`: {error}",
+            display(work)
+        ))
+        .help("expected a folder of your own; choose another target")
+    })
+}
+
+impl Unpacked {
+    fn of(files: &Summary) -> Self {
+        Self {
+            files: u64::try_from(files.files).unwrap_or(u64::MAX),
+            bytes: files.bytes,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::request::{RequestError, with_retries};
 use crate::task_pool::TaskPool;
 use crate::url::S3Url;
 use diagnostics::{Error, Result, eprint_line};
+use transport::page_tokens::PageTokens;
 
 /// Result of an upload.
 pub(crate) struct Sent {
@@ -88,7 +89,8 @@ impl Store {
             .set_parts(Some(parts.collect()))
             .build();
         let what = format!("join the parts of `{to}`");
-        let joined = with_retries(&what, self.completion_timeout(), |_| async {
+        let (timeout, attempts) = (self.completion_timeout(), self.settings.attempts);
+        let joined = with_retries(&what, timeout, attempts, |_| async {
             self.s3
                 .complete_multipart_upload()
                 .bucket(&to.bucket)
@@ -184,6 +186,7 @@ impl Store {
         let what = format!("list the unfinished uploads of `{to}`");
         let mut found = Vec::new();
         let (mut key, mut id) = (None, None);
+        let mut seen = PageTokens::default();
         loop {
             let page = self
                 .request(&what, || {
@@ -207,6 +210,9 @@ impl Store {
             }
             key = page.next_key_marker().map(str::to_owned);
             id = page.next_upload_id_marker().map(str::to_owned);
+            if !seen.insert(&format!("{key:?} {id:?}")) {
+                return Err(RequestError::endless(&what));
+            }
         }
     }
 
@@ -214,6 +220,7 @@ impl Store {
         let what = format!("list the parts of `{to}`");
         let mut uploaded = ListedParts::new();
         let mut marker = None;
+        let mut seen = PageTokens::default();
         loop {
             let page = self
                 .request(&what, || {
@@ -232,8 +239,13 @@ impl Store {
                 }
             }
             marker = page.next_part_number_marker().map(str::to_owned);
-            if page.is_truncated() != Some(true) || marker.is_none() {
-                return Ok(uploaded);
+            match &marker {
+                Some(marker) if page.is_truncated() == Some(true) => {
+                    if !seen.insert(marker) {
+                        return Err(RequestError::endless(&what));
+                    }
+                }
+                _ => return Ok(uploaded),
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use diagnostics::{Error, Result};
+use transport::page_tokens;
 use transport::retry::{Backoff, retry};
 
 /// Error of one attempt.
@@ -23,6 +24,12 @@ impl RequestError {
     /// An error that retries do not help.
     pub(crate) fn permanent(error: Error) -> Self {
         Self::new(error, false)
+    }
+
+    /// Error of a listing whose pages repeat.
+    pub(crate) fn endless(what: &str) -> Self {
+        let error = Error::new(format!("cannot {what}: {}", page_tokens::REPEATED));
+        Self::permanent(error.help(page_tokens::REPEATED_HELP))
     }
 
     /// An error that a retry may help.
@@ -85,6 +92,7 @@ impl IdleTimer {
 pub(crate) async fn with_retries<T, Once>(
     what: &str,
     stall: Duration,
+    attempts: Option<u32>,
     once: impl Fn(IdleTimer) -> Once,
 ) -> Result<T, RequestError>
 where
@@ -100,5 +108,6 @@ where
             )).help("check the network, then run the same command again to resume"))),
         }
     };
-    retry(Backoff::TRANSFER, attempt, |error| error.is_transient, drop).await
+    let backoff = Backoff::TRANSFER.with_attempts(attempts);
+    retry(backoff, attempt, |error| error.is_transient, drop).await
 }

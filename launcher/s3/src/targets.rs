@@ -13,21 +13,18 @@ use crate::local_files::display;
 
 /// Splits a key into file names, or returns why it is not a relative path.
 fn names(key: &str) -> Result<Vec<&str>, &'static str> {
-    if key.starts_with('/') {
-        return Err("it is an absolute path");
-    }
     if key.contains('\0') {
         return Err("it has a zero byte");
     }
-    let names: Vec<&str> = key.split('/').collect();
-    for name in &names {
-        match *name {
-            "" => return Err("it has a folder without a name"),
-            "." | ".." => return Err("it has `.` or `..` as a folder"),
-            _ => {}
-        }
+    if key.is_empty() || key.ends_with('/') {
+        return Err("it has no file name");
     }
-    Ok(names)
+    // As on a file system, and for the AWS CLI, `/a//b` is `a/b`.
+    let names: Vec<&str> = key.split('/').filter(|name| !name.is_empty()).collect();
+    match names.iter().any(|name| matches!(*name, "." | "..")) {
+        true => Err("it has `.` or `..` as a folder"),
+        false => Ok(names),
+    }
 }
 
 /// Returns the path of each key, in order. Creates nothing.
@@ -51,7 +48,9 @@ pub(crate) fn targets<'a>(
                 .take(names.len() - 1)
                 .map(Path::to_owned),
         );
-        files.insert(path.clone(), key);
+        if files.insert(path.clone(), key).is_some() {
+            return Err(refuse(key, "another key becomes the same file"));
+        }
         paths.push(path);
     }
     for (path, key) in &files {
@@ -185,9 +184,10 @@ mod tests {
     fn keys_outside_the_folder_are_refused() {
         for bad in [
             "../x",
-            "/etc/passwd",
             "a/../../x",
-            "a//b",
+            "a//../b",
+            "a//",
+            "/",
             "./a",
             "a/.",
             "..",
@@ -196,10 +196,11 @@ mod tests {
         ] {
             assert!(targets(Path::new("t"), [bad]).is_err(), "{bad:?}");
         }
-        let keys = ["a b/ü+%41", "c\\d", "...", "a b/..x"];
+        let keys = ["a b/ü+%41", "c\\d", "...", "a b/..x", "/etc//passwd"];
         let paths = targets(Path::new("t"), keys).expect("valid");
         assert_eq!(paths[0], Path::new("t/a b/ü+%41"));
         assert_eq!(paths[3], Path::new("t/a b/..x"));
+        assert_eq!(paths[4], Path::new("t/etc/passwd"));
     }
 
     #[test]
@@ -233,6 +234,7 @@ mod tests {
         assert!(targets(Path::new("t"), ["a/b", "a"]).is_err());
         assert!(targets(Path::new("t"), ["x/y/z", "x/y"]).is_err());
         assert!(targets(Path::new("t"), ["a", ".a.trainyard-part"]).is_err());
+        assert!(targets(Path::new("t"), ["a/b", "a//b"]).is_err());
         assert!(targets(Path::new("t"), ["a/b", "a/c", "ab"]).is_ok());
     }
 }

@@ -96,7 +96,9 @@ impl Aws {
         let config = self
             .config
             .to_builder()
-            .retry_config(RetryConfig::standard().with_max_attempts(2))
+            .retry_config(
+                RetryConfig::standard().with_max_attempts(self.attempts.map_or(2, |n| n.min(2))),
+            )
             .timeout_config(timeouts)
             .build();
         Self {
@@ -120,14 +122,6 @@ impl Aws {
             name: source_name(&format!("{found:?}")),
             expiry: found.expiry(),
         })
-    }
-
-    /// Returns AWS_ENDPOINT_URL_IAM, unless `--endpoint-url` is given.
-    pub(super) fn iam_url(args: &AwsArgs) -> Option<String> {
-        match args.endpoint_url {
-            Some(_) => None,
-            None => first_set(&["AWS_ENDPOINT_URL_IAM"]).map(|(_, url)| url),
-        }
     }
 }
 
@@ -182,6 +176,9 @@ mod tests {
                 .behavior_version(BehaviorVersion::latest())
                 .build(),
             iam_url: None,
+            path_style: false,
+            ca_bundle: None,
+            attempts: None,
             given_options: String::new(),
         };
         let limit = |config: &SdkConfig| config.timeout_config()?.operation_attempt_timeout();

@@ -1,7 +1,6 @@
 //! HTTP connector that adds the URL to connection errors; errors of the SDK do not contain it.
 
 use std::error::Error as _;
-use std::path::Path;
 use std::time::Duration;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -19,31 +18,55 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::settings::CaBundle;
 use crate::util::env_var;
 use diagnostics::{Error, Result};
 
 /// Returns the HTTP client of all services: rustls with ring, proxy and certificates as in the AWS
-/// CLI.
-pub(super) fn client() -> Result<SharedHttpClient> {
-    let tls = tls_context()?;
-    let inner = aws_smithy_http_client::Builder::new().build_with_connector_fn(
-        move |settings, components| {
-            let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
-            builder.set_connector_settings(settings.cloned());
-            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-            secure(builder, tls.clone())
-        },
-    );
+/// CLI. A container's credentials are requested without the proxy.
+pub(super) fn client(bundle: Option<&CaBundle>) -> Result<SharedHttpClient> {
+    let tls = tls_context(bundle)?;
+    let build = |proxy: ProxyConfig| {
+        let tls = tls.clone();
+        aws_smithy_http_client::Builder::new().build_with_connector_fn(
+            move |settings, components| {
+                let mut builder = Connector::builder().proxy_config(proxy.clone());
+                builder.set_connector_settings(settings.cloned());
+                builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+                secure(builder, tls.clone())
+            },
+        )
+    };
+    let through_proxy = build(ProxyConfig::from_env());
+    let direct = build(ProxyConfig::disabled());
+    let container = container_origin();
     Ok(http_client_fn(move |settings, components| {
-        SharedHttpConnector::new(OriginConnector(inner.http_connector(settings, components)))
+        SharedHttpConnector::new(OriginConnector {
+            connector: through_proxy.http_connector(settings, components),
+            container: container
+                .clone()
+                .map(|origin| (origin, direct.http_connector(settings, components))),
+        })
     }))
 }
 
 /// Returns a connector with the same settings, for requests outside of the SDK.
-pub(crate) fn http_connector() -> Result<SharedHttpConnector> {
+pub(super) fn http_connector(bundle: Option<&CaBundle>) -> Result<SharedHttpConnector> {
     let builder = Connector::builder().proxy_config(ProxyConfig::from_env());
-    let inner = SharedHttpConnector::new(secure(builder, tls_context()?));
-    Ok(SharedHttpConnector::new(OriginConnector(inner)))
+    let connector = SharedHttpConnector::new(secure(builder, tls_context(bundle)?));
+    Ok(SharedHttpConnector::new(OriginConnector {
+        connector,
+        container: None,
+    }))
+}
+
+/// Returns the origin of a container's credentials, as botocore finds it.
+fn container_origin() -> Option<String> {
+    if env_var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_some() {
+        return Some("http://169.254.170.2".to_owned());
+    }
+    let url = env_var("AWS_CONTAINER_CREDENTIALS_FULL_URI")?;
+    Some(origin(&url.into_string().ok()?))
 }
 
 fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
@@ -53,10 +76,10 @@ fn secure(builder: ConnectorBuilder, context: TlsContext) -> Connector {
         .build()
 }
 
-/// Uses the certificates of AWS_CA_BUNDLE if set, else those of the system.
-fn tls_context() -> Result<TlsContext> {
-    let store = match env_var("AWS_CA_BUNDLE") {
-        Some(path) => TrustStore::empty().with_pem_certificate(bundle(Path::new(&path))?),
+/// Uses the certificates of the bundle if there is one, else those of the system.
+fn tls_context(bundle: Option<&CaBundle>) -> Result<TlsContext> {
+    let store = match bundle {
+        Some(bundle) => TrustStore::empty().with_pem_certificate(bundle.read()?.0),
         None => TrustStore::default(),
     };
     let context = TlsContext::builder().with_trust_store(store).build();
@@ -66,33 +89,45 @@ fn tls_context() -> Result<TlsContext> {
     })
 }
 
-/// Reads and checks a bundle: the connector panics on an invalid one.
-fn bundle(path: &Path) -> Result<Vec<u8>> {
-    let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
-    let refused = |why: String| {
-        Error::usage(format!("AWS_CA_BUNDLE: `{shown}`: {why}"))
-            .help("expected a file with certificates in PEM; or unset AWS_CA_BUNDLE")
-    };
-    let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
-        let added = store.add(certificate);
-        added.map_err(|error| refused(error.to_string()))?;
+impl CaBundle {
+    /// Reads the file and its certificates, each in DER. Checks them: the connector panics on an
+    /// invalid one.
+    pub(super) fn read(&self) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
+        let source = &self.source;
+        let shown = diagnostics::sanitize(&self.path.to_string_lossy()).into_owned();
+        let refused = |why: String| {
+            Error::usage(format!("{source}: `{shown}`: {why}")).help(format!(
+                "expected a file with certificates in PEM; or remove {source}"
+            ))
+        };
+        let text = std::fs::read(&self.path).map_err(|error| refused(error.to_string()))?;
+        let (mut store, mut all) = (RootCertStore::empty(), Vec::new());
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            let certificate = certificate.map_err(|error| refused(error.to_string()))?;
+            all.push(certificate.to_vec());
+            let added = store.add(certificate);
+            added.map_err(|error| refused(error.to_string()))?;
+        }
+        if store.is_empty() {
+            return Err(refused("it contains no certificate".to_owned()));
+        }
+        Ok((text, all))
     }
-    if store.is_empty() {
-        return Err(refused("it contains no certificate".to_owned()));
-    }
-    Ok(text)
 }
 
 #[derive(Debug)]
-struct OriginConnector(SharedHttpConnector);
+struct OriginConnector {
+    connector: SharedHttpConnector,
+    /// Origin with a connector of its own.
+    container: Option<(String, SharedHttpConnector)>,
+}
 
 impl HttpConnector for OriginConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let origin = origin(request.uri());
-        let response = self.0.call(request);
+        let own = self.container.iter().find(|(own, _)| *own == origin);
+        let connector = own.map_or(&self.connector, |(_, connector)| connector);
+        let response = connector.call(request);
         HttpConnectorFuture::new(async move {
             response.await.map_err(|error| with_origin(error, origin))
         })
@@ -175,7 +210,11 @@ pub(super) mod tests {
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         ] {
             std::fs::write(file.path(), text).expect("written");
-            let error = bundle(file.path()).expect_err("no certificates");
+            let bundle = CaBundle {
+                path: file.path().to_owned(),
+                source: "AWS_CA_BUNDLE".to_owned(),
+            };
+            let error = bundle.read().expect_err("no certificates");
             assert!(error.to_string().contains("AWS_CA_BUNDLE"), "{error}");
         }
     }

@@ -8,6 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use diagnostics::{Error, chain, sanitize};
 
 use super::connector::is_network;
+use crate::output::quoted;
 use transport::retry::is_throttling;
 
 const DOCTOR: &str = "`trainyard doctor` checks credentials, region and permissions";
@@ -79,6 +80,7 @@ fn service_error<E: ProvideErrorMetadata>(what: &str, error: &E, status: u16) ->
             Error::new(format!("{what}: AWS rejects the request: {message}"))
                 .help("`--dry-run` shows the exact request, in commands that have it")
         }
+        "InvalidObjectState" => archived(what),
         "NoSuchBucket" => Error::new(format!("{what}: the bucket does not exist"))
             .help("check its name; `trainyard infra terraform --bucket BUCKET --account ACCOUNT --output DIR` writes Terraform that creates it"),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
@@ -115,9 +117,25 @@ fn clock(what: &str, message: &str) -> Error {
         .help("set it: `timedatectl set-ntp true`, then try again")
 }
 
+/// Error for an object in an archive class, with the command that restores it.
+fn archived(what: &str) -> Error {
+    let url = what.split('`').find_map(|part| part.strip_prefix("s3://"));
+    let (bucket, key) = url
+        .and_then(|url| url.split_once('/'))
+        .unwrap_or(("BUCKET", "KEY"));
+    Error::new(format!(
+        "{what}: the object is archived (S3 Glacier) and must be restored first"
+    ))
+    .help(format!(
+        "restore it, which takes minutes to hours: `aws s3api restore-object --bucket {bucket} --key {} --restore-request Days=7`",
+        quoted(key)
+    ))
+}
+
 fn denied(what: &str, message: &str) -> Error {
     let action = after(message, "to perform: ");
     let resource = after(message, "on resource: ");
+    let explicit = message.split_once("with an explicit deny in ");
     let detail = match (action, resource) {
         (Some(action), Some(resource)) => {
             format!("access denied: `{action}` on `{resource}` is not allowed")
@@ -126,6 +144,17 @@ fn denied(what: &str, message: &str) -> Error {
         (None, _) if message.is_empty() => "access denied".to_owned(),
         (None, _) => format!("access denied: {message}"),
     };
+    if let (Some((_, policy)), Some(_)) = (explicit, action) {
+        let policy = policy.trim_end_matches('.');
+        let error = Error::new(format!("{what}: {detail}: an explicit deny in {policy}"));
+        let error = error.help("an explicit deny takes precedence over all permissions: ask the administrator of that policy");
+        return match action {
+            Some("s3:PutObject") if policy.starts_with("a resource-based policy") => error.help(
+                "the bucket's policy may demand server-side encryption, which trainyard does not request: `aws s3 cp --sse aws:kms` does",
+            ),
+            _ => error,
+        };
+    }
     Error::new(format!("{what}: {detail}"))
         .help("`trainyard infra policies` prints the policy that allows it; ask an administrator to attach it")
         .help(DOCTOR)
@@ -136,7 +165,7 @@ fn after<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
     let (_, rest) = message.split_once(prefix)?;
     rest.split_whitespace()
         .next()
-        .map(|word| word.trim_end_matches(['.', ',', '"']))
+        .map(|word| word.trim_matches(['.', ',', '"']))
         .filter(|word| !word.is_empty())
 }
 
@@ -235,6 +264,14 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("trainyard infra policies"), "{text}");
+        let bucket = "User: arn:aws:iam::1:user/ann is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::b/k\" with an explicit deny in a resource-based policy";
+        let text = denied("cannot send", bucket).to_string();
+        assert!(
+            text.contains("`s3:PutObject` on `arn:aws:s3:::b/k` is not allowed: an explicit deny in a resource-based policy")
+                && text.contains("--sse aws:kms")
+                && !text.contains("infra policies"),
+            "{text}"
+        );
         assert!(
             denied("cannot read", "Forbidden")
                 .to_string()

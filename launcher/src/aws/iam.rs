@@ -17,7 +17,7 @@ use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use sagemaker::env_vars::Variable;
 use serde_json::Value;
 
-use super::{Aws, Partition, http_connector};
+use super::{Aws, Partition};
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
@@ -116,8 +116,9 @@ impl Aws {
 
     async fn get_role(&self, name: &str) -> RoleResult<Role> {
         let request = self.role_request(name).await?;
-        let connector =
-            http_connector().map_err(|error| SdkError::construction_failure(error.to_string()))?;
+        let connector = self
+            .http_connector()
+            .map_err(|error| SdkError::construction_failure(error.to_string()))?;
         let response = connector
             .call(request)
             .await

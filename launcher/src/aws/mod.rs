@@ -4,37 +4,37 @@ mod account;
 mod bucket;
 mod config_source;
 mod connector;
+mod credentials;
 mod dry_run;
 pub(crate) mod errors;
 pub(crate) mod iam;
 mod partition;
 mod profiles;
+mod settings;
 mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
-use aws_config::retry::RetryConfig;
+use aws_config::identity::IdentityCache;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_sdk_s3::error::{ErrorMetadata, SdkError};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use clap::Args;
 
-use crate::util::{env_var, first_set};
+use crate::util::first_set;
 use diagnostics::{Error, Result};
-use s3::{Settings, Store};
+use s3::Store;
 
 pub(crate) use bucket::Bucket;
 pub(crate) use config_source::CredentialSource;
-pub(crate) use connector::http_connector;
 pub(crate) use errors::explain;
 pub(crate) use partition::Partition;
+
+use settings::{CaBundle, Settings};
 
 /// AWS options of all commands. Names and precedence are those of the AWS CLI: option, environment
 /// variable, profile.
@@ -43,7 +43,9 @@ pub(crate) use partition::Partition;
 pub(crate) struct AwsArgs {
     /// AWS profile [env: AWS_DEFAULT_PROFILE, AWS_PROFILE]
     ///
-    /// A section of ~/.aws/config or ~/.aws/credentials.
+    /// A section of ~/.aws/config or ~/.aws/credentials. Its keys `ca_bundle`, `max_attempts`,
+    /// `retry_mode`, `endpoint_url`, `services` and `s3` are read as by the AWS CLI; the variables
+    /// AWS_CA_BUNDLE, AWS_MAX_ATTEMPTS and AWS_RETRY_MODE take precedence.
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
     /// AWS region, such as eu-west-1 [env: AWS_REGION, AWS_DEFAULT_REGION]
@@ -64,6 +66,11 @@ pub(crate) struct Aws {
     config: SdkConfig,
     /// Endpoint of IAM, if set separately.
     iam_url: Option<String>,
+    /// True if the names of buckets go into the path of URLs.
+    path_style: bool,
+    ca_bundle: Option<CaBundle>,
+    /// Attempts per request, if set.
+    attempts: Option<u32>,
     /// AWS options of the command line, for suggested commands.
     given_options: String,
 }
@@ -72,12 +79,18 @@ impl Aws {
     /// Reads environment and profile. Sends no requests, except those of the credential provider.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
         validate::check(args)?;
-        profiles::check(&args.profile_name())?;
-        let http = connector::client()?;
+        let settings = Settings::read(args);
+        settings.files.check(&settings.profile)?;
+        let ca_bundle = settings.ca_bundle();
+        let http = connector::client(ca_bundle.as_ref())?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.clone())
-            // Five attempts: enough for throttling, and an outage is reported within a minute.
-            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .retry_config(settings.retries()?)
+            .identity_cache(
+                IdentityCache::lazy()
+                    .load_timeout(credentials::MFA_TIMEOUT)
+                    .build(),
+            )
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(connector::CONNECT_TIMEOUT)
@@ -109,13 +122,21 @@ impl Aws {
         if let Some(url) = config.endpoint_url() {
             validate::endpoint(&args.endpoint_source(), url)?;
         }
-        let config = match &args.profile {
-            Some(profile) => with_profile(config, profile, http),
+        let config = match credentials::provider(args, &settings, &config, http)? {
+            Some(provider) => config.to_builder().credentials_provider(provider).build(),
             None => config,
         };
+        let of_service = |name| match args.endpoint_url {
+            Some(_) => Ok(None),
+            None => settings.service_endpoint(name),
+        };
+        let custom = config.endpoint_url().is_some() || of_service("s3")?.is_some();
         Ok(Self {
+            iam_url: of_service("iam")?,
+            path_style: settings.path_style(custom),
+            ca_bundle,
+            attempts: settings.attempts()?,
             config,
-            iam_url: Self::iam_url(args),
             given_options: args.given_options(),
         })
     }
@@ -190,18 +211,39 @@ impl Aws {
 
     /// Returns the store that a transfer uses.
     pub(crate) fn store(&self, stall: Duration, progress: bool) -> Store {
-        let settings = Settings { stall, progress };
+        let settings = s3::Settings {
+            stall,
+            progress,
+            attempts: self.attempts,
+        };
         Store::new(&self.s3_for_transfers(), Arc::new(self.clone()), settings)
     }
 
-    /// With a custom endpoint, bucket names go into the path: `bucket.127.0.0.1` does not resolve.
     fn s3_of(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(config)
-            .force_path_style(
-                self.endpoint_url().is_some() || env_var("AWS_ENDPOINT_URL_S3").is_some(),
-            )
+            .force_path_style(self.path_style)
             .build();
         aws_sdk_s3::Client::from_conf(config)
+    }
+
+    /// Returns the number of attempts per request, if it is set.
+    pub(crate) fn attempts(&self) -> Option<u32> {
+        self.attempts
+    }
+
+    /// Returns a connector with the same settings, for requests outside of the SDK.
+    pub(crate) fn http_connector(&self) -> Result<SharedHttpConnector> {
+        connector::http_connector(self.ca_bundle.as_ref())
+    }
+}
+
+impl AwsArgs {
+    /// Returns the certificates of the CA bundle, each in DER; none without a bundle.
+    pub(crate) fn ca_certificates(&self) -> Result<Vec<Vec<u8>>> {
+        match Settings::read(self).ca_bundle() {
+            Some(bundle) => Ok(bundle.read()?.1),
+            None => Ok(Vec::new()),
+        }
     }
 }
 
@@ -213,22 +255,6 @@ impl s3::ErrorContext for Aws {
     fn suggest(&self, command: &str) -> String {
         self.suggest(command)
     }
-}
-
-/// Makes `--profile` take precedence over keys in the environment, as in the AWS CLI; the SDK does
-/// the opposite.
-fn with_profile(config: SdkConfig, profile: &str, http: SharedHttpClient) -> SdkConfig {
-    let sources = ProviderConfig::without_region()
-        .with_region(config.region().cloned())
-        .with_http_client(http);
-    let credentials = ProfileFileCredentialsProvider::builder()
-        .configure(&sources)
-        .profile_name(profile)
-        .build();
-    config
-        .to_builder()
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .build()
 }
 
 /// Returns `AWS_DEFAULT_REGION`, which the AWS CLI supports and the SDK does not.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::logs::{LogError, LogTail};
 use super::lookup;
 use super::poll_interval::PollInterval;
+use super::settling::Settling;
 use super::sink::Sink;
 use super::state::JobState;
 use crate::aws::Aws;
@@ -41,6 +42,7 @@ pub(crate) struct Follow {
     name: String,
     tail: Option<LogTail>,
     poll_interval: PollInterval,
+    settling: Settling,
     sink: Sink,
     state: Option<JobState>,
     state_outage: Outage,
@@ -49,16 +51,27 @@ pub(crate) struct Follow {
 
 impl Follow {
     pub(crate) fn new(aws: &Aws, name: &str, poll_interval: PollInterval, sink: Sink) -> Self {
+        let settling = Settling::of_name(name, &poll_interval);
         Self {
             client: aws.sagemaker(),
             name: name.to_owned(),
-            tail: Some(LogTail::new(aws, name)),
+            tail: Some(LogTail::new(aws, name, settling)),
+            settling,
             poll_interval,
             sink,
             state: None,
             state_outage: Outage::default(),
             log_outage: Outage::default(),
         }
+    }
+
+    /// For a job that was created now: an upload may have taken long after it was named.
+    pub(super) fn created_now(mut self) -> Self {
+        self.settling = Settling::new(&self.poll_interval);
+        if let Some(tail) = &mut self.tail {
+            tail.settling = self.settling;
+        }
+        self
     }
 
     /// Follows a job without its log.
@@ -77,7 +90,7 @@ impl Follow {
 
     /// Prints the log that exists now. Returns true if there was any, and the state of the job.
     pub(crate) async fn once(mut self) -> Result<(bool, JobState)> {
-        let state = lookup::job_state(&self.client, &self.name).await?;
+        let state = lookup::job_state(&self.client, &self.name, &self.poll_interval).await?;
         self.sink.hosts = state.instance_count > 1;
         let Some(tail) = &mut self.tail else {
             return Ok((false, state));
@@ -119,7 +132,7 @@ impl Follow {
         let state = match lookup::send_describe(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => {
-                let transient = is_transient(&error);
+                let transient = is_transient(&error) || self.settling.tolerates(&error);
                 let error = lookup::describe_error(&self.client, &self.name, error).await;
                 self.state_outage.tolerate(transient, error)?;
                 return Ok(false);

@@ -10,8 +10,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::settling::Settling;
 use crate::aws::{Aws, explain};
 use diagnostics::Error;
+use transport::page_tokens::{self, PageTokens};
 use transport::retry::is_transient;
 
 const GROUP: &str = "/aws/sagemaker/TrainingJobs";
@@ -46,6 +48,8 @@ pub(super) struct LogTail {
     client: Client,
     prefix: String,
     streams: Vec<Stream>,
+    /// Of the job.
+    pub(super) settling: Settling,
 }
 
 #[derive(Debug)]
@@ -59,11 +63,12 @@ struct Stream {
 }
 
 impl LogTail {
-    pub(super) fn new(aws: &Aws, job: &str) -> Self {
+    pub(super) fn new(aws: &Aws, job: &str, settling: Settling) -> Self {
         Self {
             client: aws.logs(),
             prefix: format!("{job}/"),
             streams: Vec::new(),
+            settling,
         }
     }
 
@@ -72,7 +77,9 @@ impl LogTail {
         for stream in &mut self.streams {
             stream.at_end = false;
         }
+        let what = "cannot list the job's log streams";
         let mut next = None;
+        let mut seen = PageTokens::default();
         loop {
             let response = self
                 .client
@@ -86,9 +93,7 @@ impl LogTail {
                 Ok(page) => page,
                 // The log group is created with the first line of the first job.
                 Err(error) if error.code() == Some(NOT_FOUND) => return Ok(()),
-                Err(error) => {
-                    return Err(LogError::new("cannot list the job's log streams", error));
-                }
+                Err(error) => return Err(LogError::new(what, error, self.settling)),
             };
             for name in page
                 .log_streams()
@@ -105,8 +110,13 @@ impl LogTail {
                 }
             }
             next = page.next_token().map(str::to_owned);
-            if next.is_none() {
-                return Ok(());
+            match &next {
+                None => return Ok(()),
+                Some(token) if !seen.insert(token) => {
+                    let error = Error::new(format!("{what}: {}", page_tokens::REPEATED));
+                    return Err(LogError::Permanent(error.help(page_tokens::REPEATED_HELP)));
+                }
+                Some(_) => {}
             }
         }
     }
@@ -116,7 +126,10 @@ impl LogTail {
     pub(super) async fn read(&mut self, events: &mut Vec<Event>) -> Result<bool, LogError> {
         let mut result = Ok(());
         for stream in self.streams.iter_mut().filter(|stream| !stream.at_end) {
-            result = stream.read(&self.client, &self.prefix, events).await;
+            let settling = self.settling;
+            result = stream
+                .read(&self.client, &self.prefix, settling, events)
+                .await;
             if result.is_err() {
                 break;
             }
@@ -132,6 +145,7 @@ impl Stream {
         &mut self,
         client: &Client,
         prefix: &str,
+        settling: Settling,
         events: &mut Vec<Event>,
     ) -> Result<(), LogError> {
         let response = client
@@ -149,7 +163,10 @@ impl Stream {
                 self.at_end = true;
                 return Ok(());
             }
-            Err(error) => return Err(LogError::new("cannot read the job's logs", error)),
+            Err(error) => {
+                let what = "cannot read the job's logs";
+                return Err(LogError::new(what, error, settling));
+            }
         };
         let token = page.next_forward_token().map(str::to_owned);
         let found = self.take(page.events.unwrap_or_default(), token);
@@ -190,11 +207,11 @@ impl Event {
 }
 
 impl LogError {
-    fn new<E>(what: &str, error: SdkError<E, HttpResponse>) -> Self
+    fn new<E>(what: &str, error: SdkError<E, HttpResponse>, settling: Settling) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let transient = is_transient(&error);
+        let transient = is_transient(&error) || settling.tolerates(&error);
         let error = explain(what, error);
         if transient {
             Self::Transient(error)

@@ -16,12 +16,13 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use diagnostics::{Error, Result, sanitize};
 use jiff::Timestamp;
 use sagemaker::limits;
 use serde_json::Value;
 
+use super::poll_interval::PollInterval;
+use super::settling::{Settling, is_not_found};
 use super::state::JobState;
 use crate::aws::{Aws, explain};
 use crate::job::S3Url;
@@ -76,18 +77,24 @@ fn same_region(arn: &str, own: &str) -> Result<()> {
     }
 }
 
-/// Requests the state of a job. For an unknown name the error suggests similar ones.
-pub(crate) async fn job_state(client: &Client, name: &str) -> Result<JobState> {
-    match send_describe(client, name).await {
+/// Requests the state of a job. For an unknown name the error suggests similar ones, unless the
+/// name is new: then the request is repeated.
+pub(crate) async fn job_state(
+    client: &Client,
+    name: &str,
+    interval: &PollInterval,
+) -> Result<JobState> {
+    let settling = Settling::of_name(name, interval);
+    match settling.retry(|| send_describe(client, name)).await {
         Ok(job) => Ok(JobState::new(&job, Timestamp::now())),
         Err(error) => Err(describe_error(client, name, error).await),
     }
 }
 
 /// Returns the URL of the model archive. A failed job may have one too.
-pub(crate) async fn model(aws: &Aws, job: &str) -> Result<S3Url> {
+pub(crate) async fn model(aws: &Aws, job: &str, interval: &PollInterval) -> Result<S3Url> {
     let name = job_name(job, aws).await?;
-    let state = job_state(&aws.sagemaker(), name).await?;
+    let state = job_state(&aws.sagemaker(), name, interval).await?;
     if let Some(url) = &state.model {
         return S3Url::parse(url);
     }
@@ -124,17 +131,15 @@ pub(super) async fn send_describe(
 pub(crate) async fn describe_raw(
     aws: &Aws,
     name: &str,
+    interval: &PollInterval,
 ) -> Result<(DescribeTrainingJobOutput, Value)> {
     let client = aws.sagemaker();
     let body = ResponseBody::default();
-    let response = client
-        .describe_training_job()
-        .training_job_name(name)
-        .customize()
-        .interceptor(body.clone())
-        .send()
-        .await;
-    match response {
+    let send = || {
+        let describe = client.describe_training_job().training_job_name(name);
+        describe.customize().interceptor(body.clone()).send()
+    };
+    match Settling::of_name(name, interval).retry(send).await {
         Ok(job) => Ok((job, body.json()?)),
         Err(error) => Err(describe_error(&client, name, error).await),
     }
@@ -146,7 +151,7 @@ pub(super) async fn describe_error(
     name: &str,
     error: SdkError<DescribeTrainingJobError, HttpResponse>,
 ) -> Error {
-    if !error.as_service_error().is_some_and(is_unknown) {
+    if !error.as_service_error().is_some_and(is_not_found) {
         return explain(&format!("cannot describe the job `{name}`"), error);
     }
     let region = client.config().region().map_or("", Region::as_ref);
@@ -162,16 +167,6 @@ pub(super) async fn describe_error(
     error.help(
         "`trainyard list` shows the jobs of this region; or pass another `--region` or `--profile`",
     )
-}
-
-fn is_unknown(error: &DescribeTrainingJobError) -> bool {
-    error.is_resource_not_found()
-        || (error.code() == Some("ValidationException")
-            && error.message().is_some_and(|text| {
-                // Texts of SageMaker and of moto.
-                let text = text.to_lowercase();
-                text.contains("not found") || text.contains("could not find")
-            }))
 }
 
 /// Returns similar names among the last hundred jobs, or none without permission to list.
@@ -244,7 +239,7 @@ mod tests {
     fn recognizes_unknown_job_of_sagemaker_and_moto() {
         let unknown = |code: &str, message: &str| {
             let metadata = ErrorMetadata::builder().code(code).message(message);
-            is_unknown(&DescribeTrainingJobError::generic(metadata.build()))
+            is_not_found(&DescribeTrainingJobError::generic(metadata.build()))
         };
         let arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/x";
         let moto = format!("Could not find training job '{arn}'.");

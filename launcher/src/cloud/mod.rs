@@ -5,11 +5,13 @@ mod follow;
 mod image;
 mod logs;
 mod lookup;
+mod objects;
 mod poll_interval;
 mod preflight;
 mod request;
 mod request_limits;
 mod role;
+mod settling;
 mod sink;
 mod state;
 mod submit;
@@ -27,8 +29,11 @@ use s3::{STALL_TIMEOUT, Store, UnfinishedUploads};
 
 pub(crate) use follow::{Follow, FollowOutcome};
 pub(crate) use lookup::{describe_raw, job_name, job_name_offline, job_state, model};
+pub(crate) use objects::warn_of_siblings;
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;
+pub(crate) use request_limits::MAX_RUN_TIME;
+pub(crate) use settling::retry_new;
 pub(crate) use sink::Sink;
 pub(crate) use state::{JobState, format_timestamp};
 
@@ -79,7 +84,8 @@ pub(crate) async fn train(
     let name = job.name.as_str();
     let mut interrupt = Interrupt::install()?;
     upload_data(&aws, job, uploads, &mut interrupt).await?;
-    let submit = submit::submit(&aws, &request, name);
+    let interval = PollInterval::new(&context.env);
+    let submit = submit::submit(&aws, &request, name, interval);
     let (arn, interrupted) = submit_uncancelled(&aws, submit, &mut interrupt, name).await?;
     eprint_line(format!("job `{name}` is submitted"));
     if interrupted {
@@ -237,7 +243,8 @@ async fn follow_to_end(
     context: &Context,
 ) -> Result<Exit> {
     let name = job.name.as_str();
-    let follow = Follow::new(aws, name, PollInterval::new(&context.env), Sink::stderr());
+    let interval = PollInterval::new(&context.env);
+    let follow = Follow::new(aws, name, interval, Sink::stderr()).created_now();
     match follow.run_to_end(interrupt).await {
         Ok(FollowOutcome::Ended(state)) => {
             context.format.print(&state, |state| state.text())?;

@@ -59,6 +59,11 @@ impl PollInterval {
         self.base * 2 / 5
     }
 
+    /// Time for which errors about a new job may be wrong: a minute.
+    pub(super) fn settling(&self) -> Duration {
+        self.base * 12
+    }
+
     /// Interval after a transient error.
     pub(super) fn after_error(&self) -> Duration {
         self.base * 2

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_s3::types::OptionalObjectAttributes;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
+use super::objects;
 use crate::aws::{Aws, Bucket, explain};
 use crate::job::{Job, Location, S3Url};
 use crate::output::quoted;
 use diagnostics::{Error, Result, eprint_line};
+
+/// Pages of a thousand objects that are checked.
+const MAX_PAGES: usize = 10;
 
 /// Fails if data or buckets are missing; warns where permissions prevent the check.
 pub(super) async fn check(aws: &Aws, job: &Job) -> Result<()> {
@@ -84,47 +89,42 @@ pub(crate) async fn bucket_is_there(aws: &Aws, bucket: &str, flag: &str) -> Resu
     }
 }
 
-/// Checks that there is an object below a prefix. Returns false without permission to check.
+/// Checks that there are objects below a prefix, and that a job can read those of the first pages.
+/// Returns false without permission to check.
 async fn data_are_there(aws: &Aws, channel: &str, url: &S3Url) -> Result<bool> {
-    let response = aws
-        .s3()
-        .list_objects_v2()
-        .bucket(&url.bucket)
-        .prefix(&url.key)
-        .send()
-        .await;
-    match response {
-        Ok(page) => {
-            // The S3 console creates an empty object for a folder. If a full page has nothing else,
-            // data may follow on later pages.
-            let keys = page.contents().iter().filter_map(|object| object.key());
-            let keys: Vec<_> = keys.filter(|key| !key.ends_with('/')).collect();
-            if keys.is_empty() && page.is_truncated() != Some(true) {
-                return Err(no_data(aws, channel, url));
+    let mut found = Vec::new();
+    let mut token = None;
+    for _ in 0..MAX_PAGES {
+        let response = aws
+            .s3()
+            .list_objects_v2()
+            .bucket(&url.bucket)
+            .prefix(&url.key)
+            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
+            .set_continuation_token(token)
+            .send()
+            .await;
+        let page = match response {
+            Ok(page) => page,
+            Err(error) if error.code() == Some("AccessDenied") => return Ok(false),
+            Err(error) => {
+                let what = format!("channel `{channel}`: cannot list data at `{url}`");
+                return Err(explain(&what, error));
             }
-            if let Some(other) = keys.iter().find(|key| is_sibling(key, &url.key)) {
-                eprint_line(format!(
-                    "warning: channel `{channel}`: SageMaker reads every object whose key starts with `{url}`, \
-                     including `s3://{}/{}`\n  help: pass `{}` for this folder only",
-                    url.bucket,
-                    diagnostics::sanitize(other),
-                    url.join("")
-                ));
-            }
-            Ok(true)
+        };
+        token = page.next_continuation_token;
+        let objects = page.contents.unwrap_or_default().into_iter();
+        // The S3 console creates an empty object for a folder.
+        found.extend(objects.filter(|object| !object.key().is_some_and(|key| key.ends_with('/'))));
+        if token.is_none() {
+            break;
         }
-        Err(error) if error.code() == Some("AccessDenied") => Ok(false),
-        Err(error) => Err(explain(
-            &format!("channel `{channel}`: cannot list data at `{url}`"),
-            error,
-        )),
     }
-}
-
-/// True if a key starts with the prefix but is neither that object nor below that folder.
-fn is_sibling(key: &str, prefix: &str) -> bool {
-    let rest = key.strip_prefix(prefix).unwrap_or_default();
-    !prefix.is_empty() && !prefix.ends_with('/') && !rest.is_empty() && !rest.starts_with('/')
+    if found.is_empty() && token.is_none() {
+        return Err(no_data(aws, channel, url));
+    }
+    objects::check(aws, channel, url, &found).await?;
+    Ok(true)
 }
 
 fn no_data(aws: &Aws, channel: &str, url: &S3Url) -> Error {

@@ -8,7 +8,7 @@ use sagemaker::limits;
 use crate::job::{Job, Location, refused};
 
 /// Longest run time in SageMaker: 28 days.
-const MAX_RUN_TIME: Duration = Duration::from_secs(28 * 24 * 3600);
+pub(crate) const MAX_RUN_TIME: Duration = Duration::from_secs(28 * 24 * 3600);
 /// Tags of the user, besides those of this program.
 const MAX_TAGS: usize = 50 - super::request::OWN_TAGS;
 const MAX_TAG_KEY: usize = 128;

@@ -11,13 +11,20 @@ use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
 
 use super::lookup::send_describe;
+use super::poll_interval::PollInterval;
 use super::request::Request;
+use super::settling::Settling;
 use crate::aws::{Aws, explain};
 use diagnostics::{Error, Result, eprint_line};
 use transport::retry::{Backoff, is_transient, may_have_succeeded, retry};
 
 /// Sends the request, retries transient errors, and returns the ARN of the job.
-pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<String> {
+pub(super) async fn submit(
+    aws: &Aws,
+    request: &Request,
+    name: &str,
+    interval: PollInterval,
+) -> Result<String> {
     // Retries inside the SDK would hide a lost response.
     let client = aws.sagemaker();
     let config = client
@@ -28,7 +35,7 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
     let what = format!("cannot create the job `{name}`");
     let lost = Cell::new(false);
     let sent = retry(
-        Backoff::JOB,
+        Backoff::JOB.with_attempts(aws.attempts()),
         || async {
             let sent = request.clone().send_with(&single).await;
             if sent.as_ref().is_err_and(may_have_succeeded) {
@@ -55,7 +62,10 @@ pub(super) async fn submit(aws: &Aws, request: &Request, name: &str) -> Result<S
         false => explain(&what, error),
     };
     match lost.get() {
-        true => resolve_lost_response(aws, request, name, in_use, error).await,
+        true => {
+            let settling = Settling::new(&interval);
+            resolve_lost_response(aws, request, name, settling, in_use, error).await
+        }
         false => Err(error),
     }
 }
@@ -74,11 +84,13 @@ async fn resolve_lost_response(
     aws: &Aws,
     request: &Request,
     name: &str,
+    settling: Settling,
     in_use: bool,
     error: Error,
 ) -> Result<String> {
     let status = aws.suggest(&format!("status {name}"));
-    match send_describe(&aws.sagemaker(), name).await {
+    let client = aws.sagemaker();
+    match settling.retry(|| send_describe(&client, name)).await {
         Ok(found) if matches_request(request, &found) => {
             let created = if in_use {
                 "had been created already"

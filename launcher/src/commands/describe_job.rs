@@ -4,7 +4,7 @@ mod text;
 
 use clap::Args;
 
-use crate::cloud::{describe_raw, job_name};
+use crate::cloud::{PollInterval, describe_raw, job_name};
 use crate::context::Context;
 use diagnostics::{Exit, Result};
 
@@ -26,7 +26,7 @@ Examples:
 pub(crate) async fn run(args: &DescribeJobArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let (job, mut response) = describe_raw(&aws, name).await?;
+    let (job, mut response) = describe_raw(&aws, name, &PollInterval::new(&context.env)).await?;
     text::convert_times(&mut response);
     context
         .format

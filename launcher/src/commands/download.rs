@@ -1,18 +1,21 @@
 //! `trainyard download`
 
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use diagnostics::{Error, Exit, Result, sanitize};
+use diagnostics::{Error, Exit, Result, eprint_line, sanitize};
 use sagemaker::limits::check_job_name;
 
-use crate::cloud;
+use crate::cloud::{self, PollInterval};
 use crate::context::Context;
 use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
+use crate::util::private_folder;
 use s3::{Download, ModelDownload, Store, UnpackOptions};
 
 const EXAMPLES: &str = "\
@@ -27,8 +30,9 @@ trainyard download [OPTIONS] <S3_URL> <PATH>
 
 /// Download a file or folder from S3, or the model of a job
 ///
-/// An object is written to PATH, or into it if PATH is a folder or ends in `/`. All objects below a
-/// prefix are written below PATH. Files with the same size and checksum are skipped, other files
+/// An object is written to PATH, or into it if PATH is a folder or ends in `/`; with `-` as PATH to
+/// standard output, after its checksum was checked in a temporary file. All objects below a prefix
+/// are written below PATH. Files with the same size and checksum are skipped, other files
 /// are replaced. After an interruption run the same command again to resume.
 ///
 /// With `--job-name` the model of the job is unpacked into PATH, which must be empty or not exist.
@@ -42,7 +46,7 @@ pub(crate) struct DownloadArgs {
     /// Can be left out with `--job-name`, or is the value of `train --output`.
     #[arg(value_name = "S3_URL")]
     first: PathBuf,
-    /// Target file or folder
+    /// Target file or folder; `-` is standard output, `./-` a file of that name
     #[arg(value_name = "PATH")]
     second: Option<PathBuf>,
     /// Download and unpack the model of this job
@@ -71,12 +75,26 @@ pub(crate) struct DownloadArgs {
     dry_run: bool,
 }
 
+impl DownloadArgs {
+    /// Returns the job whose model is looked up in SageMaker.
+    pub(crate) fn job(&self) -> Option<&str> {
+        self.job_name.as_deref().filter(|_| self.second.is_none())
+    }
+}
+
 pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     let (source, to) = parse_source(&args)?;
+    let to_stdout = to == Path::new("-");
+    if to_stdout {
+        check_stdout(&args, context)?;
+    }
     let aws = context.aws().await?;
     let from = match source {
         ModelSource::Url(url) => url,
-        ModelSource::Job(job) => until_interrupted(cloud::model(&aws, job)).await?,
+        ModelSource::Job(job) => {
+            let interval = PollInterval::new(&context.env);
+            until_interrupted(cloud::model(&aws, job, &interval)).await?
+        }
     };
     let progress = context.format == Format::Text;
     let store = aws.store(args.stall_timeout, progress);
@@ -88,6 +106,9 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
         let model = ModelDownload::new(from, to, options)?;
         return download_model(model, &store, args.dry_run, context.format).await;
     }
+    if to_stdout && !args.dry_run {
+        return until_interrupted(print_object(&store, &from)).await;
+    }
     let download = until_interrupted(Download::plan(&store, &from, to)).await?;
     if args.dry_run {
         return Plan::from(download.dry_run()).print(context.format);
@@ -96,6 +117,56 @@ pub(crate) async fn run(args: DownloadArgs, context: &Context) -> Result<Exit> {
     context.format.print(&downloaded, |summary| {
         format!("downloaded `{from}`: {}", summary.text())
     })
+}
+
+/// Refuses options that do not go with an object on standard output.
+fn check_stdout(args: &DownloadArgs, context: &Context) -> Result<()> {
+    if args.job_name.is_some() && !args.no_unpack {
+        return Err(
+            Error::usage("a model is unpacked to a folder, and `-` is standard output")
+                .help("pass a folder, or `--no-unpack` for the archive"),
+        );
+    }
+    if context.format == Format::Json && !args.dry_run {
+        return Err(
+            Error::usage("`--json` and `-` would both write to standard output")
+                .help("leave out `--json`, or pass a file"),
+        );
+    }
+    Ok(())
+}
+
+/// Writes an object to standard output. It is complete and checked before its first byte is
+/// written.
+async fn print_object(store: &Store, from: &S3Url) -> Result<Exit> {
+    let folder = private_folder("trainyard-download-").map_err(|error| no_scratch(&error))?;
+    let file = folder.path().join("object");
+    let download = Download::plan(store, from, &file).await?;
+    if !download.is_object() {
+        return Err(Error::usage(format!(
+            "`{from}` is a prefix, and only one object can be written to standard output"
+        ))
+        .help("pass the key of an object, or a folder instead of `-`"));
+    }
+    let downloaded = download.run(store).await?;
+    let mut out = io::stdout().lock();
+    let mut object = File::open(&file).map_err(|error| no_scratch(&error))?;
+    match io::copy(&mut object, &mut out).and_then(|_| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(
+                Error::new(format!("cannot write to standard output: {error}"))
+                    .help("`df -h` shows which disks are full"),
+            );
+        }
+        _ => {}
+    }
+    eprint_line(format!("downloaded `{from}`: {}", downloaded.text()));
+    Ok(Exit::Ok)
+}
+
+pub(super) fn no_scratch(error: &io::Error) -> Error {
+    Error::new(format!("cannot use a temporary file: {error}"))
+        .help("set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`")
 }
 
 /// Source of a download, from the command line.

@@ -12,6 +12,7 @@ use crate::aws::{Aws, explain};
 use crate::cloud::format_timestamp;
 use crate::context::Context;
 use crate::util::whole_number;
+use transport::page_tokens::{self, PageTokens};
 
 /// Largest page of ListTrainingJobs.
 const PAGE_SIZE: i32 = 100;
@@ -103,6 +104,7 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
     let client = aws.sagemaker();
     let mut found = Vec::new();
     let mut next = None;
+    let mut seen = PageTokens::default();
     loop {
         let page = client
             .list_training_jobs()
@@ -126,8 +128,17 @@ async fn jobs(aws: &Aws, args: &ListArgs) -> Result<Vec<TrainingJobSummary>> {
                 .is_some_and(|name| name.starts_with(prefix) && name.contains(contains))
         }));
         found.truncate(max);
-        if next.is_none() || found.len() == max {
-            return Ok(found);
+        match &next {
+            None => return Ok(found),
+            Some(_) if found.len() == max => return Ok(found),
+            Some(token) if !seen.insert(token) => {
+                let error = Error::new(format!(
+                    "cannot list the training jobs: {}",
+                    page_tokens::REPEATED
+                ));
+                return Err(error.help(page_tokens::REPEATED_HELP));
+            }
+            Some(_) => {}
         }
     }
 }

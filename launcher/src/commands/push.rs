@@ -89,6 +89,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
         let plan = plan(&trainer, &args, context).await?;
         return plan.print(context.format);
     }
+    let certificates = context.aws_args.ca_certificates()?;
     // Checks arguments and the login before compiling for minutes.
     let (place, credentials, created_repository) = match &args.registry {
         Some(registry) => {
@@ -110,7 +111,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit> {
     };
     let tags = tags(&image, args.no_latest);
     let start = Instant::now();
-    let pushed = push::push(&image, &place, &credentials, &tags).await?;
+    let pushed = push::push(&image, &place, &credentials, certificates, &tags).await?;
     let built = image.built.clone().unwrap_or_default();
     let result = PushResult {
         trainer: trainer.name.clone(),

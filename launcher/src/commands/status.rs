@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cloud::{JobState, job_name, job_state};
+use crate::cloud::{JobState, PollInterval, job_name, job_state};
 use crate::context::Context;
 use diagnostics::{Exit, Result};
 
@@ -22,6 +22,7 @@ Examples:
 pub(crate) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit> {
     let aws = context.aws().await?;
     let name = job_name(&args.job, &aws).await?;
-    let state = job_state(&aws.sagemaker(), name).await?;
+    let interval = PollInterval::new(&context.env);
+    let state = job_state(&aws.sagemaker(), name, &interval).await?;
     context.format.print(&state, JobState::text)
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::aws::{Aws, explain};
 use crate::cloud::{
     Follow, FollowOutcome, JobState, PollInterval, Sink, job_name, job_name_offline, job_state,
-    report_interrupt,
+    report_interrupt, retry_new,
 };
 use crate::context::Context;
 use crate::interrupt::Interrupt;
@@ -41,7 +41,8 @@ pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
         return plan(&aws, name, context).await;
     }
     let name = job_name(&args.job, &aws).await?;
-    let state = job_state(&aws.sagemaker(), name).await?;
+    let interval = PollInterval::new(&context.env);
+    let state = job_state(&aws.sagemaker(), name, &interval).await?;
     let state = if state.is_over() {
         eprint_line(format!("job `{name}` has ended already"));
         state
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
         if state.status == "Stopping" {
             eprint_line(format!("job `{name}` is stopping already"));
         } else {
-            stop(&aws, name).await?;
+            stop(&aws, name, &interval).await?;
         }
         if args.wait {
             match wait(&aws, name, context).await? {
@@ -62,7 +63,7 @@ pub(crate) async fn run(args: &StopArgs, context: &Context) -> Result<Exit> {
                 }
             }
         } else {
-            job_state(&aws.sagemaker(), name).await?
+            job_state(&aws.sagemaker(), name, &interval).await?
         }
     };
     context.format.print(&state, JobState::text)
@@ -86,18 +87,14 @@ async fn plan(aws: &Aws, name: &str, context: &Context) -> Result<Exit> {
 }
 
 /// Stops the job. A job that has ended meanwhile is not an error.
-async fn stop(aws: &Aws, name: &str) -> Result<()> {
-    let response = aws
-        .sagemaker()
-        .stop_training_job()
-        .training_job_name(name)
-        .send()
-        .await;
-    let Err(error) = response else {
+async fn stop(aws: &Aws, name: &str, interval: &PollInterval) -> Result<()> {
+    let client = aws.sagemaker();
+    let send = || client.stop_training_job().training_job_name(name).send();
+    let Err(error) = retry_new(name, interval, send).await else {
         return Ok(());
     };
     let refused = error.code() == Some("ValidationException");
-    if refused && job_state(&aws.sagemaker(), name).await?.status != "InProgress" {
+    if refused && job_state(&client, name, interval).await?.status != "InProgress" {
         return Ok(());
     }
     Err(explain(&format!("cannot stop the job `{name}`"), error))

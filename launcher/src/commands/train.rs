@@ -126,7 +126,7 @@ struct CloudArgs {
     /// With `--checkpoints` an interrupted job resumes from its last checkpoint.
     #[arg(long)]
     spot: bool,
-    /// With --spot: maximum time including the wait for capacity [default: --max-run + 1h]
+    /// With --spot: maximum time including the wait for capacity [default: --max-run + 1h, at most 28d]
     #[arg(long, value_name = "TIME", requires = "spot", value_parser = duration)]
     max_wait: Option<Duration>,
     /// Volume size of each instance in GB [default: 30]

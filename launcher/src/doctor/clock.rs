@@ -9,7 +9,7 @@ use jiff::fmt::rfc2822;
 
 use super::aws_setup::{AwsSetup, without_password};
 use super::check::{Check, with_timeout};
-use crate::aws::{Partition, http_connector};
+use crate::aws::{Aws, Partition};
 use diagnostics::chain;
 
 const NAME: &str = "clock";
@@ -27,7 +27,7 @@ pub(super) async fn check(setup: &AwsSetup) -> Check {
         }
     };
     with_timeout(NAME, "AWS", async {
-        match date(&url).await {
+        match date(aws, &url).await {
             Ok(theirs) => check_skew(Timestamp::now().duration_since(theirs).as_secs()),
             Err(error) => Check::problem(NAME, format!("no response from `{}`: {}", diagnostics::sanitize(without_password(&url)), diagnostics::sanitize(&error)))
                 .help("check the network, its proxy, and the name of the region, then run `trainyard doctor` again"),
@@ -37,9 +37,9 @@ pub(super) async fn check(setup: &AwsSetup) -> Check {
 }
 
 /// Returns the Date header of a response; needs no credentials.
-async fn date(url: &str) -> Result<Timestamp, String> {
+async fn date(aws: &Aws, url: &str) -> Result<Timestamp, String> {
     let request = HttpRequest::get(url).map_err(|error| chain(&error))?;
-    let connector = http_connector().map_err(|error| error.into_parts().0)?;
+    let connector = aws.http_connector().map_err(|error| error.into_parts().0)?;
     let response = connector
         .call(request)
         .await

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::Job;
+use crate::util::private_folder;
 
 /// A description needs no file and no network.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ pub(super) struct HostTrainer<'a> {
 impl<'a> HostTrainer<'a> {
     /// Writes the hyperparameters as the container will see them, and reads the description.
     pub(super) async fn new(job: &'a Job, binary: &'a Path) -> Result<Self> {
-        let base = tempfile::tempdir().map_err(|error| {
+        let base = private_folder("trainyard-check-").map_err(|error| {
             Error::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR)
         })?;
         let paths = Paths::at(base.path());

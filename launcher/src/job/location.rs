@@ -67,7 +67,6 @@ mod tests {
             "s3://",
             "s3://A/b",
             "s3://ab/c",
-            "s3://bucket//c",
             "file://",
             "http://x/y",
             "",

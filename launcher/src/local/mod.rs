@@ -16,6 +16,7 @@ mod local_jobs;
 mod log;
 mod orphans;
 mod process;
+mod records;
 mod reexec;
 mod remote;
 mod report;
@@ -68,6 +69,7 @@ pub(crate) async fn train(
             .await?;
     }
     let mut results = Results::create(job)?;
+    records::write(job, &results.location());
     let schedule = RunSchedule {
         max_run: job.max_run,
         interruption: simulate_interruption,

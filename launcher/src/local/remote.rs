@@ -9,18 +9,27 @@ use std::path::{Path, PathBuf};
 use super::first_error::warn;
 use super::scratch::Scratch;
 use crate::aws::{Aws, explain};
-use crate::cloud::bucket_is_there;
+use crate::cloud::{bucket_is_there, warn_of_siblings};
 use crate::context::Context;
 use crate::job::S3Url;
 use crate::output::{Format, quoted};
 use diagnostics::{Error, Result, eprint_line};
-use s3::{STALL_TIMEOUT, Store};
+use s3::{Download, STALL_TIMEOUT, Store};
 
-/// Downloads an object or all objects below a prefix into a folder.
-pub(super) async fn download(url: &S3Url, folder: &Path, context: &Context) -> Result<()> {
+/// Downloads the data of a channel into a folder: those that a job on SageMaker would read.
+pub(super) async fn download(
+    channel: &str,
+    url: &S3Url,
+    folder: &Path,
+    context: &Context,
+) -> Result<()> {
     create_folder(folder)?;
     let aws = context.aws().await?;
-    s3::download(&transfer(&aws, context), url, folder).await?;
+    let store = transfer(&aws, context);
+    let download = Download::plan_s3_prefix(&store, url, folder).await?;
+    let keys = download.urls().map(|url| url.key.as_str());
+    warn_of_siblings(channel, url, keys);
+    download.run(&store).await?;
     Ok(())
 }
 
@@ -83,7 +92,7 @@ impl CheckpointMirror {
         create_folder(&folder)?;
         let aws = context.aws().await?;
         if has_objects(&aws, url).await? {
-            s3::download(&transfer(&aws, context), url, &folder).await?;
+            s3::download(&transfer(&aws, context), &url.join(""), &folder).await?;
         }
         let synced = RefCell::new(names(&folder)?);
         Ok(Self {

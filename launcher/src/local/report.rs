@@ -40,7 +40,7 @@ pub(super) struct LocalJobReport {
     exit_code: i32,
     /// Number of simulated interruptions.
     interruptions: u32,
-    /// Name of the HTML report in `output`, if there is one.
+    /// Path of the HTML report, or its name in `output` in S3, if there is one.
     #[serde(skip)]
     html_report: Option<String>,
     /// Message about an end other than success.
@@ -129,12 +129,10 @@ impl LocalJobReport {
         let mut text = self.next_step(job, context);
         // The path in the trainer's log does not exist any more.
         if let (Some(page), Some(output)) = (&self.html_report, &self.output) {
-            let _ = write!(
-                text,
-                "\nthe report is `{}` in `{}`",
-                diagnostics::sanitize(page),
-                diagnostics::sanitize(output)
-            );
+            let _ = write!(text, "\nthe report is `{}`", diagnostics::sanitize(page));
+            if output.starts_with("s3://") {
+                let _ = write!(text, " in `{}`", diagnostics::sanitize(output));
+            }
         }
         text
     }

@@ -33,7 +33,7 @@ pub(super) struct Results {
 pub(super) struct Delivered {
     pub(super) model: Option<String>,
     pub(super) output: Option<String>,
-    /// Name of the report in `output`.
+    /// The trainer's report: its path, or its name in `output` if that is in S3.
     pub(super) report: Option<String>,
 }
 
@@ -75,6 +75,21 @@ impl Results {
         }
     }
 
+    /// Returns the folder or prefix of the results.
+    pub(super) fn location(&self) -> String {
+        match &self.upload {
+            Some((url, _)) => url.to_string(),
+            None => {
+                let absolute = std::path::absolute(&self.folder);
+                absolute
+                    .as_ref()
+                    .unwrap_or(&self.folder)
+                    .to_string_lossy()
+                    .into_owned()
+            }
+        }
+    }
+
     /// Folders of the trainer, below `/opt/ml`, and their archives; the most important first.
     pub(super) fn archives(&self) -> [(&'static str, PathBuf); 2] {
         [("model", MODEL), ("output/data", OUTPUT)]
@@ -106,9 +121,20 @@ impl Results {
     pub(super) async fn deliver(&self, context: &Context) -> Result<Delivered> {
         Ok(Delivered {
             model: self.deliver_one(MODEL, context).await?,
-            report: find_report(&self.folder.join(OUTPUT)),
+            report: self.deliver_report(),
             output: self.deliver_one(OUTPUT, context).await?,
         })
+    }
+
+    /// Copies the trainer's report out of its archive, unless that goes to S3.
+    fn deliver_report(&self) -> Option<String> {
+        let (name, page) = find_report(&self.folder.join(OUTPUT))?;
+        if self.upload.is_some() {
+            return Some(name);
+        }
+        let path = self.folder.join("report.html");
+        fs::write(&path, page).ok()?;
+        Some(path.to_string_lossy().into_owned())
     }
 
     async fn deliver_one(&self, name: &str, context: &Context) -> Result<Option<String>> {
@@ -126,15 +152,18 @@ impl Results {
     }
 }
 
-/// Returns the name of the trainer's report in an archive.
-fn find_report(archive: &Path) -> Option<String> {
+/// Returns name and content of the trainer's report in an archive.
+fn find_report(archive: &Path) -> Option<(String, Vec<u8>)> {
     let file = fs::File::open(archive).ok()?;
     let bytes = io::Read::take(flate2::read::GzDecoder::new(file), SEARCH_LIMIT);
     let mut tar = TarReader::new(bytes);
     while let Ok(Some(entry)) = tar.next_entry() {
         let path = Path::new(OsStr::from_bytes(&entry.path));
         if path.file_name().is_some_and(|name| name == "report.html") {
-            return Some(path.to_string_lossy().into_owned());
+            let name = path.to_string_lossy().into_owned();
+            let mut page = Vec::new();
+            io::Read::read_to_end(&mut tar, &mut page).ok()?;
+            return Some((name, page));
         }
     }
     None

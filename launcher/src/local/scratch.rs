@@ -6,6 +6,7 @@ use diagnostics::{Error, Result};
 use tempfile::TempDir;
 
 use super::launcher_id;
+use crate::util::private_folder;
 
 /// Prefix of the names of temporary folders.
 const PREFIX: &str = "trainyard-";
@@ -21,13 +22,10 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir()
-            .map_err(|error| {
-                Error::new(format!("cannot make a temporary folder: {error}"))
-                    .help("set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`")
-            })?;
+        let folder = private_folder(PREFIX).map_err(|error| {
+            Error::new(format!("cannot make a temporary folder: {error}"))
+                .help("set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`")
+        })?;
         write_owner(folder.path());
         Ok(Self { folder })
     }

@@ -172,7 +172,7 @@ impl Setup {
                 Location::S3(url) => {
                     let folder = at(name).unwrap_or_default();
                     eprint_line(format!("downloading channel `{name}` from {url}"));
-                    remote::download(url, &folder, context).await?;
+                    remote::download(name, url, &folder, context).await?;
                     folder
                 }
             };

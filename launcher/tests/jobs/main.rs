@@ -5,6 +5,7 @@
 mod cloud;
 mod data;
 mod faults;
+mod public_reports;
 mod refusals;
 mod submitting;
 mod watching;

@@ -22,11 +22,12 @@ pub fn trains_svm(jobs: &Jobs, hyperparameters: &[&str]) -> PathBuf {
         "{}",
         outcome.stderr
     );
-    let output = archive(&answer, "output").display().to_string();
+    let report = archive(&answer, "output").with_file_name("report.html");
+    assert!(report.is_file());
     assert!(
         outcome
             .stderr
-            .contains(&format!("the report is `report.html` in `{output}`")),
+            .contains(&format!("the report is `{}`", report.display())),
         "{}",
         outcome.stderr
     );

@@ -4,9 +4,11 @@
     reason = "the helpers of a test report by panicking"
 )]
 
+mod attacks;
 mod checksums;
 mod faults;
 mod folders;
+mod public_reports;
 mod resuming;
 
 use std::fs;

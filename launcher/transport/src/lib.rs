@@ -1,4 +1,5 @@
-//! Shared by the launcher's transfers: retry policy and tar reader.
+//! Shared by the launcher's transfers: retry policy, page tokens and tar reader.
 
+pub mod page_tokens;
 pub mod retry;
 pub mod tar_reader;

@@ -37,6 +37,14 @@ impl Backoff {
         }
     }
 
+    /// Returns the same pauses for another number of attempts, if it is given.
+    pub fn with_attempts(self, attempts: Option<u32>) -> Self {
+        Self {
+            left: attempts.map_or(self.left, |attempts| attempts.saturating_sub(1)),
+            ..self
+        }
+    }
+
     /// Returns the pause before the next attempt; none if there is no attempt left.
     fn pause(&mut self) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
@@ -160,6 +168,9 @@ mod tests {
         assert_eq!(all(Backoff::REGISTRY), [250, 1000, 3000]);
         assert_eq!(all(Backoff::JOB), [500, 1000, 2000, 4000]);
         assert_eq!(all(Backoff::TRANSFER), [300, 600, 1200, 2400, 4800, 9600]);
+        assert_eq!(all(Backoff::TRANSFER.with_attempts(None)).len(), 6);
+        assert_eq!(all(Backoff::TRANSFER.with_attempts(Some(1))), []);
+        assert_eq!(all(Backoff::JOB.with_attempts(Some(7))).len(), 6);
     }
 
     #[test]

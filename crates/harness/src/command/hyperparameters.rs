@@ -225,11 +225,11 @@ fn duplicate(paths: &Paths, first: &str, second: &str) -> Error {
 
 fn several_values(paths: &Paths, name: &str, values: usize) -> Error {
     Error::usage(format!(
-        "expected one value for the hyperparameter `{}` in `{}`, found {values}",
+        "expected one value for the hyperparameter `{}` in `{}`, found a list with {values} of them",
         sanitize(name),
         paths.hyperparameters().display()
     ))
-    .help("give one value; lists and maps are not accepted")
+    .help("write one value, without `[` and `]`; lists and maps are not accepted")
 }
 
 fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Error {

@@ -130,6 +130,18 @@ pub(crate) fn explain(
     }
 }
 
+/// Error for a tag that is not set although the registry did not refuse it.
+pub(crate) fn not_set(what: &str, registry_ref: &RegistryRef) -> Error {
+    let (host, name) = (&registry_ref.host, registry_ref.name());
+    Error::new(format!(
+        "`{name}`: cannot {what}: the registry does not have it afterwards"
+    ))
+    .help(format!(
+        "a redirect may lead to another server: `curl -i {}://{host}/v2/` shows it; pass the registry's own address",
+        registry_ref.scheme()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

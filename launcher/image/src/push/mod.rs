@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
-use oci_client::client::ClientConfig;
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig};
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
@@ -47,6 +47,13 @@ pub struct Blob {
     pub size: u64,
 }
 
+fn certificate(data: Vec<u8>) -> Certificate {
+    Certificate {
+        encoding: CertificateEncoding::Der,
+        data,
+    }
+}
+
 /// A registry and its credentials.
 struct Registry<'a> {
     client: Client,
@@ -54,14 +61,16 @@ struct Registry<'a> {
     credentials: &'a Credentials,
 }
 
-/// Uploads missing parts, then sets the tags, in order.
+/// Uploads missing parts, then sets the tags, in order. `certificates` are trusted, too: those of
+/// a CA bundle, each in DER.
 pub async fn push(
     image: &Image,
     registry_ref: &RegistryRef,
     credentials: &Credentials,
+    certificates: Vec<Vec<u8>>,
     tags: &[String],
 ) -> Result<Pushed> {
-    let registry = Registry::new(image, registry_ref, credentials)?;
+    let registry = Registry::new(image, registry_ref, credentials, certificates)?;
     // Parts have no tag, but the client builds their URLs from one.
     let first = image.tag();
     registry.log_in(first).await?;
@@ -91,6 +100,7 @@ impl<'a> Registry<'a> {
         image: &Image,
         registry_ref: &'a RegistryRef,
         credentials: &'a Credentials,
+        certificates: Vec<Vec<u8>>,
     ) -> Result<Self> {
         // Two crates use rustls without choosing a crypto provider. An error means that one is
         // installed.
@@ -103,6 +113,7 @@ impl<'a> Registry<'a> {
             read_timeout: Some(Duration::from_secs(
                 60 + image.size() / MIN_BYTES_PER_SECOND,
             )),
+            extra_root_certificates: certificates.into_iter().map(certificate).collect(),
             user_agent: concat!("trainyard/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
@@ -183,9 +194,19 @@ impl<'a> Registry<'a> {
                 .push_manifest_raw(&reference, bytes, media_type)
                 .await
         });
-        set.await
-            .map_err(|error| self.explain(&format!("set the tag `{tag}`"), error))?;
-        Ok(true)
+        let what = format!("set the tag `{tag}`");
+        set.await.map_err(|error| self.explain(&what, error))?;
+        // The client follows redirects, which may end elsewhere.
+        let is_missing = |error: &OciDistributionError| errors::status(error) == Some(404);
+        let read = || self.client.fetch_manifest_digest(&reference, auth);
+        match retry(Backoff::REGISTRY, read, is_missing, drop).await {
+            Ok(digest) if digest != image.digest() => {
+                Err(errors::not_set(&what, self.registry_ref))
+            }
+            Err(error) if is_missing(&error) => Err(errors::not_set(&what, self.registry_ref)),
+            // Push permission does not imply permission to read.
+            _ => Ok(true),
+        }
     }
 
     /// Retries after transient errors: failed and broken connections, 429 and 5xx.

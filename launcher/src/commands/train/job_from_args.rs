@@ -8,6 +8,7 @@ use sagemaker::limits;
 
 use super::{CloudArgs, TrainArgs};
 use crate::aws::iam::ROLE;
+use crate::cloud::MAX_RUN_TIME;
 use crate::context::Context;
 use crate::job::{
     Channel, Cloud, InputMode, Instance, Job, JobName, Location, hyperparameters, refused,
@@ -125,16 +126,15 @@ fn refuse_needless_no_data_check(args: &TrainArgs, channels: &[Channel]) -> Resu
 
 fn cloud(args: &CloudArgs, max_run: Duration) -> Result<Cloud> {
     let hour = Duration::from_secs(3600);
-    let spot = args
-        .spot
-        .then(|| args.max_wait.unwrap_or(max_run.saturating_add(hour)));
+    let usual = max_run.saturating_add(hour).min(MAX_RUN_TIME).max(max_run);
+    let spot = args.spot.then(|| args.max_wait.unwrap_or(usual));
     if let Some(wait) = spot.filter(|wait| *wait < max_run) {
         return Err(Error::usage(format!(
             "`--max-wait` is {} s, shorter than `--max-run` with {} s",
             wait.as_secs(),
             max_run.as_secs()
         ))
-        .help("it includes the training time: pass a longer one"));
+        .help("it includes the training time: pass a longer one, or a shorter `--max-run`"));
     }
     Ok(Cloud {
         role: args.role.clone(),
