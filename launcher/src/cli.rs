@@ -255,10 +255,10 @@ mod tests {
             let error = Cli::try_parse_from([&["trainyard"], arguments].concat());
             usage_error(&error.expect_err("invalid")).to_string()
         };
-        let unknown = message(&["trian"]);
+        let unknown = message(&["stats"]);
         assert!(
-            unknown.starts_with("error: unrecognized subcommand `trian`\n  help: ")
-                && unknown.contains("`train`")
+            unknown.starts_with("error: unrecognized subcommand `stats`\n  help: ")
+                && unknown.contains("`status`")
                 && !unknown.contains("Usage"),
             "{unknown}"
         );
