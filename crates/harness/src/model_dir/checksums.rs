@@ -228,7 +228,7 @@ mod tests {
             label: "b".to_owned(),
         };
         remember_columns(home.path(), &own).unwrap();
-        seal(home.path()).unwrap();
+        seal(home.path(), false).unwrap();
         check_model(home.path()).unwrap();
         assert_eq!(columns(home.path()), own);
         assert_eq!(columns(&home.path().join("missing")), Columns::default());

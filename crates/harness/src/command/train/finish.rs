@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use diagnostics::{
-    Error, atomic_dir, counted, eprint_line, eprint_metrics, print_json, print_line, sanitize,
-};
+use diagnostics::{Error, atomic_dir, counted, print_json, print_line, sanitize};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
