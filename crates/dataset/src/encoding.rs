@@ -96,9 +96,9 @@ pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
 /// Encodings of two bytes per character: name, script, and the share of the script in percent at
 /// which a text is likely to have the encoding. Chinese read as Korean has 60 % Hangul.
 const TWO_BYTE: [(&str, RangeInclusive<char>, usize); 5] = [
-    ("euc-kr", '\u{ac00}'..='\u{d7a3}', 90),
     ("shift_jis", '\u{3040}'..='\u{30ff}', 30),
     ("euc-jp", '\u{3040}'..='\u{30ff}', 30),
+    ("euc-kr", '\u{ac00}'..='\u{d7a3}', 90),
     ("gbk", '\u{4e00}'..='\u{9fff}', 60),
     ("big5", '\u{4e00}'..='\u{9fff}', 60),
 ];

@@ -307,6 +307,8 @@ fn headers_and_marks_inside_a_file_are_counted_and_not_read() {
         &["a.csv:3:1 (record 2)", "2 such rows; remove them"],
     );
     let mark = "\u{feff}";
+    let rows = given("a.csv", format!("{mark}text,label\na,x\nb,y\n")).read(&options());
+    assert_eq!(rows.unwrap().findings.count(&codes::BYTE_ORDER_MARK), 0);
     let bytes = format!("{mark}{mark}text,label\na,x\n{mark}text,label\n{mark}\"b\nc\",y\n");
     let rows = given("a.csv", bytes).read(&options()).unwrap();
     assert_eq!(pairs(&rows), [pair("a", "x"), pair("b\nc", "y")]);

@@ -192,11 +192,13 @@ fn killed_job_has_failure_file() {
 fn rows_that_change_are_marked_in_report() {
     let workspace = Workspace::new();
     let rows = workspace.write("rows.csv", random_rows(6_000, 2_000));
-    let flags = ["--tune", "--cv", "3", "--threads", "1"];
+    let flags = ["--tune", "--folds", "3", "--threads", "1"];
     let flags = [&["--train", rows.to_str().unwrap()][..], &flags].concat();
     let running = start(workspace.command("train", &flags));
     // Created when all rows are read.
+    let until = std::time::Instant::now() + Duration::from_secs(60);
     while !workspace.path("model").exists() {
+        assert!(std::time::Instant::now() < until, "no model folder");
         std::thread::sleep(Duration::from_millis(1));
     }
     let text = fs::read_to_string(&rows).unwrap();
