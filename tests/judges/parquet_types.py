@@ -57,11 +57,16 @@ for unit in ["s", "ms", "us", "ns"]:
     kind = pyarrow.timestamp(unit)
     texts = [stamp.isoformat() for stamp in values]
     write(f"timestamp_{unit}", values, kind, texts)
-    zoned = [stamp.replace(tzinfo=datetime.timezone.utc) for stamp in values]
+    zoned = [stamp.replace(tzinfo=datetime.UTC) for stamp in values]
     texts = [stamp.isoformat() for stamp in zoned]
     write(f"utc_{unit}", zoned, pyarrow.timestamp(unit, "UTC"), texts)
-write("int96", stamps, pyarrow.timestamp("ns"), [stamp.isoformat() for stamp in stamps],
-      use_deprecated_int96_timestamps=True)
+write(
+    "int96",
+    stamps,
+    pyarrow.timestamp("ns"),
+    [stamp.isoformat() for stamp in stamps],
+    use_deprecated_int96_timestamps=True,
+)
 floats = [0.0, -0.0, 1.0, 4.5, 0.1, 1e15, 1e16, 1e22, 1e-4, 1e-5, 1.5e-7, 1 / 3, float("inf")]
 write("double", [*floats, float("nan"), None], "float64", [*map(repr, floats), None, None])
 # For these two, numpy writes exponents where Python writes digits.
@@ -72,10 +77,17 @@ ids = [uuid.UUID(int=5), uuid.UUID("12345678-1234-5678-1234-567812345678")]
 write("uuid", [value.bytes for value in ids], pyarrow.uuid(), [str(value) for value in ids])
 write("dictionary", ["a", "b", None], pyarrow.dictionary(pyarrow.int32(), pyarrow.string()))
 write("view", ["a", "b"], pyarrow.string_view())
-features = {"text": {"dtype": "string", "_type": "Value"},
-            "label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}
-write("class_label", [1, 0, -1, None], "int64", ["pos", "neg", None, None],
-      {"huggingface": json.dumps({"info": {"features": features}})})
+features = {
+    "text": {"dtype": "string", "_type": "Value"},
+    "label": {"names": ["neg", "pos"], "_type": "ClassLabel"},
+}
+write(
+    "class_label",
+    [1, 0, -1, None],
+    "int64",
+    ["pos", "neg", None, None],
+    {"huggingface": json.dumps({"info": {"features": features}})},
+)
 for codec in ["none", "snappy", "gzip", "brotli", "zstd", "lz4"]:
     write(codec, ["a", "b"], "string", compression=codec)
 write("pages", ["a", "b", None], "string", data_page_version="2.0")

@@ -31,9 +31,7 @@ def main():
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in case["rows"]])
     logits = model(input_ids=ids, attention_mask=mask).logits
     labels = torch.tensor(case["labels"])
-    criterion = torch.nn.CrossEntropyLoss(
-        reduction="none", label_smoothing=case["label_smoothing"]
-    )
+    criterion = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=case["label_smoothing"])
     weights = torch.tensor(case["class_weights"])[labels]  # (rows)
     loss = (criterion(logits, labels) * weights).sum() / weights.sum()
     loss.backward()

@@ -224,7 +224,7 @@ mod tests {
             ("random_state", "seed"),
             ("min_fd", "min-df"),
             ("rate_learning", "learning-rate"),
-            ("lerning_rate", "learning-rate"),
+            ("learning_rat", "learning-rate"),
             ("batch_size", "Unavailable"),
             ("use_idf", "Unavailable"),
             ("penalty", "Unavailable"),
