@@ -12,6 +12,7 @@ use crate::commands;
 use crate::context::Context;
 use crate::local;
 use crate::output::Format;
+use diagnostics::usage::{ALL_OPTIONS, usage_error};
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Colours of help texts, as in cargo.
@@ -20,9 +21,6 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
     .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
     .placeholder(AnsiColor::Cyan.on_default());
-
-/// Help for a command line without a better one.
-const ALL_OPTIONS: &str = "run with --help for all options";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -122,7 +120,7 @@ fn report_clap_error(error: &clap::Error) -> Exit {
         let _ = error.print();
         Error::usage("expected a command, found none").help(ALL_OPTIONS)
     } else {
-        let converted = usage_error(error);
+        let converted = usage_error(&error.render().to_string());
         eprint_line(&converted);
         converted
     };
@@ -150,37 +148,6 @@ fn print_json(error: &Error, lines: bool) {
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut own = arguments.take_while(|argument| argument != "--");
     own.any(|argument| argument == "--json")
-}
-
-/// Converts an error of clap to the form of all other messages, as the trainers do: the first
-/// paragraph is the message, and its tips are help lines.
-fn usage_error(error: &clap::Error) -> Error {
-    let text = error.render().to_string();
-    let first = text.trim().split("\n\n").next().unwrap_or_default();
-    let message: Vec<&str> = first.lines().map(str::trim).collect();
-    let message = message.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    let converted = Error::usage(backticks(message));
-    let tips = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("tip: "));
-    let tips: Vec<String> = tips.map(backticks).collect();
-    if tips.is_empty() {
-        return converted.help(ALL_OPTIONS);
-    }
-    tips.into_iter().fold(converted, Error::help)
-}
-
-/// Replaces 'value' by `value`; an apostrophe inside a word stays.
-fn backticks(text: &str) -> String {
-    let is_letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
-    let letters: Vec<char> = text.chars().collect();
-    let replace = |(index, &c): (usize, &char)| {
-        let inside =
-            index > 0 && is_letter(letters.get(index - 1)) && is_letter(letters.get(index + 1));
-        if c == '\'' && !inside { '`' } else { c }
-    };
-    letters.iter().enumerate().map(replace).collect()
 }
 
 fn run_command(cli: Cli, format: Format) -> Result<Exit> {
@@ -240,7 +207,7 @@ mod tests {
     fn errors_of_clap_have_the_form_of_other_messages() {
         let message = |arguments: &[&str]| {
             let error = Cli::try_parse_from([&["trainyard"], arguments].concat());
-            usage_error(&error.expect_err("invalid")).to_string()
+            usage_error(&error.expect_err("invalid").render().to_string()).to_string()
         };
         let unknown = message(&["stats"]);
         assert!(

@@ -3,29 +3,17 @@
 use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue};
+use diagnostics::usage::usage_error;
 use diagnostics::{Error, sanitize};
 
 use crate::range::RangeError;
 
-/// Turns the first paragraph of clap's error into the message, with values in backticks, and its
-/// tip into the help line.
+/// Converts an error of clap; numbers out of their range have a message of their own.
 pub(super) fn to_error(error: &clap::Error) -> Error {
     if let Some(error) = range_error(error) {
         return error;
     }
-    let text = error.render().to_string();
-    let mut paragraphs = text.trim().split("\n\n");
-    let message: Vec<&str> = paragraphs
-        .next()
-        .unwrap_or_default()
-        .lines()
-        .map(str::trim)
-        .collect();
-    let message = message.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
-    let help = tip.map_or_else(|| "run with --help for all options".to_owned(), backticks);
-    Error::usage(backticks(message)).help(help)
+    usage_error(&error.render().to_string())
 }
 
 /// Returns the error for a number that is not in the range of its option.
@@ -43,18 +31,6 @@ fn range_error(error: &clap::Error) -> Option<Error> {
     Some(Error::usage(message).help(format!(
         "choose a number in this range, or leave out {flag}"
     )))
-}
-
-/// Replaces 'value' by `value`; an apostrophe inside a word stays.
-fn backticks(text: &str) -> String {
-    let is_letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
-    let letters: Vec<char> = text.chars().collect();
-    let replace = |(index, &c): (usize, &char)| {
-        let inside =
-            index > 0 && is_letter(letters.get(index - 1)) && is_letter(letters.get(index + 1));
-        if c == '\'' && !inside { '`' } else { c }
-    };
-    letters.iter().enumerate().map(replace).collect()
 }
 
 #[cfg(test)]
