@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::local;
 use crate::output::Format;
 use diagnostics::stdio::{eprint_text, print_text};
+use diagnostics::usage::{self, ALL_OPTIONS};
 use diagnostics::{Error, Exit, Result};
 
 /// Colours of help texts, as in cargo.
@@ -21,9 +22,6 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
     .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
     .placeholder(AnsiColor::Cyan.on_default());
-
-/// Help for a command line without a better one.
-const ALL_OPTIONS: &str = "run with --help for all options";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -153,22 +151,12 @@ fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     own.any(|argument| argument == "--json")
 }
 
-/// Converts an error of clap to the form of all other messages, as the trainers do: the first
-/// paragraph is the message, and its tips are help lines.
+/// Converts an error of clap to the form of all other messages; adds what the command can do.
 fn usage_error(error: &clap::Error) -> Error {
     let text = error.render().to_string();
-    let first = text.trim().split("\n\n").next().unwrap_or_default();
-    let message: Vec<&str> = first.lines().map(str::trim).collect();
-    let message = message.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    let converted = Error::usage(backticks(message));
-    let tips = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("tip: "));
-    // The tip to pass an unknown option as a value after `--`, where no option would work.
-    let tips = tips.filter(|tip| !tip.contains("as a value, use"));
-    let tips: Vec<String> = tips.map(backticks).collect();
-    let converted = tips.into_iter().fold(converted, Error::help);
+    // Without the tip to pass an unknown option as a value after `--`, where no option would work.
+    let tips = usage::tips(&text).filter(|tip| !tip.contains("as a value, use"));
+    let converted = tips.fold(usage::usage_error(&text), Error::help);
     let is_unknown = error.kind() == ErrorKind::UnknownArgument;
     let of = |command| is_unknown && text.contains(&format!("Usage: trainyard {command} "));
     match () {
@@ -179,18 +167,6 @@ fn usage_error(error: &clap::Error) -> Error {
         () if text.contains("tip: ") && !is_unknown => converted,
         () => converted.help(ALL_OPTIONS),
     }
-}
-
-/// Replaces 'value' by `value`; an apostrophe inside a word stays.
-fn backticks(text: &str) -> String {
-    let is_letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
-    let letters: Vec<char> = text.chars().collect();
-    let replace = |(index, &c): (usize, &char)| {
-        let inside =
-            index > 0 && is_letter(letters.get(index - 1)) && is_letter(letters.get(index + 1));
-        if c == '\'' && !inside { '`' } else { c }
-    };
-    letters.iter().enumerate().map(replace).collect()
 }
 
 fn run_command(cli: Cli, format: Format) -> Result<Exit> {

@@ -5,6 +5,7 @@
 //! | [`error`] | [`Error`]: message, help lines, [`Exit`] code; as text or JSON |
 //! | [`diagnostic`] | [`Diagnostic`]: one finding about data, with code and place; [`Warning`] |
 //! | [`mod@sanitize`] | user text made safe for logs and terminals |
+//! | [`usage`] | errors of a command line, from clap's text |
 //! | [`stdio`] | lines on standard output and standard error |
 //! | [`checksums`] | SHA-256 of bytes, files and folders |
 //! | [`atomic_dir`] | folders and files that appear whole or not at all |
@@ -15,6 +16,7 @@ pub mod diagnostic;
 pub mod error;
 pub mod sanitize;
 pub mod stdio;
+pub mod usage;
 
 pub use checksums::{hex, hmac_sha256, sha256, sha256_bytes, sha256_file};
 pub use diagnostic::{Diagnostic, Place, Severity, Warning, counted};

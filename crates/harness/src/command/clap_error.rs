@@ -3,38 +3,22 @@
 use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use diagnostics::usage::{ALL_OPTIONS, tips, usage_error};
 use diagnostics::{Error, sanitize};
 
 use super::suggest::{self, Suggestion};
 use crate::range::RangeError;
 
-/// Turns the first paragraph of clap's error into the message, with values in backticks. The help
-/// line is ours for the common errors, otherwise clap's tip. `options`: names of the command's
-/// options.
+/// Converts an error of clap. The help line is ours for the common errors, otherwise clap's first
+/// tip. `options`: names of the command's options.
 pub(super) fn to_error(error: &clap::Error, options: &[String]) -> Error {
     if let Some(error) = range_error(error) {
         return error;
     }
-    let text = error.render().to_string();
-    let mut paragraphs = text.trim().split("\n\n");
-    let message: Vec<&str> = paragraphs
-        .next()
-        .unwrap_or_default()
-        .lines()
-        .map(str::trim)
-        .collect();
-    let message = message.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    let tip = || {
-        Some(backticks(
-            paragraphs.find_map(|p| p.trim().strip_prefix("tip: "))?,
-        ))
-    };
-    let help = help(error, options).or_else(tip);
-    Error::usage(backticks(message)).help(help.unwrap_or_else(|| ALL_OPTIONS.to_owned()))
+    let rendered = error.render().to_string();
+    let help = help(error, options).or_else(|| tips(&rendered).next());
+    usage_error(&rendered).help(help.unwrap_or_else(|| ALL_OPTIONS.to_owned()))
 }
-
-const ALL_OPTIONS: &str = "run with --help for all options";
 
 /// Returns the help line for the errors that clap explains too little or wrongly.
 fn help(error: &clap::Error, options: &[String]) -> Option<String> {
@@ -96,18 +80,6 @@ fn range_error(error: &clap::Error) -> Option<Error> {
     Some(Error::usage(message).help(format!(
         "choose a number in this range, or leave out {flag}"
     )))
-}
-
-/// Replaces 'value' by `value`; an apostrophe inside a word stays.
-fn backticks(text: &str) -> String {
-    let is_letter = |at: Option<&char>| at.is_some_and(|at| at.is_alphanumeric());
-    let letters: Vec<char> = text.chars().collect();
-    let replace = |(index, &c): (usize, &char)| {
-        let inside =
-            index > 0 && is_letter(letters.get(index - 1)) && is_letter(letters.get(index + 1));
-        if c == '\'' && !inside { '`' } else { c }
-    };
-    letters.iter().enumerate().map(replace).collect()
 }
 
 #[cfg(test)]

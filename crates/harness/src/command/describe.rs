@@ -1,10 +1,11 @@
 //! `describe`: prints a description of the trainer, also as JSON for programs.
 
 use std::any::TypeId;
+use std::collections::HashSet;
 use std::error::Error as _;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Args, Command};
+use clap::{Arg, ArgAction, Args, Command, Id};
 use diagnostics::{Error, print_json, print_line};
 use sagemaker::metrics::definitions;
 use sagemaker::trainer_description::{
@@ -87,7 +88,10 @@ pub(super) fn describe<T: Trainer>() -> TrainerDescription {
     let train = command.find_subcommand("train");
     let hyperparameters = train.map_or_else(Vec::new, |train| {
         let parameters = train.get_arguments().filter(|arg| is_parameter(arg));
-        parameters.map(|arg| hyperparameter(train, arg)).collect()
+        let common = common_options();
+        parameters
+            .map(|arg| hyperparameter(train, arg, common.contains(arg.get_id())))
+            .collect()
     });
     TrainerDescription {
         name: T::NAME.to_owned(),
@@ -126,7 +130,7 @@ fn is_parameter(arg: &Arg) -> bool {
     arg.get_long().is_some() && !builtin.contains(&arg.get_id().as_str())
 }
 
-fn hyperparameter(train: &Command, arg: &Arg) -> HyperparameterSpec {
+fn hyperparameter(train: &Command, arg: &Arg, is_common: bool) -> HyperparameterSpec {
     let name = arg.get_long().unwrap_or_default().to_owned();
     let mut aliases: Vec<String> = arg
         .get_all_aliases()
@@ -165,7 +169,7 @@ fn hyperparameter(train: &Command, arg: &Arg) -> HyperparameterSpec {
         range,
         help,
         required: arg.is_required_set(),
-        tunable: !is_common(arg) && parameter_type != ParameterType::FreeText,
+        tunable: !is_common && parameter_type != ParameterType::FreeText,
         reserved,
         name,
     }
@@ -184,12 +188,13 @@ fn default_value(arg: &Arg, help: &str) -> Option<String> {
     Some(default.to_owned())
 }
 
-/// True for options that all trainers have, such as `--seed`: tuning them is pointless.
-fn is_common(arg: &Arg) -> bool {
+/// Returns the options that all trainers have, such as `--seed`: tuning them is pointless.
+fn common_options() -> HashSet<Id> {
     let common = CheckpointArgs::augment_args(TrainArgs::augment_args(Command::new("train")));
     common
         .get_arguments()
-        .any(|common| common.get_id() == arg.get_id())
+        .map(|arg| arg.get_id().clone())
+        .collect()
 }
 
 /// Returns the value of an option of `train` as JSON: a number or a boolean if it is one.
