@@ -103,8 +103,8 @@ impl EpochReport {
     }
 }
 
-/// Returns the learning curves of the report.
-pub fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
+/// Returns the learning curves of the report. `saved` is the epoch of the saved weights.
+pub fn curves(history: &[EpochReport], saved: Option<u64>) -> Vec<LearningCurve> {
     let line = |name: &str, value: fn(&EpochReport) -> Option<f64>| CurveLine {
         name: name.to_owned(),
         points: history
@@ -120,6 +120,7 @@ pub fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
             .into_iter()
             .filter(|line| !line.points.is_empty())
             .collect(),
+        saved: saved.map(|epoch| epoch as f64),
     };
     let loss = curve(
         "loss",

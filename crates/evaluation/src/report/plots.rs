@@ -131,8 +131,11 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
             plots.push(dots(&points, color));
         }
         plots.push(plot.into());
-        let last = points.last().map_or(f64::NAN, |&(_, y)| y);
-        let note = format!("final {last:.4}");
+        let saved = points.iter().find(|&&(x, _)| Some(x) == curve.saved);
+        let note = match (saved, points.last()) {
+            (Some((x, y)), _) => format!("{y:.4} in the saved {} {x}", curve.x_name),
+            (None, last) => format!("final {:.4}", last.map_or(f64::NAN, |&(_, y)| y)),
+        };
         entries.push((color, format::short(&drawn.name, 40), note));
     }
     if plots.is_empty() {

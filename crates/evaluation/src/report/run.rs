@@ -4,7 +4,7 @@ use dataset::RowCounts;
 
 use super::format::{bytes, count, seconds};
 use super::html::Html;
-use super::input::RunInfo;
+use super::input::{RunInfo, Trials};
 
 pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
     if warnings.is_empty() {
@@ -15,6 +15,36 @@ pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
         page.wrap("<li>", warning, "</li>");
     }
     page.raw("</ul></section>");
+}
+
+/// Statements about the training.
+pub(super) fn summary(page: &mut Html, lines: &[String]) {
+    for line in lines {
+        page.wrap("<p class=\"quiet\">", line, "</p>");
+    }
+}
+
+/// The table of a hyperparameter search.
+pub(super) fn trials(page: &mut Html, trials: Option<&Trials>) {
+    let Some(trials) = trials else {
+        return;
+    };
+    page.raw("<section id=\"tuning\"><h2>Tuning</h2><div class=\"wide\"><table><thead><tr>");
+    page.raw("<th>trial");
+    for column in &trials.columns {
+        page.wrap("<th>", column, "</th>");
+    }
+    page.raw("<th class=\"left\"></th></tr></thead><tbody>");
+    for (number, values) in trials.rows.iter().enumerate() {
+        page.wrap("<tr><th scope=\"row\">", number + 1, "</th>");
+        for value in values {
+            page.wrap("<td>", value, "</td>");
+        }
+        let chosen = number == trials.chosen;
+        let mark = if chosen { "<b>selected</b>" } else { "" };
+        page.raw("<td class=\"left\">").raw(mark).raw("</td></tr>");
+    }
+    page.raw("</tbody></table></div></section>");
 }
 
 pub(super) fn channels(page: &mut Html, channels: &[(&str, RowCounts)]) {

@@ -33,6 +33,33 @@ pub(super) struct Finished<T: Trainer> {
 struct Evaluated {
     split: Split,
     evaluation: Evaluation,
+    scored: ScoredRows,
+}
+
+/// What the model that scored some rows had seen of them.
+#[derive(Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ScoredRows {
+    HeldOut,
+    HeldOutBeforeRefit,
+    OutOfFold,
+    Seen,
+}
+
+impl ScoredRows {
+    fn note(self) -> &'static str {
+        match self {
+            Self::HeldOut => "the model was not trained on these rows",
+            Self::HeldOutBeforeRefit => {
+                "held out: the model that scored these rows was not trained on them; the saved \
+                 model was then trained on all rows"
+            }
+            Self::OutOfFold => {
+                "out of fold: each row was scored by a model that was not trained on it"
+            }
+            Self::Seen => "seen: the model that scored these rows was trained on them",
+        }
+    }
 }
 
 impl<T: Trainer> Finished<T> {
@@ -91,7 +118,10 @@ impl<T: Trainer> Finished<T> {
     /// Warns about a model that is no better than a constant prediction: too few rows, or a
     /// learning rate that is far too high.
     fn warn_chance_level(&mut self, evaluated: &[Evaluated]) {
-        let Some(Evaluated { split, evaluation }) = evaluated.first() else {
+        let Some(Evaluated {
+            split, evaluation, ..
+        }) = evaluated.first()
+        else {
             return;
         };
         if let Some((class, share)) = chance_level(evaluation) {
@@ -110,7 +140,7 @@ impl<T: Trainer> Finished<T> {
     fn warn_incomplete(&mut self, evaluated: &[Evaluated], no_report: bool) {
         let mut missing = Vec::new();
         if evaluated.is_empty() {
-            missing.push("the model comes from an unfinished first epoch and was not scored");
+            missing.push("the model was not scored");
         } else if !self.rows.of(Split::Test).is_empty() && self.trained.scores.test.is_none() {
             missing.push("the rows of --test were not scored");
         }
@@ -134,9 +164,32 @@ impl<T: Trainer> Finished<T> {
         ];
         let evaluate = |(split, scores): (Split, &Option<Scores>)| {
             let evaluation = evaluate(&self.labels(split), &self.rows.classes, scores.as_ref()?);
-            Some(Evaluated { split, evaluation })
+            Some(Evaluated {
+                split,
+                evaluation,
+                scored: self.scored_rows(split),
+            })
         };
         splits.into_iter().filter_map(evaluate).collect()
+    }
+
+    fn scored_rows(&self, split: Split) -> ScoredRows {
+        let scores = &self.trained.scores;
+        match split {
+            Split::Train if scores.out_of_fold => ScoredRows::OutOfFold,
+            Split::Train => ScoredRows::Seen,
+            Split::Validation if scores.refitted => ScoredRows::HeldOutBeforeRefit,
+            Split::Validation | Split::Test => ScoredRows::HeldOut,
+        }
+    }
+
+    /// Number of rows that the saved model was trained on.
+    fn trained_on(&self) -> usize {
+        let refitted = self.trained.scores.refitted;
+        let splits = self.rows.splits.iter();
+        splits
+            .filter(|&&of| of == Split::Train || refitted && of == Split::Validation)
+            .count()
     }
 
     fn labels(&self, split: Split) -> Vec<u32> {
@@ -157,7 +210,9 @@ impl<T: Trainer> Finished<T> {
                 metrics.extend(main.map(|name| (name.to_owned(), value(name))));
             }
             metrics.insert("measured_on".to_owned(), json!(first.split.name()));
+            metrics.insert("scored".to_owned(), json!(first.scored));
         }
+        metrics.insert("trained_on".to_owned(), json!(self.trained_on()));
         let data: Map<String, Value> = self
             .counts
             .iter()
@@ -169,7 +224,10 @@ impl<T: Trainer> Finished<T> {
             ("classes", json!(self.rows.classes)),
             ("seed", json!(seed)),
             ("threads", json!(self.run.threads())),
-            ("stopped_early", json!(self.run.stopped())),
+            (
+                "stopped_early",
+                json!(self.run.stopped() || self.trained.summary.stopped_early),
+            ),
             ("warnings", json!(self.run.warnings())),
             ("parameters", json!(self.parameters)),
             ("data", Value::Object(data)),
@@ -177,7 +235,9 @@ impl<T: Trainer> Finished<T> {
         metrics.extend(run.map(|(name, value)| (name.to_owned(), value)));
         for evaluated in evaluated {
             let name = evaluated.split.name().to_owned();
-            metrics.insert(name, json!(evaluated.evaluation));
+            let mut values = json!(evaluated.evaluation);
+            values["scored"] = json!(evaluated.scored);
+            metrics.insert(name, values);
         }
         if !self.run.history().is_empty() {
             metrics.insert("history".to_owned(), json!(self.run.history()));
@@ -215,10 +275,12 @@ impl<T: Trainer> Finished<T> {
             parameters: &self.parameters,
             threads: self.run.threads(),
             history: self.run.history(),
+            summary: &self.trained.summary,
         };
         let sets = evaluated.iter().map(|set| SetReport {
             name: set.split.name(),
             evaluation: &set.evaluation,
+            note: set.scored.note(),
         });
         report::build(&input, sets.collect(), usage)
     }
@@ -229,7 +291,12 @@ impl<T: Trainer> Finished<T> {
         model_dir: &Path,
         report: Option<&Path>,
     ) -> Result<(), Error> {
-        if let Some(Evaluated { split, evaluation }) = evaluated.first() {
+        if let Some(first) = evaluated.first() {
+            let Evaluated {
+                split,
+                evaluation,
+                scored,
+            } = first;
             let (low, high) = evaluation.accuracy_interval;
             print_line(format_args!(
                 "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {} {} rows",
@@ -238,11 +305,22 @@ impl<T: Trainer> Finished<T> {
                 evaluation.rows,
                 split.name(),
             ))?;
-            if *split == Split::Train && !self.trained.scores.out_of_fold {
-                print_line(
+            match scored {
+                ScoredRows::Seen => print_line(
                     "the model was trained on these rows: pass --test, or --validation-split 0.1",
-                )?;
+                )?,
+                ScoredRows::OutOfFold => print_line(scored.note())?,
+                ScoredRows::HeldOut | ScoredRows::HeldOutBeforeRefit => {}
             }
+        }
+        if self.trained.scores.refitted {
+            print_line(format_args!(
+                "the saved model was trained on all {} rows, after the validation rows were scored",
+                self.trained_on()
+            ))?;
+        }
+        for line in &self.trained.summary.lines {
+            print_line(line)?;
         }
         print_line(format_args!("model: {}", model_dir.display()))?;
         if let Some(report) = report {

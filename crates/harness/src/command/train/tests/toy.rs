@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::trainer::SplitScores;
+use crate::trainer::{SplitScores, Summary};
 use crate::{Model, Trained, Trainer};
 use dataset::random::mix;
 use dataset::{Encode, RowTable};
@@ -147,6 +147,7 @@ impl Trainer for Toy {
                 ..SplitScores::default()
             },
             details: serde_json::Map::new(),
+            summary: Summary::default(),
             error,
         })
     }
