@@ -26,6 +26,8 @@ pub struct RowTable {
     pub classes: Vec<String>,
     /// Files that `places` refer to.
     pub sources: Vec<Source>,
+    /// True if the validation rows are a share of the training data, not data of their own.
+    pub split_off: bool,
 }
 
 /// Files of each channel; `train` is never empty.
@@ -112,6 +114,7 @@ impl<E: Encode> Corpus<E> {
             places: Vec::new(),
             classes,
             sources: Vec::new(),
+            split_off: false,
         };
         Self {
             rows,
@@ -181,6 +184,19 @@ impl RowTable {
             .collect()
     }
 
+    /// Returns the training rows together with the validation rows that were split off them,
+    /// ascending; `None` if there are no such rows.
+    pub fn unsplit(&self) -> Option<Vec<u32>> {
+        let inside = |&(_, &of): &(u32, &Split)| of != Split::Test;
+        self.split_off.then(|| {
+            (0..)
+                .zip(&self.splits)
+                .filter(inside)
+                .map(|(row, _)| row)
+                .collect()
+        })
+    }
+
     /// Checks that each class has training rows.
     ///
     /// # Errors
@@ -214,6 +230,7 @@ impl RowTable {
         for (&row, position) in train.iter().zip(self.spread(&train, seed)) {
             if position < share {
                 self.splits[row as usize] = Split::Validation;
+                self.split_off = true;
             }
         }
     }
@@ -299,6 +316,7 @@ mod tests {
             hashes,
             classes: vec!["a".to_owned(), "b".to_owned()],
             sources: Vec::new(),
+            split_off: false,
         }
     }
 
@@ -367,7 +385,9 @@ mod tests {
                 (180, 20)
             );
         }
+        assert_eq!(table.unsplit(), None);
         table.split(0.1, 3);
+        assert_eq!(table.unsplit(), Some((0..1000).collect()));
         let validation = table.of(Split::Validation);
         assert_eq!(
             (

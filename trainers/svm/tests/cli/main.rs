@@ -8,6 +8,7 @@ mod edge_cases;
 mod job;
 mod model;
 mod predict;
+mod public_reports;
 mod rows;
 
 use std::ffi::OsStr;
