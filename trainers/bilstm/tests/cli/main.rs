@@ -7,6 +7,7 @@
 
 mod bag;
 mod model;
+mod public_reports;
 mod resume;
 mod training;
 

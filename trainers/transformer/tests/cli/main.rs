@@ -10,6 +10,7 @@ mod hosts;
 mod kit;
 mod model;
 mod pretrained;
+mod public_reports;
 mod resume;
 mod training;
 
