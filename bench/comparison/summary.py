@@ -1,6 +1,7 @@
 """Writes summary.md and the plots of a run, and the tables of README.md and the docs."""
 
 import collections
+import textwrap
 
 from comparison import cost, svg, tables
 from comparison.cases import CASES, TEST_ROWS
@@ -15,7 +16,6 @@ TITLES = {
     "threads": "threads",
     "lengths": "speed by length",
 }
-SET_NAMES = {"imdb": "IMDB reviews", "ag_news": "AG News", "sms_spam": "SMS spam"}
 RECORDED_SINCE = "2026-11-26, 08:30 UTC"  # of commit, command and machine in each line
 # Costs in the docs' table, of the first data set that was measured; accuracy is shown for all.
 DOCS_COSTS = [
@@ -27,7 +27,7 @@ DOCS_COSTS = [
         "train, CPU",
         "train, peak memory",
         "predict, CPU",
-        "start to the answer for one text",
+        "start to the prediction for one text",
     )
 ]
 CAVEATS = [
@@ -158,7 +158,7 @@ def summary(store, plan, data, environment, prices, date):
             f"({prices['file']}: {prices['source']}), with the training time of this machine and "
             f"{prices['pull_bytes_per_second'] / 1e6:.0f} MB of image per second "
             f"({prices['pull_source']}). Waiting for an instance takes minutes on both sides and "
-            "is not billed. Start-up is the time to the answer for one text.",
+            "is not billed. Start-up is the time to the prediction for one text.",
             "",
             *paid,
         ]
@@ -219,9 +219,11 @@ def write(folder, store, plan, data, environment, date):
 
 def docs_table(store, plan, data, folder):
     """Returns the accuracies and main costs of all cases, for the docs. `folder`: of the run."""
+    about = f"`{folder}/summary.md` {contents(store, plan)} " + " ".join(
+        [*row_counts(plan, data), *load_warning(store, plan)]
+    )
     lines = [
-        f"`{folder}/summary.md` {contents(store, plan)} "
-        + " ".join([*row_counts(plan, data), *load_warning(store, plan)]),
+        *textwrap.wrap(about, 100, break_long_words=False, break_on_hyphens=False),
         "",
         "A ratio is Trainyard's value divided by the baseline's. Bold: Trainyard is worse.",
         "",
@@ -238,13 +240,14 @@ def docs_table(store, plan, data, folder):
 
 
 def readme_table(store, plan, data, link):
-    """Returns one row for each case on the first data set, for README.md.
+    """Returns one row for each case on the first data set that it was measured on, for README.md.
 
     `link`: path of the page with all results.
     """
     rows, sampled = [], collections.defaultdict(list)
     for case in plan.cases:
-        row = tables.headline(store, plan, case)
+        found = (tables.headline(store, plan, case, name) for name in plan.data_sets)
+        row = next(filter(None, found), None)
         if row:
             rows.append(row)
             if plan.train_rows(case):
@@ -264,7 +267,7 @@ def readme_table(store, plan, data, link):
         *title,
         *rows,
         "",
-        f"{SET_NAMES.get(plan.first, plan.first)}, {count}, {plan.threads} threads. "
+        f"{tables.SET_NAMES.get(plan.first, plan.first)}, {count}, {plan.threads} threads. "
         "Bold: Trainyard is worse. "
         f"[All results]({link})",
         "",

@@ -23,7 +23,7 @@ COSTS = [
     ("predict, wall", "predict", "wall_seconds", 1, "s"),
     ("predict, CPU", "predict", "cpu_seconds", 1, "s"),
     ("predict, peak memory", "predict", "peak_bytes", 1e-6, "MB"),
-    ("start to the answer for one text", "one", "wall_seconds", 1000, "ms"),
+    ("start to the prediction for one text", "one", "wall_seconds", 1000, "ms"),
 ]
 
 
@@ -176,6 +176,7 @@ def rate_row(store, fields, data):
     ]
 
 
+SET_NAMES = {"imdb": "IMDB reviews", "ag_news": "AG News", "sms_spam": "SMS spam"}
 # Cost of training in the README: field, factor, unit, and words for less and for more of it.
 HEADLINES = [
     ("wall_seconds", 1, "s", "faster", "slower"),
@@ -183,19 +184,21 @@ HEADLINES = [
 ]
 
 
-def headline(store, plan, case):
-    """Returns the README's row: accuracy, training time and memory on the first data set.
+def headline(store, plan, case, data):
+    """Returns the README's row: accuracy, training time and memory on this data set.
 
     Returns None if something of it is not measured.
     """
-    fields = fields_of(plan, case, plan.first)
+    fields = fields_of(plan, case, data)
     scores = common(*store.sides("accuracy", **fields, what="predict"))
     if not scores[0]:
         return None
     ours, baseline = (statistics.fmean(side.values()) for side in scores)
-    lost = score_rows(store, plan, case, plan.first)[0].count("**") > 0
+    lost = score_rows(store, plan, case, data)[0].count("**") > 0
     score = f"**{ours:.3f}**" if lost else f"{ours:.3f}"
-    cells = [f"`{case.trainer}`", case.baseline, f"{score} ({baseline:.3f})"]
+    name = f"`{case.trainer}`{case.title.removeprefix(case.trainer)}"
+    name += "" if data == plan.first else f" on {SET_NAMES[data]}"
+    cells = [name, case.baseline, f"{score} ({baseline:.3f})"]
     for key, factor, unit, less, more in HEADLINES:
         sides = common(*store.sides(key, **fields, what="train"))
         if not sides[0]:

@@ -12,7 +12,8 @@ use crate::commands;
 use crate::context::Context;
 use crate::local;
 use crate::output::Format;
-use diagnostics::{Error, Exit, Result, eprint_line};
+use diagnostics::stdio::{eprint_text, print_text};
+use diagnostics::{Error, Exit, Result};
 
 /// Colours of help texts, as in cargo.
 const STYLES: Styles = Styles::styled()
@@ -93,7 +94,7 @@ pub(crate) fn run() -> ExitCode {
     match run_command(cli, format) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprint_line(&error);
+            eprint_text(&error);
             if format == Format::Json {
                 print_json(&error, lines);
             }
@@ -123,7 +124,7 @@ fn report_clap_error(error: &clap::Error) -> Exit {
         Error::usage("expected a command, found none").help(ALL_OPTIONS)
     } else {
         let converted = usage_error(error);
-        eprint_line(&converted);
+        eprint_text(&converted);
         converted
     };
     if wants_json(std::env::args_os()) {
@@ -142,7 +143,7 @@ fn print_json(error: &Error, lines: bool) {
     };
     if let Ok(text) = text {
         // Ignored: standard output may be the cause, and standard error has the message.
-        let _ = diagnostics::print_line(text.trim_end());
+        let _ = print_text(text.trim_end());
     }
 }
 

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use diagnostics::{Error, Exit, Result, print_line};
+use diagnostics::stdio::print_text;
+use diagnostics::{Error, Exit, Result};
 
 /// Output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Format {
                     .help("leave out `--json`")
             })?,
         };
-        print_line(out.trim_end())?;
+        print_text(out.trim_end())?;
         Ok(Exit::Ok)
     }
 }

@@ -1,6 +1,21 @@
-//! Reads environment variables and formats sizes.
+//! Reads environment variables, parses numbers and formats sizes.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
+
+/// Returns clap's parser of a whole number; its error has the range.
+pub(crate) fn whole_number(
+    range: RangeInclusive<u32>,
+) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text| {
+        let number = text
+            .parse::<u32>()
+            .ok()
+            .filter(|number| range.contains(number));
+        let (low, high) = (range.start(), range.end());
+        number.ok_or_else(|| format!("expected a whole number from {low} to {high}"))
+    }
+}
 
 /// Returns the value of an environment variable. An empty variable counts as not set, as in a
 /// shell's `${NAME:-default}`.
@@ -20,6 +35,22 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     // Rounded to hundredths.
     let hundredths = bytes / 10_000 + u64::from(bytes % 10_000 >= 5_000);
     format!("{}.{:02} MB", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod public_reports {
+    use super::*;
+
+    /// USER 18: raw Rust in messages, `invalid digit found in string`.
+    #[test]
+    fn number_out_of_range_names_the_range() {
+        let parse = whole_number(1..=16_384);
+        assert_eq!((parse("1"), parse("16384")), (Ok(1), Ok(16_384)));
+        for bad in ["0", "16385", "x", "", "-1", "1.5", "99999999999"] {
+            let expected = "expected a whole number from 1 to 16384".to_owned();
+            assert_eq!(parse(bad), Err(expected), "{bad}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -30,10 +30,12 @@ def main():
     ids = torch.tensor([row + [config.pad_token_id] * (longest - len(row)) for row in case["rows"]])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in case["rows"]])
     logits = model(input_ids=ids, attention_mask=mask).logits
+    labels = torch.tensor(case["labels"])
     criterion = torch.nn.CrossEntropyLoss(
-        torch.tensor(case["class_weights"]), label_smoothing=case["label_smoothing"]
+        reduction="none", label_smoothing=case["label_smoothing"]
     )
-    loss = criterion(logits, torch.tensor(case["labels"]))
+    weights = torch.tensor(case["class_weights"])[labels]  # (rows)
+    loss = (criterion(logits, labels) * weights).sum() / weights.sum()
     loss.backward()
     tensors = {
         f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()

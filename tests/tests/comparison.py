@@ -448,7 +448,7 @@ class Tables(InFolder):
         self.assertNotIn("lengths", text)  # an SVM has none
         lines = summary.docs_table(store, plan, self.data(), "bench/runs/x")
         self.assertTrue(lines[0].startswith("`bench/runs/x/summary.md` has all costs"), lines[0])
-        self.assertIn("of 25,000 and 25,000 published", lines[0])
+        self.assertIn("of 25,000 and 25,000 published", " ".join(lines))
         self.assertEqual(sum("train, CPU" in row for row in lines), 1)
 
     def test_readme_has_one_row_for_each_case(self):
@@ -456,7 +456,7 @@ class Tables(InFolder):
         rows = summary.readme_table(store, plan, self.data(), "docs/benchmarks.md")
         self.assertEqual(
             rows[2],
-            "| `svm` | scikit-learn SGDClassifier | 0.750 (0.750) | 1.5 s (4 s), 2.7× faster "
+            "| `svm`, unigrams, hinge | scikit-learn SGDClassifier | 0.750 (0.750) | 1.5 s (4 s), 2.7× faster "
             "| 1.5 MB (4 MB), 2.7× less |",
         )
         self.assertEqual(
@@ -481,6 +481,17 @@ class Tables(InFolder):
         self.assertIn("IMDB reviews, 25,000 training rows (bilstm 2,000), 2 threads.", rows[4])
         # Every answer is wrong, so all of the interval is a loss.
         self.assertIn("| **0.500** (0.500) |", rows[2])
+
+    def test_readme_falls_back_to_another_data_set(self):
+        store, plan = Store(self.folder), plan_of("bilstm", data_sets=["imdb", "sms_spam"])
+        for side in (OURS, BASELINE):
+            job = Job("bilstm", side, "train", "sms_spam", 0, 2)
+            store.append(line(job, 1.0))
+            scores = {"accuracy": 0.5, "macro_f1": 0.5, "labels": ["a", "b"], "truth": "0011"}
+            predict = dataclasses.replace(job, what="predict")
+            store.append(line(predict, 1.0, **scores, predicted="0110"))
+        rows = summary.readme_table(store, plan, self.data(), "docs/benchmarks.md")
+        self.assertTrue(rows[2].startswith("| `bilstm` on SMS spam | PyTorch | 0.500"), rows[2])
 
     def test_sections_without_a_table_are_reported(self):
         store, plan = self.filled()

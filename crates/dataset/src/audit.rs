@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use diagnostics::{Diagnostic, Severity, sanitize};
 
 use crate::codes;
+use crate::columns::{listed, quoted_for_shell};
 use crate::findings::{Finding, Findings};
-use crate::{RowPlace, Source};
+use crate::{ReadOptions, RowPlace, Source};
 
 /// Columns of the rows that are needed to find equal texts; one entry per row.
 pub(super) struct Texts<'a> {
     pub(super) hashes: &'a [u64],
+    /// Hashes of the letters; empty unless requested.
+    pub(super) near_hashes: &'a [u64],
     pub(super) labels: &'a [u32],
     pub(super) names: &'a [String],
     pub(super) places: &'a [RowPlace],
@@ -38,59 +41,157 @@ pub(super) fn duplicates(texts: &Texts<'_>, sources: &[Source], findings: &mut F
         .into_iter()
         .map(|(row, first)| (row as usize, first as usize))
     {
-        let (label, other) = (texts.labels[row], texts.labels[first]);
-        let code = if label == other {
-            &codes::DUPLICATE
-        } else {
-            &codes::CONFLICT
+        let of = |row: usize| Occurrence {
+            label: &texts.names[texts.labels[row] as usize],
+            place: texts.places[row],
         };
-        findings.add(code, Severity::Warning, || {
-            let place = Some(texts.places[row].place(sources));
-            let there = texts.places[first].place(sources);
-            if label == other {
-                let message = format!("the same text with the same label is at `{there}`");
-                return Finding {
-                    message,
-                    place,
-                    help: "remove {them}, unless these are independent observations".to_owned(),
-                };
-            }
-            let (label, other) = (&texts.names[label as usize], &texts.names[other as usize]);
-            let message = format!(
-                "the text has the label `{}` here but `{}` at `{there}`",
-                sanitize(label),
-                sanitize(other)
-            );
-            Finding {
-                message,
-                place,
-                help: "decide which label is right".to_owned(),
-            }
-        });
+        repeated(&of(row), &of(first), sources, findings);
     }
 }
 
-/// Finds labels that differ only in case or whitespace.
+/// A row with a text that occurs more than once.
+pub(super) struct Occurrence<'a> {
+    pub(super) label: &'a str,
+    pub(super) place: RowPlace,
+}
+
+/// Reports a row with the text of an earlier row, `first`.
+pub(super) fn repeated(
+    row: &Occurrence<'_>,
+    first: &Occurrence<'_>,
+    sources: &[Source],
+    findings: &mut Findings,
+) {
+    let same = row.label == first.label;
+    let code = match same {
+        true => &codes::DUPLICATE,
+        false => &codes::CONFLICT,
+    };
+    findings.add(code, Severity::Warning, || {
+        let place = Some(row.place.place(sources));
+        let there = first.place.place(sources);
+        if same {
+            let message = format!("the same text with the same label is at `{there}`");
+            return Finding {
+                message,
+                place,
+                help: "remove {them}, unless these are independent observations".to_owned(),
+            };
+        }
+        let message = format!(
+            "the text has the label `{}` here but `{}` at `{there}`",
+            sanitize(row.label),
+            sanitize(first.label)
+        );
+        Finding {
+            message,
+            place,
+            help: "decide which label is right".to_owned(),
+        }
+    });
+}
+
+/// Pairs of similar labels in a message.
+const MAX_PAIRS: usize = 5;
+
+/// Finds labels that differ only in case, whitespace or number format.
 pub(super) fn labels(names: &[String], findings: &mut Findings) {
     let mut alike: BTreeMap<String, &str> = BTreeMap::new();
+    let mut pairs = Vec::new();
     for name in names {
-        let plain = name
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .to_lowercase();
-        let first = *alike.entry(plain).or_insert(name);
+        let first = *alike.entry(plain_label(name)).or_insert(name);
         if first != name {
-            findings.add(&codes::SIMILAR_LABELS, Severity::Warning, || Finding {
-                message: format!(
-                    "the labels `{}` and `{}` differ only in case or whitespace and are treated as different",
-                    sanitize(first),
-                    sanitize(name)
-                ),
-                place: None,
-                help: "use one spelling if they mean the same label".to_owned(),
-            });
+            pairs.push(format!(
+                "{} and {}",
+                listed([first]),
+                listed([name.as_str()])
+            ));
         }
+    }
+    let count = pairs.len() as u64;
+    findings.add_many(&codes::SIMILAR_LABELS, Severity::Warning, count, || {
+        let more = pairs.len().saturating_sub(MAX_PAIRS);
+        pairs.truncate(MAX_PAIRS);
+        if more > 0 {
+            pairs.push(format!("{more} more pairs"));
+        }
+        Finding {
+            message: format!(
+                "labels that differ only in case, whitespace or number format are treated as \
+                 different: {}",
+                pairs.join(", ")
+            ),
+            place: None,
+            help: "use one spelling if they mean the same label".to_owned(),
+        }
+    });
+}
+
+/// Returns what spellings of one label have in common: lower case, single blanks, and numbers
+/// without sign of zero, leading zeros and zeros at the end of a fraction.
+fn plain_label(name: &str) -> String {
+    let words: Vec<&str> = name.split_whitespace().collect();
+    let plain = words.join(" ").to_lowercase();
+    let (sign, digits) = match plain.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", plain.strip_prefix('+').unwrap_or(&plain)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if digits.is_empty() || digits == "." || !is_number(whole) || !is_number(fraction) {
+        return plain;
+    }
+    match (
+        whole.trim_start_matches('0'),
+        fraction.trim_end_matches('0'),
+    ) {
+        ("", "") => "0".to_owned(),
+        (whole, "") => format!("{sign}{whole}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+/// Returns the label in `names` that differs from `label` only in case, whitespace or number
+/// format.
+pub fn similar_label<'a>(label: &str, names: &'a [String]) -> Option<&'a str> {
+    let plain = plain_label(label);
+    let mut names = names.iter().map(String::as_str);
+    names.find(|name| plain_label(name) == plain)
+}
+
+/// The words that `pandas.read_csv` reads as a missing value (pandas 3.1, `na_values`).
+const MISSING_VALUES: [&str; 18] = [
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+];
+
+/// Finds rows whose label is a word for a missing value, which is a class like any other.
+pub(super) fn missing_labels(texts: &Texts<'_>, sources: &[Source], findings: &mut Findings) {
+    let is_missing = |name: &String| MISSING_VALUES.contains(&name.trim());
+    if texts.names.iter().any(is_missing) {
+        for (&label, place) in texts.labels.iter().zip(texts.places) {
+            missing_label(&texts.names[label as usize], *place, sources, findings);
+        }
+    }
+}
+
+/// Reports a label that is a word for a missing value.
+pub(super) fn missing_label(
+    label: &str,
+    place: RowPlace,
+    sources: &[Source],
+    findings: &mut Findings,
+) {
+    if MISSING_VALUES.contains(&label.trim()) {
+        findings.add(&codes::MISSING_LABEL, Severity::Warning, || Finding {
+            message: format!(
+                "the label `{}` is a word for a missing value, but is used as a class",
+                sanitize(label)
+            ),
+            place: Some(place.place(sources)),
+            help: "if the label is missing, leave the field empty and pass --drop-missing"
+                .to_owned(),
+        });
     }
 }
 
@@ -114,28 +215,110 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
     })
 }
 
-/// Finds test rows whose text is also in the training data.
+/// Minimum rows for [`codes::OWN_LABELS`], as in scikit-learn's `type_of_target`.
+const MIN_ROWS: usize = 21;
+
+/// Returns an error if there are more labels than half of the rows: the label column is an id, a
+/// text or a measured number, not a class. scikit-learn 1.9 warns at the same share. `texts`: the
+/// number of different texts.
+pub(super) fn own_labels(
+    names: &[String],
+    rows: usize,
+    texts: impl FnOnce() -> usize,
+    sources: &[Source],
+    options: &ReadOptions,
+) -> Option<Diagnostic> {
+    let labels = names.len();
+    if rows < MIN_ROWS || labels <= rows / 2 {
+        return None;
+    }
+    let [text, label] = [&options.text_column, &options.label_column];
+    let help = if (2..=rows / 2).contains(&texts()) {
+        let [text, label] = [text, label].map(|name| quoted_for_shell(name));
+        format!("text and label look swapped: pass --text-column {label} --label-column {text}")
+    } else if names.iter().all(|name| name.parse::<f64>().is_ok()) {
+        "pass the column with the classes as --label-column; numbers that were measured have to be \
+         grouped into classes first"
+            .to_owned()
+    } else {
+        "pass the column with the classes as --label-column, or add rows of each label".to_owned()
+    };
+    Some(Diagnostic {
+        severity: Severity::Error,
+        code: codes::OWN_LABELS.id,
+        message: format!(
+            "expected several rows per label, found `{labels}` labels in `{rows}` rows of the \
+             column `{}`",
+            sanitize(label)
+        ),
+        place: sources.first().map(Source::place),
+        help,
+    })
+}
+
+/// Finds rows of the `split` "test" or "validation" whose text is also in the training data, and
+/// those whose letters are, if both have `near_hashes`.
 pub(super) fn leaked(
     (train, train_sources): (&Texts<'_>, &[Source]),
     (test, test_sources): (&Texts<'_>, &[Source]),
+    split: &str,
     findings: &mut Findings,
 ) {
-    let mut first: HashMap<u64, usize> = HashMap::with_capacity(train.hashes.len());
-    for (row, hash) in train.hashes.iter().enumerate() {
-        first.entry(*hash).or_insert(row);
-    }
+    let (first, near) = (first_rows(train.hashes), first_rows(train.near_hashes));
     for (row, hash) in test.hashes.iter().enumerate() {
-        let Some(there) = first.get(hash) else {
+        let near = || near.get(test.near_hashes.get(row)?);
+        let Some((is_equal, &there)) = first
+            .get(hash)
+            .map(|there| (true, there))
+            .or_else(|| Some((false, near()?)))
+        else {
             continue;
         };
-        findings.add(&codes::LEAK, Severity::Warning, || Finding {
-            message: format!(
-                "the text is also in the training data at `{}`",
-                train.places[*there].place(train_sources)
-            ),
-            place: Some(test.places[row].place(test_sources)),
-            help: "remove {them} from one of the two data sets; otherwise the score is too high"
-                .to_owned(),
-        });
+        leaked_row(
+            is_equal,
+            (train.places[there], train_sources),
+            (test.places[row], test_sources),
+            split,
+            findings,
+        );
     }
+}
+
+/// Reports a row of `split`, `here`, whose text is equal or almost equal to a training text.
+pub(super) fn leaked_row(
+    is_equal: bool,
+    (there, train_sources): (RowPlace, &[Source]),
+    (here, test_sources): (RowPlace, &[Source]),
+    split: &str,
+    findings: &mut Findings,
+) {
+    let (code, what, unless) = match is_equal {
+        true => (
+            &codes::LEAK,
+            "is also in the training data",
+            "otherwise the score is too high",
+        ),
+        false => (
+            &codes::NEAR_LEAK,
+            "differs only in case, digits, punctuation or whitespace from the training text",
+            "unless these are independent observations",
+        ),
+    };
+    findings.add(code, Severity::Warning, || Finding {
+        message: format!(
+            "the {split} text {what} at `{}`",
+            there.place(train_sources)
+        ),
+        place: Some(here.place(test_sources)),
+        help: format!("remove {{them}} from one of the two data sets; {unless}"),
+    });
+}
+
+/// Returns the first row of each hash.
+fn first_rows(hashes: &[u64]) -> HashMap<u64, usize> {
+    let mut first = HashMap::with_capacity(hashes.len());
+    for (row, hash) in hashes.iter().enumerate() {
+        first.entry(*hash).or_insert(row);
+    }
+    first
 }

@@ -9,12 +9,15 @@ use crate::findings::Findings;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RecordBody {
     /// Text and label; `None` for a missing or unwanted value. `stray`: offset of a closing quote
-    /// that text follows.
+    /// that text follows. `rows`: a quoted field contains lines that look like rows.
     Fields {
         text: Option<Field>,
         label: Option<Field>,
         stray: Option<u32>,
+        rows: bool,
     },
+    /// The header again, or the line below it that consists of dashes.
+    Header { dashes: bool },
     /// A line of JSON.
     Json,
     /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the
@@ -51,11 +54,28 @@ pub(super) struct Block {
     pub(super) offset: u64,
     /// Number of fields that a record must have.
     pub(super) columns: u32,
+    /// Byte between two fields.
+    pub(super) delimiter: u8,
     /// Name of the file's encoding if `bytes` were converted to UTF-8.
     pub(super) transcoded: Option<&'static str>,
     pub(super) compressed: bool,
     /// Findings about the whole file.
     pub(super) findings: Findings,
+}
+
+impl Block {
+    /// True if more records have valid UTF-8 beyond ASCII than have invalid bytes.
+    pub(super) fn mostly_utf8(&self) -> bool {
+        let (mut valid, mut invalid) = (0, 0);
+        for record in &self.records {
+            let bytes = &self.bytes[record.start as usize..record.end as usize];
+            match std::str::from_utf8(bytes) {
+                Err(_) => invalid += 1,
+                Ok(text) => valid += usize::from(!text.is_ascii()),
+            }
+        }
+        valid > invalid
+    }
 }
 
 /// Returns the line and column after `before`, which starts on `line`.

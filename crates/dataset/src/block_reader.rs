@@ -1,25 +1,30 @@
 //! Splits the files into blocks of whole records, in order. Runs on one thread at a time.
 
+mod header;
 mod records;
 
-use diagnostics::Place;
+use diagnostics::{Place, Severity};
 
-use self::records::{line, names, open_quote_in_header, row};
+use self::header::{First, Header, HeaderTask};
+use self::records::{line, not_data, open_quote_in_header, row};
 use crate::block::{Block, Record, RecordBody, column};
 use crate::codes;
-use crate::columns::{self, Columns};
-use crate::delimited::{Malformed, Splitter, Step, lines};
-use crate::findings::Findings;
+use crate::delimited::{Malformed, RecordSpan, Splitter, Step, lines};
+use crate::findings::{Finding, Findings};
 use crate::input::{FileError, Input};
+use crate::json::other_layout;
 #[cfg(feature = "parquet")]
 use crate::parquet::Parquet;
 use crate::source::{Format, Source};
 use crate::{FileCounts, Labels, ReadOptions};
 
+/// UTF-8's.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 enum Kind {
     Delimited {
         splitter: Box<Splitter>,
-        columns: Option<Columns>,
+        header: Option<Header>,
     },
     Jsonl,
 }
@@ -35,6 +40,8 @@ struct Open {
     line: u64,
     rows: u32,
     complete: bool,
+    /// True if the previous record was the header.
+    below_header: bool,
     /// True if reading was abandoned because of an error.
     given_up: bool,
 }
@@ -80,6 +87,7 @@ impl<'a> BlockReader<'a> {
             let source = self.sources.get(self.next)?;
             block.source = self.next as u32;
             self.next += 1;
+            source.report_skipped(&mut block.findings);
             match open(source, self.options, self.labels, &mut block.findings) {
                 Ok(reading) => self.reading = reading,
                 Err(error) => error.add(source, &mut block.findings),
@@ -122,8 +130,11 @@ fn open(
 ) -> Result<Option<Reading>, FileError> {
     let kind = match source.format {
         Format::Csv { delimiter } => Kind::Delimited {
-            splitter: Box::new(Splitter::new(delimiter)),
-            columns: None,
+            splitter: Box::new(HeaderTask::splitter(
+                options,
+                options.delimiter.unwrap_or(delimiter),
+            )),
+            header: None,
         },
         Format::Jsonl => Kind::Jsonl,
         #[cfg(feature = "parquet")]
@@ -153,6 +164,7 @@ fn open(
         line: 1,
         rows: 0,
         complete: false,
+        below_header: false,
         given_up: false,
     };
     Ok(Some(Reading::Bytes(Box::new(open))))
@@ -165,17 +177,24 @@ fn no_rows(file_counts: &FileCounts, source: &Source, alone: bool, block: &mut B
         0 => "the file is empty",
         _ => "the file has no rows",
     };
-    let found = || super::findings::Finding {
+    let found = || Finding {
         message: message.to_owned(),
         place: Some(source.place()),
         help: "add at least one row; a CSV file also needs a header".to_owned(),
     };
     let severity = if alone {
-        diagnostics::Severity::Error
+        Severity::Error
     } else {
-        diagnostics::Severity::Warning
+        Severity::Warning
     };
     block.findings.add(&codes::NO_ROWS, severity, found);
+}
+
+fn place(source: &Source, line: u64) -> Place {
+    Place {
+        line: Some(line),
+        ..source.place()
+    }
 }
 
 impl Open {
@@ -273,41 +292,93 @@ impl Open {
                 return found.next;
             }
             self.line += found.lines_before;
-            let Kind::Delimited { splitter, columns } = &mut self.kind else {
-                self.push(found.start, found.end, RecordBody::Json, source, block);
-                self.line += found.lines;
-                from = found.next;
+            if bytes[found.start..found.end].starts_with(BYTE_ORDER_MARK) {
+                let place = place(source, self.line);
+                block
+                    .findings
+                    .add(&codes::BYTE_ORDER_MARK, Severity::Warning, || Finding {
+                        message: "the row begins with a byte order mark, which is ignored"
+                            .to_owned(),
+                        place: Some(place),
+                        help: "check whether files were joined".to_owned(),
+                    });
+                from = found.start + BYTE_ORDER_MARK.len();
                 continue;
-            };
-            let body = match (&columns, found.malformed) {
-                (None, Some(Malformed::Unclosed(quote))) => {
-                    let at = column(&bytes[found.start..quote as usize], self.line);
-                    open_quote_in_header(source, at, &mut block.findings);
-                    self.given_up = true;
-                    break;
-                }
-                (None, _) => {
-                    let names = names(&splitter.fields, bytes, &block.unescaped);
-                    let place = Place {
-                        line: Some(self.line),
-                        ..source.place()
-                    };
-                    *columns =
-                        columns::resolve(&names, options, labels, &place, &mut block.findings);
-                    self.given_up = columns.is_none();
-                    self.line += found.lines;
-                    from = found.next;
-                    continue;
-                }
-                (Some(_), Some(Malformed::Unclosed(quote))) => RecordBody::Unclosed { quote },
-                (Some(columns), malformed) => row(&splitter.fields, columns, malformed, found.end),
-            };
-            block.columns = columns.map_or(0, |columns| columns.count as u32);
-            self.push(found.start, found.end, body, source, block);
-            self.line += found.lines;
-            from = found.next;
+            }
+            let (next, lines) = self.record(found, filled, source, options, labels, block);
+            self.line += lines;
+            from = next;
         }
         from
+    }
+
+    /// Takes a record. Returns the offset of the next one, and the lines up to there.
+    fn record(
+        &mut self,
+        mut found: RecordSpan,
+        filled: usize,
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        block: &mut Block,
+    ) -> (usize, u64) {
+        let bytes = &block.bytes[..filled];
+        let line = &bytes[found.start..found.end];
+        let (splitter, header) = match &mut self.kind {
+            Kind::Delimited { splitter, header } => (splitter, header),
+            Kind::Jsonl => {
+                let text = || str::from_utf8(line).unwrap_or_default();
+                let other = (self.rows == 0).then(|| other_layout(text(), &options.text_column));
+                match other.flatten() {
+                    Some(error) => {
+                        error.add(source, &mut block.findings);
+                        self.given_up = true;
+                    }
+                    None => self.push(found.start, found.end, RecordBody::Json, source, block),
+                }
+                return (found.next, found.lines);
+            }
+        };
+        let Some(Header { columns, names }) = header else {
+            let binary = self.input.binary && !self.input.transcodes();
+            if let (Some(Malformed::Unclosed(quote)), false) = (found.malformed, binary) {
+                let at = column(&bytes[found.start..quote as usize], self.line);
+                open_quote_in_header(source, at, &mut block.findings);
+                self.given_up = true;
+                return (found.start, 0);
+            }
+            let task = HeaderTask {
+                options,
+                labels,
+                place: place(source, self.line),
+                stdin: source.path.is_none(),
+                binary,
+            };
+            let (findings, unescaped) = (&mut block.findings, &mut block.unescaped);
+            match task.read(splitter, &mut found, bytes, unescaped, findings) {
+                Ok(First::Header(found)) => *header = Some(found),
+                Ok(First::Separator) => {}
+                Ok(First::Unusable) => self.given_up = true,
+                Err(error) => {
+                    error.add(source, findings);
+                    self.given_up = true;
+                }
+            }
+            self.below_header = true;
+            return (found.next, found.lines);
+        };
+        (block.columns, block.delimiter) = (columns.count as u32, splitter.delimiter);
+        let below_header = std::mem::take(&mut self.below_header);
+        let body = if let Some(Malformed::Unclosed(quote)) = found.malformed {
+            RecordBody::Unclosed { quote }
+        } else if let Some(dashes) = not_data(&splitter.fields, bytes, names, below_header) {
+            self.below_header = !dashes;
+            RecordBody::Header { dashes }
+        } else {
+            row(&splitter.fields, columns, &found, line, splitter.delimiter)
+        };
+        self.push(found.start, found.end, body, source, block);
+        (found.next, found.lines)
     }
 
     fn push(

@@ -1,15 +1,17 @@
 //! Reports all problems of a data set.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
 use diagnostics::Diagnostic;
 
-use crate::audit;
-use crate::read::{Encode, Rows, read_all};
+use crate::audit::{self, Occurrence};
+use crate::codes::Code;
+use crate::read::{Encode, Merge, merged};
 use crate::stream::ReadTask;
-use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, Source};
+use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, codes};
 
 /// Result of [`check`].
 #[derive(Clone, Debug, Serialize)]
@@ -32,9 +34,54 @@ impl Encode for Discard {
     fn encode(&mut self, _: &str) {}
 }
 
-/// Reads all rows and reports problems; does not stop at errors. Calls `each` with at most `limit`
-/// findings of each kind and data set, as they occur; the summary counts all. Reports texts of
-/// `test` that are also in `sources`.
+/// Rows of a channel. Memory grows with the number of different texts, not with that of rows.
+struct Checked {
+    counts: RowCounts,
+    labels: Vec<(String, u64)>,
+    /// First row of each text: its label and place, by the text's hash.
+    first: HashMap<u64, (u32, RowPlace)>,
+    /// Place of the first row of each hash of letters; empty unless requested.
+    near: HashMap<u64, RowPlace>,
+}
+
+impl Checked {
+    /// Returns the error that the data has a single class, or about one per row, if so.
+    fn unusable_labels(
+        &self,
+        sources: &[Source],
+        options: &ReadOptions,
+    ) -> Option<(&'static Code, Diagnostic)> {
+        let names: Vec<String> = self.labels.iter().map(|(name, _)| name.clone()).collect();
+        let (rows, texts) = (self.counts.used, || self.first.len());
+        if let Some(error) = audit::one_label(&names, rows, sources) {
+            return Some((&codes::ONE_CLASS, error));
+        }
+        let error = audit::own_labels(&names, rows as usize, texts, sources, options)?;
+        Some((&codes::OWN_LABELS, error))
+    }
+
+    /// Reports the rows of `merge`, of the test data, whose text is equal or almost equal to one of
+    /// this channel.
+    fn leaked(
+        &self,
+        sources: &[Source],
+        (merge, test): (&Merge, &[Source]),
+        findings: &mut Findings,
+    ) {
+        for (row, (hash, here)) in merge.hashes.iter().zip(&merge.places).enumerate() {
+            let equal = self.first.get(hash).map(|(_, there)| there);
+            let near = || self.near.get(merge.near_hashes.get(row)?);
+            if let Some(there) = equal.or_else(near) {
+                let (there, here) = ((*there, sources), (*here, test));
+                audit::leaked_row(equal.is_some(), there, here, "test", findings);
+            }
+        }
+    }
+}
+
+/// Reads all rows and reports problems; does not stop at errors. Rows that the options drop are
+/// warnings. Calls `each` with at most `limit` findings of each kind and data set, as they occur;
+/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal.
 ///
 /// # Errors
 /// If `stop` was set. Bad data is not an error here.
@@ -46,53 +93,44 @@ pub fn check(
     stop: &AtomicBool,
     each: &mut (dyn FnMut(&Diagnostic) + Send),
 ) -> Result<CheckSummary, ReadError> {
-    // Rows that `train` can drop are reported too.
     let options = &ReadOptions {
-        drop_missing: false,
-        drop_malformed: false,
+        near_duplicates: !test.is_empty(),
         ..options.clone()
     };
     let mut all = Findings::new(limit);
-    let rows = check_channel(sources, options, limit, stop, each, &mut all)?;
-    if let Some(error) = audit::one_label(&rows.label_names, rows.counts.used, sources) {
+    let mut checked = check_channel(
+        sources,
+        options,
+        limit,
+        stop,
+        each,
+        &mut all,
+        &mut |_: &Merge| {},
+    )?;
+    if let Some((code, error)) = checked.unusable_labels(sources, options) {
         let mut findings = Findings::new(limit);
-        findings.error(
-            &super::codes::ONE_CLASS,
-            error.message,
-            error.place,
-            error.help,
-        );
+        findings.error(code, error.message, error.place, error.help);
         all.merge(findings).iter().for_each(&mut *each);
     }
-    let mut counts: Vec<(String, u64)> = rows
-        .label_names
-        .iter()
-        .map(|name| (name.clone(), 0))
-        .collect();
-    for label in &rows.labels {
-        counts[*label as usize].1 += 1;
-    }
-    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let mut test_counts = None;
+    let labels = &mut checked.labels;
+    labels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut test_rows = None;
     if !test.is_empty() {
-        let test_rows = check_channel(test, options, limit, stop, each, &mut all)?;
         let mut findings = Findings::new(limit);
-        audit::leaked(
-            (&rows.texts(), sources),
-            (&test_rows.texts(), test),
-            &mut findings,
-        );
+        let mut leaked = |merge: &Merge| checked.leaked(sources, (merge, test), &mut findings);
+        let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
         all.merge(findings).iter().for_each(&mut *each);
-        test_counts = Some(test_rows.counts);
+        test_rows = Some(rows.counts);
     }
     Ok(CheckSummary {
-        rows: rows.counts,
-        test_rows: test_counts,
-        labels: counts,
+        rows: checked.counts,
+        test_rows,
+        labels: checked.labels,
         findings: all,
     })
 }
 
+/// Reports the problems of a channel; calls `visit` with the rows of each block.
 fn check_channel(
     sources: &[Source],
     options: &ReadOptions,
@@ -100,7 +138,8 @@ fn check_channel(
     stop: &AtomicBool,
     each: &mut (dyn FnMut(&Diagnostic) + Send),
     all: &mut Findings,
-) -> Result<Rows<Discard>, ReadError> {
+    visit: &mut (dyn FnMut(&Merge) + Send),
+) -> Result<Checked, ReadError> {
     let task = ReadTask {
         sources,
         options,
@@ -108,12 +147,44 @@ fn check_channel(
         stop,
         limit,
     };
-    let mut rows = read_all(task, || Discard, &mut *each)?;
     let mut findings = Findings::new(limit);
-    audit::labels(&rows.label_names, &mut findings);
-    audit::duplicates(&rows.texts(), sources, &mut findings);
+    let (mut first, mut near) = (HashMap::new(), HashMap::new());
+    let mut label_rows: Vec<u64> = Vec::new();
+    let taken = |merge: &mut Merge| {
+        label_rows.resize(merge.names.len(), 0);
+        for ((hash, label), place) in merge.hashes.iter().zip(&merge.labels).zip(&merge.places) {
+            label_rows[*label as usize] += 1;
+            audit::missing_label(
+                &merge.names[*label as usize],
+                *place,
+                sources,
+                &mut findings,
+            );
+            let (other, there) = *first.entry(*hash).or_insert((*label, *place));
+            if there != *place {
+                let row = |label: u32, place| Occurrence {
+                    label: &merge.names[label as usize],
+                    place,
+                };
+                let (row, first) = (row(*label, *place), row(other, there));
+                audit::repeated(&row, &first, sources, &mut findings);
+            }
+        }
+        for (hash, place) in merge.near_hashes.iter().zip(&merge.places) {
+            near.entry(*hash).or_insert(*place);
+        }
+        visit(merge);
+        merge.clear_rows();
+    };
+    let (merge, streamed) = merged(task, || Discard, &mut *each, taken)?;
+    audit::labels(&merge.names, &mut findings);
     // Findings about rows were reported while reading.
-    all.merge(std::mem::take(&mut rows.findings));
+    all.merge(streamed.findings);
     all.merge(findings).iter().for_each(&mut *each);
-    Ok(rows)
+    Ok(Checked {
+        counts: streamed.counts,
+        labels: merge.names.into_iter().zip(label_rows).collect(),
+        first,
+        near,
+    })
 }

@@ -42,9 +42,17 @@ codes! {
     ONE_CLASS = "D020", "data set", "all rows have the same label";
     CONFLICT = "D021", "row", "the same text occurs with another label";
     DUPLICATE = "D022", "row", "the same text occurs with the same label";
-    LEAK = "D023", "row", "a test text is also in the training data";
-    SIMILAR_LABELS = "D024", "label", "two labels differ only in case or whitespace";
+    LEAK = "D023", "row", "a validation or test text is also in the training data";
+    SIMILAR_LABELS = "D024", "label", "two labels differ only in case, whitespace or number format";
     SAME_COLUMN = "D025", "name", "text and label are the same column";
+    DELIMITER = "D030", "file", "the delimiter is not the one of the file name";
+    QUOTED_ROWS = "D031", "row", "a quoted field contains lines that look like rows";
+    HEADER_ROW = "D032", "row", "the row repeats the header, or separates it from the data";
+    BYTE_ORDER_MARK = "D033", "mark", "a byte order mark is inside the file";
+    SKIPPED_FILE = "D034", "file", "a file in the folder is not read";
+    MISSING_LABEL = "D036", "row", "the label is a word for a missing value";
+    OWN_LABELS = "D037", "data set", "most rows have a label of their own";
+    NEAR_LEAK = "D038", "row", "a validation or test text is almost equal to a training text";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

@@ -21,6 +21,7 @@ pub(super) fn resolve(
     options: &ReadOptions,
     labels: Labels,
     place: &Place,
+    has: &str,
     findings: &mut Findings,
 ) -> Option<Columns> {
     let label_name = (labels != Labels::Ignored).then_some(options.label_column.as_str());
@@ -32,6 +33,7 @@ pub(super) fn resolve(
         let count = names.iter().filter(|name| *name == wanted).count();
         if count > 1 {
             twice = true;
+            let wanted = sanitize(wanted);
             let message = format!("expected one column named `{wanted}`, found `{count}`");
             let help = "rename all but one of them".to_owned();
             findings.error(&codes::DUPLICATE_COLUMN, message, Some(place.clone()), help);
@@ -40,19 +42,8 @@ pub(super) fn resolve(
     let position = |wanted: &str| names.iter().position(|name| name == wanted);
     let text = position(&options.text_column);
     let label = label_name.and_then(position);
-    let mut absent = Vec::new();
-    if text.is_none() {
-        absent.push(("--text-column", options.text_column.as_str()));
-    }
-    if label.is_none() && labels == Labels::Required {
-        absent.push(("--label-column", options.label_column.as_str()));
-    }
-    let has = if place.line.is_some() {
-        HEADER_HAS
-    } else {
-        "the file has"
-    };
-    report_missing(&absent, names, Some(place.clone()), has, findings);
+    let absent = absent(names, options, labels);
+    report_missing(&absent, names, options, Some(place.clone()), has, findings);
     match text {
         Some(text) if !twice && absent.is_empty() => Some(Columns {
             text,
@@ -61,6 +52,20 @@ pub(super) fn resolve(
         }),
         _ => None,
     }
+}
+
+/// Returns the required columns that `names` lacks, as (flag, name).
+pub(super) fn absent<'a>(
+    names: &[String],
+    options: &'a ReadOptions,
+    labels: Labels,
+) -> Vec<(&'static str, &'a str)> {
+    let label = ("--label-column", options.label_column.as_str());
+    [("--text-column", options.text_column.as_str()), label]
+        .into_iter()
+        .take(if labels == Labels::Required { 2 } else { 1 })
+        .filter(|(_, wanted)| !names.iter().any(|name| name == wanted))
+        .collect()
 }
 
 /// Returns the finding that text and label are the same column.
@@ -72,12 +77,14 @@ pub(super) fn same_column(name: &str, limit: usize) -> Findings {
     findings
 }
 
-const HEADER_HAS: &str = "the header has";
+/// Start of the list of columns in messages about CSV and TSV files.
+pub(super) const HEADER_HAS: &str = "the header has";
 
 /// Reports missing columns, given as (flag, name).
 pub(super) fn report_missing(
     absent: &[(&str, &str)],
     names: &[String],
+    options: &ReadOptions,
     place: Option<Place>,
     has: &str,
     findings: &mut Findings,
@@ -85,40 +92,31 @@ pub(super) fn report_missing(
     if absent.is_empty() {
         return;
     }
-    let wanted: Vec<&str> = absent.iter().map(|(_, name)| *name).collect();
+    let wanted: Vec<_> = absent.iter().map(|(_, name)| sanitize(name)).collect();
     let message = format!(
         "no column is named `{}`; {has} {}",
         wanted.join("` or `"),
-        listed(names)
+        listed(names.iter().map(String::as_str))
     );
-    let suggestions: Vec<Option<&str>> = absent
-        .iter()
-        .map(|(_, wanted)| closest(wanted, names.iter().map(String::as_str)))
-        .collect();
-    let flags: Vec<String> = absent
-        .iter()
-        .zip(&suggestions)
-        .map(|((flag, _), closest)| {
-            format!(
-                "{flag} {}",
-                closest.map_or("NAME".to_owned(), quoted_for_shell)
-            )
-        })
-        .collect();
+    // A column is proposed for one of the two only.
+    let mut taken = vec![options.text_column.as_str(), options.label_column.as_str()];
+    let (mut flags, mut all) = (Vec::new(), true);
+    for (flag, wanted) in absent {
+        let free = names.iter().map(String::as_str);
+        let free = free.filter(|name| !taken.contains(name) && !name.contains(char::is_control));
+        let found = closest(wanted, free);
+        taken.extend(found);
+        all &= found.is_some();
+        flags.push(format!(
+            "{flag} {}",
+            found.map_or("NAME".to_owned(), quoted_for_shell)
+        ));
+    }
     let flags = flags.join(" ");
-    let help = if names.iter().any(|name| name.contains('\0')) {
-        "the file looks like UTF-16 without a byte order mark; pass --encoding utf-16le".to_owned()
-    } else if suggestions.iter().all(Option::is_some) {
-        format!("did you mean {flags}?")
-    } else {
-        format!(
-            "pass {flags}{}",
-            if has == HEADER_HAS {
-                "; the first line must be a header"
-            } else {
-                ""
-            }
-        )
+    let help = match (all, has.starts_with("the header")) {
+        (true, _) => format!("did you mean {flags}?"),
+        (false, true) => format!("pass {flags}; the first line must be a header"),
+        (false, false) => format!("pass {flags}"),
     };
     findings.error(&codes::NO_COLUMN, message, place, help);
 }
@@ -127,13 +125,14 @@ pub(super) fn report_missing(
 const MAX_NAMES: usize = 12;
 const MAX_NAME_CHARS: usize = 40;
 
-fn listed(names: &[String]) -> String {
-    let short = |name: &String| match name.char_indices().nth(MAX_NAME_CHARS) {
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let short = |name: &str| match name.char_indices().nth(MAX_NAME_CHARS) {
         Some((end, _)) => format!("`{}...`", sanitize(&name[..end])),
         None => format!("`{}`", sanitize(name)),
     };
-    let first: Vec<String> = names.iter().take(MAX_NAMES).map(short).collect();
-    let more = names.len().saturating_sub(MAX_NAMES);
+    let mut names = names.into_iter();
+    let first: Vec<String> = names.by_ref().take(MAX_NAMES).map(short).collect();
+    let more = names.count();
     if more > 0 {
         format!("{} and {more} more", first.join(", "))
     } else {
@@ -141,7 +140,8 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn quoted_for_shell(name: &str) -> String {
+/// Quotes a value for a POSIX shell if necessary.
+pub(super) fn quoted_for_shell(name: &str) -> String {
     let plain = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b));

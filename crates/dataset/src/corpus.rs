@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicBool;
 pub use crate::{Encode, RowPlace, RowRef};
 
 use crate::random::mix;
-use crate::{Findings, ReadOptions, RowCounts, Rows, Source, leak, one_class};
-use diagnostics::Error;
+use crate::{
+    Findings, ReadOptions, RowCounts, Rows, Source, leak, similar_label, text_hash, unusable_labels,
+};
+use diagnostics::{Error, sanitize};
 use sagemaker::metrics::Split;
 
 /// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
@@ -57,7 +59,7 @@ impl<E: Encode> Corpus<E> {
     /// becomes the validation split.
     ///
     /// # Errors
-    /// If the data has errors or a single class, if another channel has a label that is not in
+    /// If the data has errors, a single class or a class per row, if another channel has a label that is not in
     /// `train`, or if `stop` was set.
     pub fn read(
         channels: Channels,
@@ -67,8 +69,12 @@ impl<E: Encode> Corpus<E> {
         make: impl Fn() -> E + Sync,
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
+        let options = &ReadOptions {
+            near_duplicates: !channels.validation.is_empty() || !channels.test.is_empty(),
+            ..options.clone()
+        };
         let train = crate::read(&channels.train, options, &make, stop)?;
-        if let Some(error) = one_class(&train, &channels.train) {
+        if let Some(error) = unusable_labels(&train, &channels.train, options) {
             return Err(error.into());
         }
         let mut others = Vec::new();
@@ -78,7 +84,7 @@ impl<E: Encode> Corpus<E> {
         ] {
             if !sources.is_empty() {
                 let rows = crate::read(&sources, options, &make, stop)?;
-                let leaked = leak((&train, &channels.train), (&rows, &sources));
+                let leaked = leak((&train, &channels.train), (&rows, &sources), name);
                 others.push((name, rows, sources, split, leaked));
             }
         }
@@ -139,7 +145,7 @@ impl<E: Encode> Corpus<E> {
             let class = numbers
                 .get(label.as_str())
                 .copied()
-                .ok_or_else(|| unknown_label(name, label))?;
+                .ok_or_else(|| unknown_label(name, label, &table.classes))?;
             class_of.push(class);
         }
         let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
@@ -164,14 +170,29 @@ impl<E: Encode> Corpus<E> {
     }
 }
 
-fn unknown_label(channel: &str, label: &str) -> Error {
-    let label = diagnostics::sanitize(label);
-    Error::new(format!(
+fn unknown_label(channel: &str, label: &str, classes: &[String]) -> Error {
+    let similar = similar_label(label, classes);
+    let label = sanitize(label);
+    let message = format!(
         "expected only labels of the `train` channel, found the label `{label}` in `{channel}`"
-    ))
-    .help(format!(
-        "add rows with this label to the training data, or remove them from `{channel}`"
-    ))
+    );
+    Error::new(message).help(match similar {
+        Some(similar) => one_spelling(&label, similar),
+        None => {
+            format!(
+                "add rows with this label to the training data, or remove them from `{channel}`"
+            )
+        }
+    })
+}
+
+/// Returns the help for a label that differs from one of the model only in its spelling.
+pub fn one_spelling(label: &str, similar: &str) -> String {
+    format!(
+        "write `{label}` as `{}`, which is in the training data: they differ only in case, \
+         whitespace or number format",
+        sanitize(similar)
+    )
 }
 
 impl RowTable {
@@ -195,6 +216,11 @@ impl RowTable {
                 .map(|(row, _)| row)
                 .collect()
         })
+    }
+
+    /// True if `text` is the text that was read for a row: files can change meanwhile.
+    pub fn has_text(&self, row: u32, text: &str) -> bool {
+        self.hashes[row as usize] == text_hash(text)
     }
 
     /// Checks that each class has training rows.

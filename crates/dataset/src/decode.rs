@@ -33,7 +33,7 @@ struct RowSpan {
 pub struct Row<'a> {
     /// Place in the files.
     pub place: RowPlace,
-    /// Text; never blank.
+    /// Text; blank only with [`ReadOptions::keep_blank`].
     pub text: &'a str,
     /// Label; never blank, always present if labels are required.
     pub label: Option<&'a str>,
@@ -81,6 +81,7 @@ pub(super) struct BlockCounts {
     pub(super) no_text: u64,
     pub(super) no_label: u64,
     pub(super) malformed: u64,
+    pub(super) header: u64,
     /// For JSON lines, which have no header: keys of the objects.
     pub(super) seen: Option<JsonKeys>,
 }
@@ -102,9 +103,13 @@ pub(super) struct Decoder {
     rows: Vec<RowSpan>,
 }
 
+/// How MySQL and Hive export a missing value.
+const MYSQL_NULL: &str = "\\N";
+
 /// Reason why a record is not used.
 enum Refused {
     Malformed,
+    Header,
     NoText,
     NoLabel,
 }
@@ -153,6 +158,7 @@ impl Decoder {
                     counts.used += 1;
                 }
                 Err(Refused::Malformed) => counts.malformed += 1,
+                Err(Refused::Header) => counts.header += 1,
                 Err(Refused::NoText) => counts.no_text += 1,
                 Err(Refused::NoLabel) => counts.no_label += 1,
             }
@@ -189,17 +195,25 @@ impl<'a> BlockDecoder<'a, '_> {
             RecordBody::TooLarge { at } => reporter.too_large(record, at, findings),
             RecordBody::Count { fields, at } => reporter.field_count(record, fields, at, findings),
             RecordBody::Json => return self.json(record, counts),
-            RecordBody::Fields { text, label, stray } => {
+            RecordBody::Header { dashes } => {
+                reporter.header(record, dashes, findings);
+                return Err(Refused::Header);
+            }
+            RecordBody::Fields {
+                text,
+                label,
+                stray,
+                rows,
+            } => {
                 self.valid(record, findings)?;
                 if let Some(at) = stray {
                     reporter.stray(record, at, findings);
                 }
-                let text_span = text
-                    .map(|field| self.content(field, record, findings))
-                    .transpose()?;
-                let label_span = label
-                    .map(|field| self.content(field, record, findings))
-                    .transpose()?;
+                if rows {
+                    reporter.quoted_rows(record, findings);
+                }
+                let text_span = self.value(text, record, findings)?;
+                let label_span = self.value(label, record, findings)?;
                 let text_at = text.map_or(record.start, |field| field.at);
                 let label_at = label.map_or(record.start, |field| field.at);
                 return self.present(
@@ -221,10 +235,18 @@ impl<'a> BlockDecoder<'a, '_> {
         (label, label_at): (Option<Span>, u32),
         findings: &mut Findings,
     ) -> Result<(Span, Option<Span>), Refused> {
-        let Some(text) = text.filter(|span| !self.is_blank(*span)) else {
-            self.reporter.no_text(record, text_at, findings);
-            return Err(Refused::NoText);
+        let blank = Span {
+            start: 0,
+            end: 0,
+            scratch: true,
         };
+        let text = text.unwrap_or(blank);
+        if self.is_blank(text) {
+            self.reporter.no_text(record, text_at, findings);
+            if !self.options.keep_blank || self.options.drop_missing {
+                return Err(Refused::NoText);
+            }
+        }
         let label = label.filter(|span| !self.is_blank(*span));
         if label.is_none() && self.labels == Labels::Required {
             self.reporter.no_label(record, label_at, findings);
@@ -233,13 +255,17 @@ impl<'a> BlockDecoder<'a, '_> {
         Ok((text, label))
     }
 
-    fn is_blank(&self, span: Span) -> bool {
+    fn get(&self, span: Span) -> &str {
         let from = if span.scratch {
             self.decoder.scratch.as_str()
         } else {
             self.valid.unwrap_or_default()
         };
-        from[span.start..span.end].chars().all(char::is_whitespace)
+        &from[span.start..span.end]
+    }
+
+    fn is_blank(&self, span: Span) -> bool {
+        self.get(span).chars().all(char::is_whitespace)
     }
 
     /// Returns the text of a record; refuses invalid UTF-8.
@@ -263,6 +289,20 @@ impl<'a> BlockDecoder<'a, '_> {
             self.reporter.not_utf8(record, at as u32, findings);
             Refused::Malformed
         })
+    }
+
+    /// Returns the content of a field, `None` for MySQL's null.
+    fn value(
+        &mut self,
+        field: Option<Field>,
+        record: &Record,
+        findings: &mut Findings,
+    ) -> Result<Option<Span>, Refused> {
+        let Some(field) = field else { return Ok(None) };
+        let span = self.content(field, record, findings)?;
+        // Parquet, which has no lines, has a null of its own.
+        let null = record.line > 0 && self.get(span) == MYSQL_NULL;
+        Ok((!null).then_some(span))
     }
 
     /// Returns the content of a field.

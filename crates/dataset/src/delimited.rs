@@ -73,7 +73,9 @@ pub(super) enum Step {
 
 /// Splits one file.
 pub(super) struct Splitter {
-    delimiter: u8,
+    pub(super) delimiter: u8,
+    /// False if quotes are part of the text.
+    quoted: bool,
     core: csv_core::Reader,
     /// Fields of the record that the last step found.
     pub(super) fields: Vec<Field>,
@@ -91,10 +93,11 @@ enum Quoted {
 }
 
 impl Splitter {
-    pub(super) fn new(delimiter: u8) -> Self {
+    pub(super) fn new(delimiter: u8, quoted: bool) -> Self {
         let core = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
         Self {
             delimiter,
+            quoted,
             core,
             fields: Vec::new(),
         }
@@ -125,7 +128,7 @@ impl Splitter {
         let mut at = start;
         let mut inner_lines = 0;
         loop {
-            let (field, after) = if bytes[at..].first() == Some(&b'"') {
+            let (field, after) = if self.quoted && bytes[at..].first() == Some(&b'"') {
                 match self.quoted(bytes, at, complete) {
                     Quoted::Closed { end, doubled } => {
                         inner_lines += lines(&bytes[at + 1..end]);

@@ -1,28 +1,43 @@
 //! Names of text encodings, and conversion to UTF-8.
 
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 
 use encoding_rs::{Decoder, DecoderResult, Encoding};
 
-use diagnostics::{Diagnostic, Severity};
+use diagnostics::{Diagnostic, Severity, sanitize};
 
 use crate::codes;
 use crate::source::closest;
 
-/// Common names that the WHATWG list does not have. WHATWG maps latin-1 to windows-1252, its
-/// superset.
+/// Names that Python and Microsoft use and the WHATWG list does not have, with `-` instead of `_`.
+/// WHATWG maps latin-1 to windows-1252, its superset.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("latin-1", "latin1"),
-    ("latin_1", "latin1"),
-    ("iso_8859_1", "latin1"),
     ("cp-1252", "cp1252"),
-    ("utf_8", "utf-8"),
-    ("utf_16", "utf-16"),
+    ("latin-2", "latin2"),
+    ("latin9", "iso-8859-15"),
+    ("latin-9", "iso-8859-15"),
+    ("utf-8-sig", "utf-8"),
+    ("cp65001", "utf-8"),
     ("utf16", "utf-16"),
     ("utf16le", "utf-16le"),
     ("utf16be", "utf-16be"),
+    ("utf-16-le", "utf-16le"),
+    ("utf-16-be", "utf-16be"),
     ("gb-18030", "gb18030"),
+    ("cp936", "gbk"),
+    ("cp950", "big5"),
     ("shift-jis", "shift_jis"),
+    ("cp932", "shift_jis"),
+    ("cp949", "euc-kr"),
+    ("uhc", "euc-kr"),
+    ("euckr", "euc-kr"),
+    ("ks-c-5601", "euc-kr"),
+    ("eucjp", "euc-jp"),
+    ("mac-roman", "macintosh"),
+    ("macroman", "macintosh"),
+    ("cp874", "windows-874"),
 ];
 
 /// Names for suggestions.
@@ -56,23 +71,62 @@ const KNOWN: &[&str] = &[
 /// If there is no such encoding; the help line suggests a similar name.
 pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
     let lower = name.trim().to_ascii_lowercase();
-    let label = OTHER_NAMES
-        .iter()
-        .find(|(other, _)| *other == lower)
-        .map_or(lower.as_str(), |(_, label)| label);
-    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| {
+    let dashed = lower.replace('_', "-");
+    let other = OTHER_NAMES.iter().find(|(other, _)| *other == dashed);
+    let labels = [other.map_or("", |(_, label)| label), &lower, &dashed];
+    let known = labels.map(|label| Encoding::for_label_no_replacement(label.as_bytes()));
+    known.into_iter().flatten().next().ok_or_else(|| {
         Box::new(Diagnostic {
             severity: Severity::Error,
             code: codes::ENCODING.id,
-            message: format!("unknown encoding `{name}`"),
+            message: format!("unknown encoding `{}`", sanitize(name)),
             place: None,
             help: match closest(&lower, KNOWN.iter().copied()) {
                 Some(closest) => format!("did you mean `{closest}`?"),
-                None => "use a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis"
-                    .to_owned(),
+                None => {
+                    "use a name such as utf-8, latin-1, windows-1252, utf-16, gbk, shift_jis or \
+                         euc-kr"
+                        .to_owned()
+                }
             },
         })
     })
+}
+
+/// Encodings of two bytes per character: name, script, and the share of the script in percent at
+/// which a text is likely to have the encoding. Chinese read as Korean has 60 % Hangul.
+const TWO_BYTE: [(&str, RangeInclusive<char>, usize); 5] = [
+    ("euc-kr", '\u{ac00}'..='\u{d7a3}', 90),
+    ("shift_jis", '\u{3040}'..='\u{30ff}', 30),
+    ("euc-jp", '\u{3040}'..='\u{30ff}', 30),
+    ("gbk", '\u{4e00}'..='\u{9fff}', 60),
+    ("big5", '\u{4e00}'..='\u{9fff}', 60),
+];
+
+/// Returns the names of encodings in which `bytes` are valid, the most likely ones first.
+pub(super) fn candidates(bytes: &[u8]) -> Vec<&'static str> {
+    let is_high = |byte: &&u8| !byte.is_ascii();
+    let high = bytes.iter().filter(is_high).count();
+    // Bytes of two-byte characters are neighbours; accented letters rarely are.
+    let beside = bytes.chunk_by(|a, b| a.is_ascii() == b.is_ascii());
+    let pairs: usize = beside
+        .filter(|run| run.len() > 1 && !run[0].is_ascii())
+        .map(<[u8]>::len)
+        .sum();
+    if pairs * 2 <= high {
+        return vec!["latin-1"];
+    }
+    let fits = |(name, script, share): &(&'static str, RangeInclusive<char>, usize)| {
+        let encoding = Encoding::for_label(name.as_bytes())?;
+        let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
+        let chars = text.chars().filter(|char| !char.is_ascii()).count();
+        let typical = text.chars().filter(|char| script.contains(char)).count();
+        Some((typical * 100 < chars * share, *name))
+    };
+    let mut fitting: Vec<(bool, &str)> = TWO_BYTE.iter().filter_map(fits).collect();
+    fitting.sort_by_key(|(unlikely, _)| *unlikely);
+    let names = fitting.into_iter().map(|(_, name)| name);
+    names.chain(["windows-1251", "latin-1"]).collect()
 }
 
 /// Size of the input and output buffers.
@@ -159,6 +213,12 @@ mod tests {
             ("utf8", "UTF-8"),
             ("utf-16", "UTF-16LE"),
             ("utf-16be", "UTF-16BE"),
+            ("cp949", "EUC-KR"),
+            ("ISO8859_15", "ISO-8859-15"),
+            ("mac_roman", "macintosh"),
+            ("utf_8_sig", "UTF-8"),
+            ("cp932", "Shift_JIS"),
+            ("shift_jis", "Shift_JIS"),
         ] {
             assert_eq!(encoding(name).unwrap().name(), expected, "{name}");
         }
@@ -168,7 +228,7 @@ mod tests {
         ");
         insta::assert_snapshot!(encoding("klingon").unwrap_err(), @r"
         error[D008]: unknown encoding `klingon`
-          help: use a name such as utf-8, latin-1, windows-1252, utf-16, gbk or shift_jis
+          help: use a name such as utf-8, latin-1, windows-1252, utf-16, gbk, shift_jis or euc-kr
         ");
     }
 

@@ -69,6 +69,20 @@ impl Findings {
         }
     }
 
+    /// Counts `count` findings of which one message tells; none for a `count` of 0.
+    pub(super) fn add_many(
+        &mut self,
+        code: &'static Code,
+        severity: Severity,
+        count: u64,
+        found: impl FnOnce() -> Finding,
+    ) {
+        if count > 0 {
+            self.add(code, severity, found);
+            self.entry(code.id, severity, code.unit).0.count += count - 1;
+        }
+    }
+
     /// Counts an error about a whole file or data set.
     pub(super) fn error(
         &mut self,

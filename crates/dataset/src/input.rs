@@ -22,6 +22,15 @@ pub(super) struct FileError {
 }
 
 impl FileError {
+    /// Returns the error that a file has a type or layout that is not read.
+    pub(super) fn unsupported(message: &str, help: &str) -> Self {
+        Self {
+            code: &codes::UNSUPPORTED,
+            message: message.to_owned(),
+            help: help.to_owned(),
+        }
+    }
+
     /// Adds the error to `findings`, placed at the file.
     pub(super) fn add(self, source: &Source, findings: &mut Findings) {
         findings.error(self.code, self.message, Some(source.place()), self.help);
@@ -58,6 +67,9 @@ impl HashingReader {
         Ok(n)
     }
 }
+
+/// Number of bytes that are read ahead to identify the file's type.
+pub(super) const HEAD_BYTES: usize = 512;
 
 /// Size of the buffer for compressed bytes.
 const COMPRESSED_BUFFER_BYTES: usize = 128 * 1024;
@@ -100,6 +112,8 @@ pub(super) struct Input {
     /// Length of the byte order mark, for offsets in the (uncompressed) file.
     pub(super) skipped: u64,
     pub(super) compressed: bool,
+    /// True if the first bytes have many control characters.
+    pub(super) binary: bool,
 }
 
 impl Input {
@@ -127,12 +141,11 @@ impl Input {
             raw,
             hasher,
             bytes: 0,
-            head: vec![0; 6],
+            head: Vec::new(),
             head_at: 0,
         };
-        let mut head = [0; 6];
+        let mut head = [0; HEAD_BYTES];
         let n = peek(&mut head, false, |to| hashing.pull(to))?;
-        hashing.head.clear();
         hashing.head.extend_from_slice(&head[..n]);
         refuse_unsupported(&hashing.head)?;
         let (compressed, mut body) = match hashing.head.as_slice() {
@@ -158,8 +171,9 @@ impl Input {
             }
             _ => (false, Decompressor::Plain(hashing)),
         };
-        let mut head = [0; 3];
+        let mut head = [0; HEAD_BYTES];
         let n = peek(&mut head, compressed, |to| body.read(to))?;
+        refuse_unsupported(&head[..n])?;
         // A byte order mark takes precedence over the user's option.
         let (mark, encoding) = match &head[..n] {
             [0xef, 0xbb, 0xbf] => (3, UTF_8),
@@ -168,6 +182,9 @@ impl Input {
             _ => (0, encoding.unwrap_or(UTF_8)),
         };
         let head = head[mark..n].to_vec();
+        let control = |byte: &&u8| matches!(**byte, 0..=8 | 14..=26 | 28..=31);
+        // In random bytes, one byte in ten is a control character; in text, hardly any is.
+        let binary = head.iter().filter(control).count() * 50 > head.len();
         let transcoder = (encoding != UTF_8).then(|| Transcoder::new(encoding, &head));
         let head_at = if transcoder.is_some() { head.len() } else { 0 };
         let (encoding, skipped) = (encoding.name(), mark as u64);
@@ -179,6 +196,7 @@ impl Input {
             encoding,
             skipped,
             compressed,
+            binary,
         })
     }
 
@@ -202,6 +220,7 @@ impl Input {
             encoding,
             skipped: 0,
             compressed: false,
+            binary: false,
         }
     }
 
@@ -296,25 +315,57 @@ fn file_error(error: &io::Error, compressed: bool) -> FileError {
     }
 }
 
-/// Refuses common file types that are not supported; their bytes would be read as text.
-fn refuse_unsupported(head: &[u8]) -> Result<(), FileError> {
-    let (kind, help) = match head {
-        [b'P', b'K', 3, 4, ..] => ("a zip archive", "unpack it, and pass the file inside"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
-            ("compressed with xz", "decompress it, or use gzip or zstd")
+/// File types whose bytes would be read as text: offset and bytes that identify them, name, help.
+#[rustfmt::skip]
+const OTHER_TYPES: &[(usize, &[u8], &str, &str)] = &[
+    (257, b"ustar\0", "a tar archive", "unpack it with tar -xf, and pass the file inside"),
+    (257, b"ustar ", "a tar archive", "unpack it with tar -xf, and pass the file inside"),
+    (0, b"\xfd7zXZ\0", "compressed with xz", "decompress it, or use gzip or zstd"),
+    (4, b"1AY&SY", "compressed with bzip2", "decompress it, or use gzip or zstd"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and pass the file inside"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook (xls)", "save the sheet as CSV UTF-8 in Excel"),
+    (0, b"PAR1", "a parquet file", "rename it to end in .parquet"),
+    (0, b"ARROW1", "an Arrow (Feather) file", "convert it: pandas.read_feather(FILE).to_parquet(NEW)"),
+    (0, b"\xff\xff\xff\xff", "an Arrow stream, as in data sets of Hugging Face", "convert it: datasets.Dataset.from_file(FILE).to_parquet(NEW)"),
+    (0, b"\x80\x02", PICKLE, PICKLE_HELP),
+    (0, b"\x80\x03", PICKLE, PICKLE_HELP),
+    (0, b"\x80\x04", PICKLE, PICKLE_HELP),
+    (0, b"\x80\x05", PICKLE, PICKLE_HELP),
+    (0, b"\x93NUMPY", "a NumPy array", "convert it to CSV"),
+    (0, b"\x89HDF", "an HDF5 file", "convert it: pandas.read_hdf(FILE).to_parquet(NEW)"),
+    (0, b"SQLite format 3", "an SQLite database", "export the table as CSV: sqlite3 -header -csv FILE 'select * from TABLE'"),
+    (0, b"%PDF-", "a PDF document", "convert it to CSV"),
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the data", "fetch the data with git lfs pull"),
+    (0, b"<!DOCTYPE html", HTML, HTML_HELP),
+    (0, b"<!doctype html", HTML, HTML_HELP),
+    (0, b"<html", HTML, HTML_HELP),
+];
+const PICKLE: &str = "a Python pickle";
+const PICKLE_HELP: &str = "convert it: pandas.read_pickle(FILE).to_parquet(NEW)";
+const HTML: &str = "a web page, not the data";
+const HTML_HELP: &str = "download the file itself; the page may have a link to it";
+
+/// Refuses common file types that are not supported.
+pub(super) fn refuse_unsupported(head: &[u8]) -> Result<(), FileError> {
+    let has = |part: &[u8]| memchr::memmem::find(head, part).is_some();
+    let (kind, help) = if head.starts_with(b"PK\x03\x04") {
+        match has(b"[Content_Types].xml") || has(b"docProps/") || has(b"xl/") {
+            true => (
+                "an Excel workbook (xlsx)",
+                "save the sheet as CSV UTF-8 in Excel",
+            ),
+            false => ("a zip archive", "unpack it, and pass the file inside"),
         }
-        [b'B', b'Z', b'h', b'1'..=b'9', ..] => (
-            "compressed with bzip2",
-            "decompress it, or use gzip or zstd",
-        ),
-        [b'P', b'A', b'R', b'1', ..] => ("a parquet file", "rename it to end in .parquet"),
-        _ => return Ok(()),
+    } else {
+        let found = |(at, magic, ..): &&(usize, &[u8], _, _)| {
+            head.get(*at..).is_some_and(|rest| rest.starts_with(magic))
+        };
+        match OTHER_TYPES.iter().find(found) {
+            Some(&(_, _, kind, help)) => (kind, help),
+            None => return Ok(()),
+        }
     };
-    Err(FileError {
-        code: &codes::UNSUPPORTED,
-        message: format!("the file is {kind}"),
-        help: help.to_owned(),
-    })
+    Err(FileError::unsupported(&format!("the file is {kind}"), help))
 }
 
 impl From<Diagnostic> for FileError {

@@ -1,9 +1,13 @@
 //! Extracts text and label from a line of JSON.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::columns::quoted_for_shell;
+use crate::input::FileError;
 
 /// Value of the text or label key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +41,37 @@ pub(super) fn parse(
     let line = LineSeed { text, label, keys }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(line)
+}
+
+/// Recognises other layouts of JSON by their first line; `text` is the name of the text column.
+pub(super) fn other_layout(line: &str, text: &str) -> Option<FileError> {
+    let line = line.trim();
+    let (what, filter) = if let Some(rest) = line.strip_prefix('[') {
+        let rest = rest.trim_start();
+        let array = rest.is_empty() || rest.starts_with('{');
+        array.then(|| ("an array", ".[]".to_owned()))
+    } else if line == "{" {
+        Some(("an object over several lines", ".".to_owned()))
+    } else {
+        let object: BTreeMap<String, &RawValue> = serde_json::from_str(line).ok()?;
+        let mut entries = object
+            .iter()
+            .filter(|(key, _)| object.len() == 1 && *key != text);
+        let array = entries.find(|(_, value)| value.get().starts_with("[{"));
+        array.map(|(key, _)| {
+            (
+                "an array in an object",
+                format!(".[{}][]", serde_json::json!(key)),
+            )
+        })
+    }?;
+    Some(FileError::unsupported(
+        &format!("the file has {what}, expected one JSON object per line"),
+        &format!(
+            "convert it: jq -c {} FILE > FILE.jsonl",
+            quoted_for_shell(&filter)
+        ),
+    ))
 }
 
 struct LineSeed<'a> {

@@ -29,13 +29,14 @@ mod read;
 mod source;
 mod stream;
 
+pub use audit::similar_label;
 pub use check::{CheckSummary, check};
-pub use corpus::{Channels, Corpus, RowTable};
+pub use corpus::{Channels, Corpus, RowTable, one_spelling};
 pub use decode::{Batch, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, leak, one_class, read};
+pub use read::{Encode, RowRef, Rows, leak, read, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source, sources};
 pub use stream::{Streamed, stream};
@@ -54,10 +55,20 @@ pub struct ReadOptions {
     pub label_column: String,
     /// Encoding; `None` means UTF-8. A byte order mark takes precedence.
     pub encoding: Option<&'static encoding_rs::Encoding>,
+    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has the
+    /// columns only with another delimiter.
+    pub delimiter: Option<u8>,
+    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that contains
+    /// whole rows is an error.
+    pub quoting: Option<Quoting>,
     /// Drop and count rows without text or label, instead of reporting errors.
     pub drop_missing: bool,
     /// Drop and count rows that cannot be parsed, instead of reporting errors.
     pub drop_malformed: bool,
+    /// Keep rows without text, as empty texts and with a warning, unless `drop_missing` is set.
+    pub keep_blank: bool,
+    /// Compute the hashes that find texts which are almost equal.
+    pub near_duplicates: bool,
     /// Number of threads, including the calling one.
     pub threads: NonZeroUsize,
     /// Compute the SHA-256 of each file.
@@ -74,14 +85,27 @@ impl Default for ReadOptions {
             text_column: "text".to_owned(),
             label_column: "label".to_owned(),
             encoding: None,
+            delimiter: None,
+            quoting: None,
             drop_missing: false,
             drop_malformed: false,
+            keep_blank: false,
+            near_duplicates: false,
             threads: NonZeroUsize::MIN,
             hash: true,
             block_bytes: 512 * 1024,
             max_record_bytes: 64 * 1024 * 1024,
         }
     }
+}
+
+/// Quoting of fields; the names are those of Python's `csv` module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoting {
+    /// A field that begins with a quote ends at the next single quote.
+    Minimal,
+    /// Quotes are part of the text.
+    None,
 }
 
 /// Treatment of the label column.

@@ -1,12 +1,13 @@
 //! Reads the text and label columns of parquet files in batches.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::panic::AssertUnwindSafe;
 
-use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{BoolType, ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{FileMetaData, ParquetMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
@@ -15,9 +16,12 @@ use crate::codes;
 use crate::columns::{self, Columns};
 use crate::delimited::{Field, Shape};
 use crate::findings::Findings;
-use crate::input::{FileError, Input};
+use crate::input::{FileError, HEAD_BYTES, Input, refuse_unsupported};
 use crate::source::{Source, unreadable};
 use crate::{FileCounts, Labels, ReadOptions};
+
+mod values;
+use values::Kind;
 
 /// Rows per block. A row group may have millions.
 const BATCH_ROWS: usize = 1024;
@@ -45,6 +49,7 @@ struct Column {
     reader: ColumnReader,
     /// Definition level of a present value; 0 if the column is required.
     level: i16,
+    kind: Kind,
 }
 
 impl Parquet {
@@ -69,16 +74,25 @@ impl Parquet {
             return Err(file_error(message, "pass a file instead"));
         };
         let io = |error: std::io::Error| FileError::from(*unreadable(path, &error));
-        let file = File::open(path).map_err(io)?;
+        let mut file = File::open(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let mut begin = file.by_ref().take(HEAD_BYTES as u64);
+        begin.read_to_end(&mut head).map_err(io)?;
+        file.rewind().map_err(io)?;
+        refuse_others(&head)?;
         let reader = SerializedFileReader::new(file).map_err(damaged)?;
-        let schema = reader.metadata().file_metadata().schema_descr();
+        let metadata = reader.metadata();
+        let schema = metadata.file_metadata().schema_descr();
+        refuse_lists(schema, options, labels)?;
         let names: Vec<String> = schema.columns().iter().map(|column| name(column)).collect();
-        let Some(columns) = columns::resolve(&names, options, labels, &source.place(), findings)
-        else {
+        let place = source.place();
+        let columns = columns::resolve(&names, options, labels, &place, "the file has", findings);
+        let Some(columns) = columns else {
             return Ok(None);
         };
-        check_types(schema, &columns)?;
+        check_types(metadata.file_metadata(), &columns)?;
+        check_counts(metadata, &columns)?;
         let sha256 = if options.hash {
             Some(hash(File::open(path).map_err(io)?)?)
         } else {
@@ -168,6 +182,7 @@ impl Parquet {
                 text,
                 label,
                 stray: None,
+                rows: false,
             };
             block.records.push(Record {
                 line: 0,
@@ -189,12 +204,15 @@ impl Parquet {
             .get_row_group(self.next_group)
             .map_err(damaged)?;
         self.next_group += 1;
+        // `check_counts` refused negative numbers.
         let left = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+        let file = self.reader.metadata().file_metadata();
         let column = |at: usize| -> Result<Column, FileError> {
-            let level = group.metadata().column(at).column_descr().max_def_level();
+            let column = file.schema_descr().column(at);
             Ok(Column {
                 reader: group.get_column_reader(at).map_err(damaged)?,
-                level,
+                level: column.max_def_level(),
+                kind: Kind::of(&column, file).unwrap_or(Kind::Text),
             })
         };
         let text = column(self.columns.text)?;
@@ -211,32 +229,49 @@ impl Column {
         wanted: usize,
         bytes: &mut Vec<u8>,
     ) -> Result<Vec<Option<Field>>, FileError> {
-        let level = self.level;
+        let (level, kind) = (self.level, &self.kind);
         match &mut self.reader {
             ColumnReader::ByteArrayColumnReader(reader) => {
-                take::<ByteArrayType>(reader, level, wanted, bytes, |value, to| {
-                    to.extend_from_slice(value.data())
+                take(reader, level, wanted, bytes, |value, to| {
+                    kind.bytes(value.data(), to)
+                })
+            }
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => {
+                take(reader, level, wanted, bytes, |value, to| {
+                    kind.bytes(value.data(), to)
                 })
             }
             ColumnReader::Int32ColumnReader(reader) => {
-                take::<Int32Type>(reader, level, wanted, bytes, |value, to| {
-                    to.extend(value.to_string().bytes())
+                take(reader, level, wanted, bytes, |value, to| {
+                    kind.int32(*value, to)
                 })
             }
             ColumnReader::Int64ColumnReader(reader) => {
-                take::<Int64Type>(reader, level, wanted, bytes, |value, to| {
-                    to.extend(value.to_string().bytes())
+                take(reader, level, wanted, bytes, |value, to| {
+                    kind.int64(*value, to)
+                })
+            }
+            ColumnReader::Int96ColumnReader(reader) => {
+                take(reader, level, wanted, bytes, |value, to| {
+                    kind.int96(value, to)
+                })
+            }
+            ColumnReader::FloatColumnReader(reader) => {
+                take(reader, level, wanted, bytes, |v, to| {
+                    Kind::float(&format!("{v:?}"), &format!("{v:e}"), to)
+                })
+            }
+            ColumnReader::DoubleColumnReader(reader) => {
+                take(reader, level, wanted, bytes, |v, to| {
+                    Kind::float(&format!("{v:?}"), &format!("{v:e}"), to)
                 })
             }
             ColumnReader::BoolColumnReader(reader) => {
-                take::<BoolType>(reader, level, wanted, bytes, |value, to| {
-                    to.extend(value.to_string().bytes())
+                take(reader, level, wanted, bytes, |value, to| {
+                    to.extend(value.to_string().bytes());
+                    Ok(true)
                 })
             }
-            _ => Err(file_error(
-                "the column's type changes within the file".to_owned(),
-                "write the file again",
-            )),
         }
     }
 }
@@ -246,7 +281,7 @@ fn take<T: DataType>(
     level: i16,
     wanted: usize,
     bytes: &mut Vec<u8>,
-    write: impl Fn(&T::T, &mut Vec<u8>),
+    write: impl Fn(&T::T, &mut Vec<u8>) -> Result<bool, FileError>,
 ) -> Result<Vec<Option<Field>>, FileError> {
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     let mut records = 0;
@@ -260,27 +295,29 @@ fn take<T: DataType>(
         records += read;
     }
     let mut values = values.iter();
-    let mut next = || {
-        let start = bytes.len();
-        write(values.next()?, bytes);
+    let mut next = || -> Result<Option<Field>, FileError> {
+        let (Some(value), start) = (values.next(), bytes.len()) else {
+            return Ok(None);
+        };
+        let present = write(value, bytes)?;
         let (start, end) = (start as u32, bytes.len() as u32);
-        Some(Field {
+        Ok(present.then_some(Field {
             start,
             end,
             at: start,
             shape: Shape::Plain,
-        })
+        }))
     };
     // Required columns have no levels.
-    Ok((0..records)
+    (0..records)
         .map(|at| {
             if level > 0 && levels.get(at) != Some(&level) {
-                None
+                Ok(None)
             } else {
                 next()
             }
         })
-        .collect())
+        .collect()
 }
 
 /// Returns the column path joined by dots, so that a nested column does not match a plain name.
@@ -288,32 +325,87 @@ fn name(column: &ColumnDescriptor) -> String {
     column.path().parts().join(".")
 }
 
-fn check_types(schema: &SchemaDescriptor, columns: &Columns) -> Result<(), FileError> {
+/// Refuses files that are not parquet, such as a pointer of Git LFS.
+fn refuse_others(head: &[u8]) -> Result<(), FileError> {
+    const MAGIC: &[u8] = b"PAR1";
+    if head.starts_with(MAGIC) {
+        return Ok(());
+    }
+    refuse_unsupported(head)?;
+    let message = "the file is not parquet: it does not begin with `PAR1`".to_owned();
+    Err(file_error(
+        message,
+        "rename it to end in its own format, such as .csv, or write it again",
+    ))
+}
+
+/// Refuses columns with several values in a row, whose parts have names such as
+/// `label.list.element`.
+fn refuse_lists(
+    schema: &SchemaDescriptor,
+    options: &ReadOptions,
+    labels: Labels,
+) -> Result<(), FileError> {
+    let label = (labels != Labels::Ignored).then_some(&options.label_column);
+    for wanted in [Some(&options.text_column), label].into_iter().flatten() {
+        let is_list = schema.columns().iter().any(|column| {
+            let root = column.path().parts().first();
+            column.max_rep_level() > 0 && (root == Some(wanted) || name(column) == *wanted)
+        });
+        if is_list {
+            let wanted = diagnostics::sanitize(wanted);
+            return Err(file_error(
+                format!("expected one value per row in the column `{wanted}`, found a list"),
+                "write a row for each value, as pandas' `explode` does, or pass another column",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_types(metadata: &FileMetaData, columns: &Columns) -> Result<(), FileError> {
     let label = columns
         .label
-        .map(|at| (at, "a string, an integer or true/false"));
+        .map(|at| (at, "a string, a number, a date or true/false"));
     for (at, expected) in [Some((columns.text, "a string")), label]
         .into_iter()
         .flatten()
     {
-        let column = schema.column(at);
-        let (found, repeated) = (column.physical_type(), column.max_rep_level() > 0);
-        let usable = match found {
-            Type::BYTE_ARRAY => true,
-            Type::INT32 | Type::INT64 | Type::BOOLEAN => at != columns.text,
-            _ => false,
-        };
-        if !usable || repeated {
-            let list = if repeated { "a list of " } else { "" };
-            let message = format!(
-                "expected the column `{}` to be {expected}, found {list}`{found}`",
-                name(&column)
-            );
-            let help = "pass another column, or write the file with that type";
-            return Err(file_error(message, help));
+        let column = metadata.schema_descr().column(at);
+        match Kind::of(&column, metadata) {
+            Some(Kind::Text) => {}
+            Some(_) if at != columns.text => {}
+            _ => {
+                let message = format!(
+                    "expected the column `{}` to be {expected}, found `{}`",
+                    diagnostics::sanitize(&name(&column)),
+                    column.physical_type()
+                );
+                let help = "pass another column, or write the file with that type";
+                return Err(file_error(message, help));
+            }
         }
     }
     Ok(())
+}
+
+/// Checks that the numbers of rows of file, row groups and columns agree.
+fn check_counts(metadata: &ParquetMetaData, columns: &Columns) -> Result<(), FileError> {
+    let mut rows = Some(0i64);
+    let mut agree = true;
+    for group in metadata.row_groups() {
+        rows = rows.and_then(|rows| rows.checked_add(group.num_rows()));
+        agree &= group.num_rows() >= 0;
+        let used = [Some(columns.text), columns.label];
+        for column in used.into_iter().flatten().map(|at| group.columns().get(at)) {
+            agree &= column.is_some_and(|column| column.num_values() == group.num_rows());
+        }
+    }
+    if agree && rows == Some(metadata.file_metadata().num_rows()) {
+        return Ok(());
+    }
+    let message = "the parquet file is damaged: its numbers of rows disagree".to_owned();
+    Err(file_error(message, "download or write the file again"))
 }
 
 /// Hashes the file in a separate pass: parquet is not read from start to end.
@@ -339,6 +431,10 @@ fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, File
 }
 
 fn damaged(error: ParquetError) -> FileError {
+    if let ParquetError::NYI(what) = &error {
+        let help = "write the file again, compressed with zstd, snappy or gzip";
+        return file_error(format!("the parquet file cannot be read: {what}"), help);
+    }
     file_error(
         format!("the parquet file cannot be read: {error}"),
         "download or write the file again",

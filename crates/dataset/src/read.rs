@@ -1,6 +1,6 @@
 //! Reads labelled rows for training and scoring.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -45,6 +45,9 @@ pub struct Rows<E> {
     pub label_names: Vec<String>,
     /// xxh3 hash of the text, to find equal texts.
     pub hashes: Vec<u64>,
+    /// Hash of the letters of the text, to find texts that are almost equal; empty without
+    /// [`ReadOptions::near_duplicates`].
+    pub near_hashes: Vec<u64>,
     /// Place in the files.
     pub places: Vec<RowPlace>,
     /// Row counts.
@@ -53,11 +56,14 @@ pub struct Rows<E> {
     pub findings: Findings,
 }
 
-struct Worker<E> {
+/// State of a thread.
+pub(super) struct Worker<E> {
     id: u32,
     encoder: E,
     rows: u32,
     labels: HashMap<String, u32>,
+    /// Buffer for letters; `None` if no hashes of letters are wanted.
+    letters: Option<Vec<u8>>,
 }
 
 /// Rows of one block.
@@ -69,6 +75,7 @@ struct Chunk {
     /// Labels that are new to the encoder.
     new_names: Vec<String>,
     hashes: Vec<u64>,
+    near_hashes: Vec<u64>,
     places: Vec<RowPlace>,
 }
 
@@ -81,6 +88,7 @@ impl<E: Encode> Worker<E> {
             labels: Vec::with_capacity(rows),
             new_names: Vec::new(),
             hashes: Vec::with_capacity(rows),
+            near_hashes: Vec::new(),
             places: Vec::with_capacity(rows),
         };
         for row in batch.rows() {
@@ -95,7 +103,10 @@ impl<E: Encode> Worker<E> {
                 }
             };
             chunk.labels.push(label);
-            chunk.hashes.push(xxh3_64(row.text.as_bytes()));
+            chunk.hashes.push(text_hash(row.text));
+            if let Some(letters) = &mut self.letters {
+                chunk.near_hashes.push(near_hash(row.text, letters));
+            }
             chunk.places.push(row.place);
             self.encoder.encode(row.text);
         }
@@ -104,20 +115,60 @@ impl<E: Encode> Worker<E> {
     }
 }
 
+/// Returns the hash of the letters of a text in lower case; of the text itself if it has none.
+/// `letters` is a buffer.
+fn near_hash(text: &str, letters: &mut Vec<u8>) -> u64 {
+    letters.clear();
+    if text.is_ascii() {
+        // Always written, kept if a letter: avoids an unpredictable branch.
+        letters.resize(text.len(), 0);
+        let mut kept = 0;
+        for byte in text.bytes() {
+            letters[kept] = byte.to_ascii_lowercase();
+            kept += usize::from(byte.is_ascii_alphabetic());
+        }
+        letters.truncate(kept);
+    } else {
+        let lower = text.chars().filter(|c| c.is_alphabetic());
+        for c in lower.flat_map(char::to_lowercase) {
+            letters.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    match letters.is_empty() {
+        true => xxh3_64(text.as_bytes()),
+        false => xxh3_64(letters),
+    }
+}
+
+/// Returns the xxh3 hash of a text, as in [`RowTable::hashes`](crate::RowTable::hashes).
+pub fn text_hash(text: &str) -> u64 {
+    xxh3_64(text.as_bytes())
+}
+
 /// Joins the chunks in file order.
 #[derive(Default)]
-struct Merge {
+pub(super) struct Merge {
     order: Vec<RowRef>,
-    labels: Vec<u32>,
-    names: Vec<String>,
+    pub(super) labels: Vec<u32>,
+    pub(super) names: Vec<String>,
     numbers: HashMap<String, u32>,
     /// For each encoder: names of its labels, and their final indices once known.
     encoders: Vec<Vec<(String, Option<u32>)>>,
-    hashes: Vec<u64>,
-    places: Vec<RowPlace>,
+    pub(super) hashes: Vec<u64>,
+    pub(super) near_hashes: Vec<u64>,
+    pub(super) places: Vec<RowPlace>,
 }
 
 impl Merge {
+    /// Forgets the rows, not the labels.
+    pub(super) fn clear_rows(&mut self) {
+        self.order.clear();
+        self.labels.clear();
+        self.hashes.clear();
+        self.near_hashes.clear();
+        self.places.clear();
+    }
+
     fn take(&mut self, chunk: Chunk) {
         let encoder = chunk.encoder as usize;
         if self.encoders.len() <= encoder {
@@ -140,6 +191,7 @@ impl Merge {
             });
         }
         self.hashes.extend(chunk.hashes);
+        self.near_hashes.extend(chunk.near_hashes);
         self.places.extend(chunk.places);
     }
 }
@@ -148,6 +200,7 @@ impl<E> Rows<E> {
     pub(super) fn texts(&self) -> Texts<'_> {
         Texts {
             hashes: &self.hashes,
+            near_hashes: &self.near_hashes,
             labels: &self.labels,
             names: &self.label_names,
             places: &self.places,
@@ -155,20 +208,35 @@ impl<E> Rows<E> {
     }
 }
 
-/// Returns the error that the training data has a single class, if so.
-pub fn one_class<E>(rows: &Rows<E>, sources: &[Source]) -> Option<Diagnostic> {
-    audit::one_label(&rows.label_names, rows.counts.used, sources)
+/// Returns the error that the training data has a single class, or about one per row, if so.
+pub fn unusable_labels<E>(
+    rows: &Rows<E>,
+    sources: &[Source],
+    options: &ReadOptions,
+) -> Option<Diagnostic> {
+    audit::one_label(&rows.label_names, rows.counts.used, sources).or_else(|| {
+        let texts = || rows.hashes.iter().collect::<HashSet<_>>().len();
+        audit::own_labels(
+            &rows.label_names,
+            rows.labels.len(),
+            texts,
+            sources,
+            options,
+        )
+    })
 }
 
-/// Finds rows of the test data whose text is also in the training data.
+/// Finds rows of the `split` "test" or "validation" whose text is also in the training data.
 pub fn leak<E, F>(
     (train, train_sources): (&Rows<E>, &[Source]),
     (test, test_sources): (&Rows<F>, &[Source]),
+    split: &str,
 ) -> Findings {
     let mut findings = Findings::default();
     audit::leaked(
         (&train.texts(), train_sources),
         (&test.texts(), test_sources),
+        split,
         &mut findings,
     );
     findings
@@ -176,8 +244,8 @@ pub fn leak<E, F>(
 
 /// Reads all rows of a channel; `make` is called once for each thread.
 ///
-/// Duplicate texts, with the same label or another, and labels that differ only in case or
-/// whitespace are warnings in the result.
+/// Duplicate texts, with the same label or another, labels that differ only in case, whitespace or
+/// number format, and labels such as `nan` are warnings in the result.
 ///
 /// # Errors
 /// If the data has errors that the options do not allow, or if `stop` was set.
@@ -194,7 +262,7 @@ pub fn read<E: Encode>(
         stop,
         limit: 1,
     };
-    let mut rows = read_all(task, make, |_| {})?;
+    let mut rows = read_all(task, make)?;
     if rows.findings.has_errors() {
         return Err(ReadError::Data(Box::new(BadData {
             findings: rows.findings,
@@ -203,39 +271,19 @@ pub fn read<E: Encode>(
     }
     let mut findings = std::mem::take(&mut rows.findings);
     audit::labels(&rows.label_names, &mut findings);
+    audit::missing_labels(&rows.texts(), sources, &mut findings);
     audit::duplicates(&rows.texts(), sources, &mut findings);
     rows.findings = findings;
     Ok(rows)
 }
 
-/// Returns the valid rows, and findings about the others. Calls `notice` with each stored finding.
-pub(super) fn read_all<E: Encode>(
+/// Returns the valid rows, and findings about the others.
+fn read_all<E: Encode>(
     task: ReadTask<'_>,
     make: impl Fn() -> E + Sync,
-    notice: impl FnMut(&Diagnostic) + Send,
 ) -> Result<Rows<E>, ReadError> {
-    let ids = AtomicU32::new(0);
-    let state = || Worker {
-        id: ids.fetch_add(1, Ordering::Relaxed),
-        encoder: make(),
-        rows: 0,
-        labels: HashMap::new(),
-    };
-    let mut merge = Merge::default();
-    let sink = |chunk| -> Result<(), Infallible> {
-        merge.take(chunk);
-        Ok(())
-    };
-    let map = |encoder: &mut Worker<E>, batch: &Batch<'_>| encoder.take(batch);
-    let Streamed {
-        counts,
-        findings,
-        mut states,
-    } = match run(task, state, map, sink, notice) {
-        Ok(streamed) => streamed,
-        Err(StreamError::Read(error)) => return Err(error),
-        Err(StreamError::Sink(never)) => match never {},
-    };
+    let (merge, streamed) = merged(task, make, |_| {}, |_| {})?;
+    let mut states = streamed.states;
     states.sort_by_key(|encoder| encoder.id);
     Ok(Rows {
         encoders: states.into_iter().map(|encoder| encoder.encoder).collect(),
@@ -243,8 +291,38 @@ pub(super) fn read_all<E: Encode>(
         labels: merge.labels,
         label_names: merge.names,
         hashes: merge.hashes,
+        near_hashes: merge.near_hashes,
         places: merge.places,
-        counts,
-        findings,
+        counts: streamed.counts,
+        findings: streamed.findings,
     })
+}
+
+/// Joins the blocks in file order, and calls `taken` after each.
+pub(super) fn merged<E: Encode>(
+    task: ReadTask<'_>,
+    make: impl Fn() -> E + Sync,
+    notice: impl FnMut(&Diagnostic) + Send,
+    mut taken: impl FnMut(&mut Merge) + Send,
+) -> Result<(Merge, Streamed<Worker<E>>), ReadError> {
+    let ids = AtomicU32::new(0);
+    let state = || Worker {
+        id: ids.fetch_add(1, Ordering::Relaxed),
+        encoder: make(),
+        rows: 0,
+        labels: HashMap::new(),
+        letters: task.options.near_duplicates.then(Vec::new),
+    };
+    let mut merge = Merge::default();
+    let sink = |chunk| -> Result<(), Infallible> {
+        merge.take(chunk);
+        taken(&mut merge);
+        Ok(())
+    };
+    let map = |encoder: &mut Worker<E>, batch: &Batch<'_>| encoder.take(batch);
+    match run(task, state, map, sink, notice) {
+        Ok(streamed) => Ok((merge, streamed)),
+        Err(StreamError::Read(error)) => Err(error),
+        Err(StreamError::Sink(never)) => match never {},
+    }
 }

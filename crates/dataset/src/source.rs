@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use diagnostics::{Diagnostic, Place, Severity};
+use diagnostics::{Diagnostic, Place, Severity, sanitize};
 
 use crate::codes;
+use crate::findings::{Finding, Findings};
 
 /// File format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Format {
         match name.rsplit_once('.')?.1 {
             "csv" => Some(Self::CSV),
             "tsv" | "tab" => Some(Self::TSV),
-            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
+            "jsonl" | "ndjson" | "json" | "manifest" => Some(Self::Jsonl),
             "parquet" => Some(Self::Parquet),
             _ => None,
         }
@@ -54,6 +55,8 @@ pub struct Source {
     /// `None` for standard input.
     pub(super) path: Option<PathBuf>,
     pub(super) format: Format,
+    /// Files of the same folder that are not read; only in the first source of a folder.
+    pub(super) skipped: Vec<PathBuf>,
 }
 
 impl Source {
@@ -63,6 +66,7 @@ impl Source {
             display: path.display().to_string(),
             path: Some(path.to_owned()),
             format,
+            skipped: Vec::new(),
         }
     }
 
@@ -72,7 +76,13 @@ impl Source {
             display: "standard input".to_owned(),
             path: None,
             format,
+            skipped: Vec::new(),
         }
+    }
+
+    /// Path of the file; `None` for standard input.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// The path as the user gave it, or as found below the folder that the user gave.
@@ -83,6 +93,27 @@ impl Source {
     /// Format of the file.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// Reports the files of the folder that are not read.
+    pub(super) fn report_skipped(&self, findings: &mut Findings) {
+        // Where only the first finding is kept, it names all files.
+        let all = findings.limit() == 1 && self.skipped.len() > 1;
+        for path in &self.skipped {
+            findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {
+                message: format!(
+                    "the file is not read: a data file in a folder ends in .csv, .tsv, .jsonl or \
+                     .parquet, and does not begin with a dot{}",
+                    if all {
+                        format!("; nor are {}", listed(&self.skipped[1..]))
+                    } else {
+                        String::new()
+                    }
+                ),
+                place: Some(place_of(path)),
+                help: "rename {them}, or remove {them} from the folder".to_owned(),
+            });
+        }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -115,12 +146,13 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
     walk.folder(path)?;
     let Walk {
         mut found,
-        others,
+        mut others,
         links,
         ..
     } = walk;
+    others.sort();
     if found.is_empty() {
-        return Err(no_files(path, others));
+        return Err(no_files(path, &others));
     }
     found.sort_by(|a, b| {
         a.path
@@ -131,6 +163,9 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
     if links {
         refuse_duplicates(&found)?;
     }
+    // Empty files, such as `_SUCCESS`, have no rows.
+    others.retain(|path| !fs::metadata(path).is_ok_and(|meta| meta.len() == 0));
+    found[0].skipped = others;
     Ok(found)
 }
 
@@ -141,8 +176,8 @@ fn bytes(path: &Path) -> &[u8] {
 #[derive(Default)]
 struct Walk {
     found: Vec<Source>,
-    /// Names of other files.
-    others: Vec<String>,
+    /// Files that are not read.
+    others: Vec<PathBuf>,
     /// Canonical paths of the current folder and its parents.
     within: Vec<PathBuf>,
     /// True if there are links.
@@ -162,15 +197,18 @@ impl Walk {
         let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
         for entry in entries {
             let path = entry.map_err(|error| unreadable(folder, &error))?.path();
-            self.entry(folder, path)?;
+            self.entry(path)?;
         }
         self.within.pop();
         Ok(())
     }
 
-    fn entry(&mut self, folder: &Path, path: PathBuf) -> Result<(), Box<Diagnostic>> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fn entry(&mut self, path: PathBuf) -> Result<(), Box<Diagnostic>> {
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let format = Format::of_name(&path);
         if name.starts_with('.') {
+            self.others.extend(format.is_some().then_some(path));
             return Ok(());
         }
         self.links |= path.is_symlink();
@@ -179,15 +217,11 @@ impl Walk {
         if meta.is_dir() {
             return self.folder(&path);
         }
-        // A `.json` file in a data folder usually has metadata, not rows.
-        match Format::of_name(&path) {
-            Some(format) if !name.ends_with(".json") => {
-                self.found.push(Source::file(&path, format));
-            }
-            _ => {
-                let name = path.strip_prefix(folder).unwrap_or(&path);
-                self.others.push(name.display().to_string());
-            }
+        // In a data folder, such files usually have metadata, not rows.
+        let metadata = [".json", ".manifest"].iter().any(|end| name.ends_with(end));
+        match format.filter(|_| !metadata) {
+            Some(format) => self.found.push(Source::file(&path, format)),
+            None => self.others.push(path),
         }
         Ok(())
     }
@@ -217,16 +251,23 @@ fn read_twice(path: &Path, what: &str) -> Box<Diagnostic> {
     })
 }
 
-fn no_files(path: &Path, mut others: Vec<String>) -> Box<Diagnostic> {
-    others.sort();
+/// Names the first of some files.
+fn listed(files: &[PathBuf]) -> String {
+    const MAX_FILES: usize = 20;
+    let shown = |path: &PathBuf| format!("`{}`", sanitize(&path.display().to_string()));
+    let names: Vec<String> = files.iter().take(MAX_FILES).map(shown).collect();
+    match files.len().saturating_sub(MAX_FILES) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {
+    let within = |other: &PathBuf| other.strip_prefix(path).unwrap_or(other).to_owned();
+    let others: Vec<PathBuf> = others.iter().map(within).collect();
     let listed = match others.len() {
         0 => "it is empty".to_owned(),
-        n if n > 5 => format!(
-            "it contains `{}` and {} more",
-            others[..5].join("`, `"),
-            n - 5
-        ),
-        _ => format!("it contains `{}`", others.join("`, `")),
+        _ => format!("it contains {}", listed(&others)),
     };
     let help =
         "add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file"
@@ -304,8 +345,12 @@ fn suggest_file(path: &Path) -> String {
 /// Minimum normalised Damerau-Levenshtein similarity of a suggestion.
 const SIMILARITY_THRESHOLD: f64 = 0.6;
 
+/// Longest name, in bytes, that is compared: time and memory grow with the product of two lengths.
+const MAX_COMPARED_BYTES: usize = 200;
+
 /// Returns the most similar name, if any is similar enough.
 pub(super) fn closest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let names = names.filter(|name| name.len().max(wanted.len()) <= MAX_COMPARED_BYTES);
     let wanted = wanted.trim().to_lowercase();
     let score = |name: &str| {
         let name = name.trim().to_lowercase();

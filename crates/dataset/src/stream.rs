@@ -128,7 +128,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         state
     };
     let states = run_threads(threads, work);
-    let inner = order
+    let mut inner = order
         .inner
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +144,7 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         .files;
     let mut merged = inner.merged;
     merged.counts.files = files;
-    merged.finish(task);
+    merged.finish(task).iter().for_each(&mut inner.notice);
     Ok(Streamed {
         counts: merged.counts,
         findings: merged.findings,
@@ -290,6 +290,7 @@ impl<O, E, F, N> Drop for HaltOnPanic<'_, O, E, F, N> {
 const MISSING_TEXT: &str = "missing text";
 const MISSING_LABEL: &str = "missing label";
 const MALFORMED: &str = "malformed";
+const HEADER: &str = "repeated header";
 
 struct Merged {
     counts: RowCounts,
@@ -305,6 +306,7 @@ impl Merged {
             (MISSING_TEXT, counts.no_text),
             (MISSING_LABEL, counts.no_label),
             (MALFORMED, counts.malformed),
+            (HEADER, counts.header),
         ];
         for (reason, rows) in dropped.into_iter().filter(|(_, rows)| *rows > 0) {
             *self.counts.dropped.entry(reason).or_default() += rows;
@@ -318,8 +320,9 @@ impl Merged {
         self.findings.merge(counts.findings)
     }
 
-    /// Adds findings that need all rows.
-    fn finish(&mut self, task: ReadTask<'_>) {
+    /// Adds findings that need all rows; returns those that are stored.
+    fn finish(&mut self, task: ReadTask<'_>) -> Vec<Diagnostic> {
+        let mut findings = Findings::new(task.limit);
         for (source, seen) in &self.seen {
             let mut absent = Vec::new();
             if !seen.text {
@@ -332,12 +335,13 @@ impl Merged {
             columns::report_missing(
                 &absent,
                 &seen.keys,
+                task.options,
                 place,
                 "the first object has",
-                &mut self.findings,
+                &mut findings,
             );
         }
-        if self.counts.used == 0 && !self.findings.has_errors() {
+        if self.counts.used == 0 && !self.findings.has_errors() && !findings.has_errors() {
             let read = self.counts.read;
             let message = match read {
                 0 => format!("none of the `{}` files has rows", task.sources.len()),
@@ -345,7 +349,8 @@ impl Merged {
             };
             let place = task.sources.first().map(Source::place);
             let help = "pass data with texts, and with labels where required".to_owned();
-            self.findings.error(&codes::NO_ROWS, message, place, help);
+            findings.error(&codes::NO_ROWS, message, place, help);
         }
+        self.findings.merge(findings)
     }
 }

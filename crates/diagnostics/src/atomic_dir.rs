@@ -1,18 +1,26 @@
 //! Atomic folders and files: a reader sees them complete or not at all.
+//!
+//! A folder that is being written has a name that cannot be guessed and a lock on itself
+//! (`flock`), which ends with the process, also in another container. A folder without a lock is
+//! that of a killed process.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::process::{Pid, test_kill_process};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags, accessat, flock, open};
 
 use crate::Error;
 
-/// Precedes the process id in the names of folders that are being written.
-pub const PARTIAL: &str = ".partial-";
+/// Precedes the random digits in the names of folders that are being written. `predict` writes
+/// files with other names, so that nothing removes them.
+const PARTIAL: &str = ".trainyard-partial-";
+/// Hexadecimal digits after [`PARTIAL`].
+const RANDOM_DIGITS: usize = 32;
+/// Attempts to create a folder: a cleaner may remove it before it is locked.
+const MAX_ATTEMPTS: usize = 16;
 
 /// Checks that a folder can be written or created, without writing anything.
 ///
@@ -43,42 +51,75 @@ pub fn check_writable(dir: &Path) -> Result<(), Error> {
 pub fn write_files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     for (name, bytes) in files {
-        let (path, partial) = (dir.join(name), dir.join(format!(".{name}.partial")));
-        let written = File::create(&partial).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)
-        });
-        if written.is_err() {
-            // Best effort: the first error is the one to report.
-            let _ = fs::remove_file(&partial);
-        }
-        written.map_err(Error::io("write", &path))?;
+        let path = dir.join(name);
+        write_file(&path, bytes).map_err(Error::io("write", &path))?;
     }
     Ok(())
 }
 
-/// A temporary folder that is removed on drop, unless it was renamed.
-pub struct Staged(PathBuf);
+/// Replaces a file atomically. Its temporary file is new and has a random name, so a symbolic link
+/// that somebody put there is not followed.
+///
+/// # Errors
+/// If the file cannot be written; the old one stays.
+pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let partial = parent(path).join(format!(".{}.{}", name.to_string_lossy(), random_name()));
+    let written = File::create_new(&partial).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    });
+    if written.is_err() {
+        // Best effort: the first error is the one to report.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Writes to a file that cannot be replaced, such as a mounted one. A symbolic link is not
+/// followed.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let write = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    let flags = write | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    File::from(open(path, flags, Mode::from_raw_mode(0o666))?).write_all(bytes)
+}
+
+/// Returns 32 hexadecimal digits that cannot be guessed: the keys of std's hash maps come from the
+/// system's random numbers.
+pub fn random_name() -> String {
+    let [first, second] = [1, 2].map(|number| RandomState::new().hash_one(number));
+    format!("{first:016x}{second:016x}")
+}
+
+/// A temporary folder that is locked, and removed on drop unless it was renamed.
+pub struct Staged {
+    path: PathBuf,
+    /// Keeps the folder locked; `None` if the file system has no locks.
+    _lock: Option<File>,
+}
 
 impl Staged {
     /// Creates an empty folder next to `dir` that can replace it by a rename. `None` if `dir` is a
-    /// mount point (such as SageMaker's /opt/ml/model), or if the parent folder is not writable or
-    /// the owner cannot be kept.
+    /// mount point (such as SageMaker's /opt/ml/model) or the current folder, in which a shell may
+    /// stand, or if the parent folder is not writable or the owner cannot be kept.
     pub fn next_to(dir: &Path) -> Option<Self> {
-        let parent = parent(dir);
-        let staged = Self(parent.join(format!("{}{}", partial_prefix(dir)?, std::process::id())));
+        let (parent, prefix) = (parent(dir), partial_prefix(dir)?);
         let Ok(old) = fs::metadata(dir) else {
-            return staged.create().ok();
+            return Self::create(parent, &prefix).ok();
         };
-        if fs::metadata(parent).ok()?.dev() != old.dev() {
+        let is_current = fs::metadata(".").is_ok_and(|current| is_same(&current, &old));
+        if is_current || fs::metadata(parent).ok()?.dev() != old.dev() {
             return None;
         }
-        let staged = staged.create().ok()?;
-        fs::set_permissions(&staged.0, old.permissions()).ok()?;
-        let new = fs::metadata(&staged.0).ok()?;
+        let staged = Self::create(parent, &prefix).ok()?;
+        fs::set_permissions(&staged.path, old.permissions()).ok()?;
+        let new = fs::metadata(&staged.path).ok()?;
         if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-            chown(&staged.0, Some(old.uid()), Some(old.gid())).ok()?;
+            chown(&staged.path, Some(old.uid()), Some(old.gid())).ok()?;
         }
         Some(staged)
     }
@@ -89,25 +130,54 @@ impl Staged {
     /// If a folder cannot be created.
     pub fn inside(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        Self(dir.join(format!("{PARTIAL}{}", std::process::id()))).create()
+        Self::create(dir, PARTIAL)
     }
 
-    fn create(self) -> io::Result<Self> {
-        fs::create_dir(&self.0)?;
-        Ok(self)
+    fn create(parent: &Path, prefix: &str) -> io::Result<Self> {
+        for _ in 0..MAX_ATTEMPTS {
+            let path = parent.join(format!("{prefix}{}", random_name()));
+            fs::create_dir(&path)?;
+            if let Ok(lock) = lock(&path) {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
     }
 
     /// Path of the temporary folder.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
         // The folder no longer exists if it was renamed.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Locks a folder until the returned file is dropped. Returns `None` if its file system has no
+/// locks. A symbolic link is not followed.
+///
+/// # Errors
+/// `WouldBlock` if another process has the lock; another error if there is no folder at `path`,
+/// also if it was replaced in the meantime.
+pub fn lock(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = File::from(open(path, flags, Mode::empty())?);
+    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) if is_same(&folder.metadata()?, &fs::symlink_metadata(path)?) => Ok(Some(folder)),
+        Ok(()) => Err(io::ErrorKind::NotFound.into()),
+        Err(error) if io::Error::from(error).kind() == io::ErrorKind::WouldBlock => {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Returns the parent folder: `.` for a relative path with one component.
@@ -119,17 +189,20 @@ pub fn parent(dir: &Path) -> &Path {
     }
 }
 
-/// Returns `.NAME.partial-`, the prefix of temporary folders next to `dir`.
+/// Returns the prefix of temporary folders next to `dir`.
 fn partial_prefix(dir: &Path) -> Option<String> {
     Some(format!(".{}{PARTIAL}", dir.file_name()?.to_str()?))
 }
 
-/// Removes temporary folders of killed processes. Best effort: stale folders only waste space.
+/// Removes temporary folders of killed processes in `dir` and next to it: those that have the name
+/// of [`Staged`] and no lock. Best effort: stale folders only waste space.
 pub fn remove_stale(dir: &Path) {
     let remove = |folder: &Path, prefix: &str| {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if is_stale(&entry.file_name(), prefix) {
-                let _ = fs::remove_dir_all(entry.path());
+            let (name, path) = (entry.file_name(), entry.path());
+            let is_partial = name.to_str().is_some_and(|name| is_partial(name, prefix));
+            if is_partial && let Ok(Some(_lock)) = lock(&path) {
+                let _ = fs::remove_dir_all(path);
             }
         }
     };
@@ -139,28 +212,10 @@ pub fn remove_stale(dir: &Path) {
     }
 }
 
-/// Like [`remove_stale`], for a folder that this process has locked: all temporary folders are
-/// stale, also those of another container's process 1 or of another machine.
-pub fn remove_stale_locked(dir: &Path) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if pid(&entry.file_name(), PARTIAL).is_some() {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-/// Returns the process id in a name.
-fn pid(name: &OsStr, prefix: &str) -> Option<Pid> {
-    let digits = name.to_str()?.strip_prefix(prefix)?;
-    digits.parse().ok().and_then(Pid::from_raw)
-}
-
-/// True if the name has the id of a process that does not exist, or of this one: in a container
-/// every trainer is process 1.
-fn is_stale(name: &OsStr, prefix: &str) -> bool {
-    pid(name, prefix).is_some_and(|pid| {
-        pid == rustix::process::getpid() || test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-    })
+fn is_partial(name: &str, prefix: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let digits = name.strip_prefix(prefix);
+    digits.is_some_and(|digits| digits.len() == RANDOM_DIGITS && digits.bytes().all(is_digit))
 }
 
 /// Flushes a folder and its files to disk.
@@ -172,4 +227,87 @@ pub fn sync(dir: &Path) -> io::Result<()> {
         File::open(entry?.path())?.sync_all()?;
     }
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod attacks {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> = names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// ATTACK F2: a folder of a living process is locked, whatever its process id means here.
+    #[test]
+    fn only_folders_without_lock_are_stale() {
+        let home = tempfile::tempdir().unwrap();
+        let model = home.path().join("model");
+        let (next, inside) = (Staged::next_to(&model), Staged::inside(&model));
+        let (next, inside) = (next.unwrap(), inside.unwrap());
+        remove_stale(&model);
+        assert!(next.path().is_dir() && inside.path().is_dir());
+        // A killed process: its lock is gone, its folder stays.
+        for staged in [next, inside] {
+            let killed = staged.path().to_owned();
+            drop(staged);
+            fs::create_dir(&killed).unwrap();
+            fs::write(killed.join("weights"), "half").unwrap();
+        }
+        remove_stale(&model);
+        assert_eq!(names(home.path()), ["model"]);
+        assert!(names(&model).is_empty());
+    }
+
+    /// ATTACK F3: folders and files of other programs stay.
+    #[test]
+    fn names_of_others_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let digits = random_name();
+        let others = [
+            ".partial-123456".to_owned(),
+            ".partial-abc".to_owned(),
+            format!("{PARTIAL}1"),
+            format!("{PARTIAL}{digits}.csv"),
+        ];
+        for name in &others {
+            fs::create_dir(home.path().join(name)).unwrap();
+        }
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), "").unwrap();
+        let link = home.path().join(format!("{PARTIAL}{digits}"));
+        symlink(outside.path(), &link).unwrap();
+        remove_stale(home.path());
+        assert_eq!(names(home.path()).len(), others.len() + 1);
+        assert_eq!(names(outside.path()), ["file"]);
+    }
+
+    /// ATTACK F12: a symbolic link that somebody planted is replaced, not followed.
+    #[test]
+    fn planted_links_are_not_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join("target");
+        fs::write(&target, "precious").unwrap();
+        for name in [".metrics.json.partial", "metrics.json"] {
+            symlink(&target, home.path().join(name)).unwrap();
+        }
+        write_files(home.path(), &[("metrics.json", b"{}".to_vec())]).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        let written = fs::symlink_metadata(home.path().join("metrics.json")).unwrap();
+        assert!(written.is_file());
+        assert_eq!(names(home.path()).len(), 3);
+    }
+
+    #[test]
+    fn random_names_differ() {
+        let names: std::collections::BTreeSet<String> = (0..1000).map(|_| random_name()).collect();
+        assert_eq!(names.len(), 1000);
+        assert!(names.iter().all(|name| name.len() == RANDOM_DIGITS));
+    }
 }

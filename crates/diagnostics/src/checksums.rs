@@ -28,9 +28,25 @@ pub fn hex(digest: impl AsRef<[u8]>) -> String {
     digits.map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Returns the SHA-256 of bytes.
+pub fn sha256_bytes(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// Returns the SHA-256 of bytes in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(Sha256::digest(bytes))
+}
+
+/// Returns the HMAC-SHA256 (RFC 2104) of bytes in hexadecimal digits.
+pub fn hmac_sha256(key: &[u8; 32], bytes: &[u8]) -> String {
+    let pad = |pad: u8| {
+        let mut block = [pad; 64];
+        block.iter_mut().zip(key).for_each(|(pad, key)| *pad ^= key);
+        Sha256::new().chain_update(block)
+    };
+    let inner = pad(0x36).chain_update(bytes).finalize();
+    hex(pad(0x5c).chain_update(inner).finalize())
 }
 
 /// Returns the SHA-256 of a file in hexadecimal digits.
@@ -109,4 +125,27 @@ pub fn verify(dir: &Path, sums: &BTreeMap<String, FileChecksum>) -> Result<(), S
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Test cases 1 and 2 of RFC 4231; short keys are padded with zeros.
+    #[test]
+    fn hmac_is_that_of_rfc_4231() {
+        let key = |bytes: &[u8]| {
+            let mut key = [0; 32];
+            key[..bytes.len()].copy_from_slice(bytes);
+            key
+        };
+        assert_eq!(
+            hmac_sha256(&key(&[0x0b; 20]), b"Hi There"),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+        assert_eq!(
+            hmac_sha256(&key(b"Jefe"), b"what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
 }

@@ -14,6 +14,15 @@ pub enum Severity {
     Error,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
 /// Place in the user's files.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Place {
@@ -72,16 +81,99 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        write!(f, "{severity}[{}]: {}", self.code, sanitize(&self.message))?;
-        if let Some(place) = &self.place {
-            write!(f, "\n  --> {place}")?;
-        }
-        write!(f, "\n  help: {}", sanitize(&self.help))
+        let help = std::slice::from_ref(&self.help);
+        write_finding(
+            f,
+            self.severity,
+            Some(self.code),
+            &self.message,
+            self.place.as_ref(),
+            help,
+        )
     }
 }
 
+/// Writes message, place and help lines, all sanitized.
+fn write_finding(
+    f: &mut fmt::Formatter<'_>,
+    severity: Severity,
+    code: Option<&str>,
+    message: &str,
+    place: Option<&Place>,
+    help: &[String],
+) -> fmt::Result {
+    write!(f, "{severity}")?;
+    if let Some(code) = code {
+        write!(f, "[{code}]")?;
+    }
+    write!(f, ": {}", sanitize(message))?;
+    if let Some(place) = place {
+        write!(f, "\n  --> {place}")?;
+    }
+    help.iter()
+        .try_for_each(|help| write!(f, "\n  help: {}", sanitize(help)))
+}
+
 impl std::error::Error for Diagnostic {}
+
+/// A warning of a run: a finding about its data, or another fact that the user should know. In
+/// `metrics.json` it is an object with these members. `Display` sanitizes as [`Diagnostic`]'s.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Warning {
+    /// [`Severity::Warning`].
+    pub severity: Severity,
+    /// The stable code of a finding about data, such as `D022`.
+    pub code: Option<&'static str>,
+    /// Message: lower case, no full stop, values in backticks.
+    pub message: String,
+    /// First place of a finding about data.
+    pub place: Option<Place>,
+    /// Actions, one line each.
+    pub help: Vec<String>,
+}
+
+impl From<String> for Warning {
+    /// Takes a message with its help lines, each after `\n  help: `.
+    fn from(text: String) -> Self {
+        let mut parts = text.split("\n  help: ").map(str::to_owned);
+        Self {
+            severity: Severity::Warning,
+            code: None,
+            message: parts.next().unwrap_or_default(),
+            place: None,
+            help: parts.collect(),
+        }
+    }
+}
+
+impl From<Diagnostic> for Warning {
+    fn from(finding: Diagnostic) -> Self {
+        Self {
+            severity: Severity::Warning,
+            code: Some(finding.code),
+            message: finding.message,
+            place: finding.place,
+            help: vec![finding.help],
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.as_ref();
+        write_finding(
+            f,
+            self.severity,
+            self.code,
+            &self.message,
+            place,
+            &self.help,
+        )
+    }
+}
+
+/// Formats `1 row`, `2 rows`.
+pub fn counted(count: u64, unit: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}

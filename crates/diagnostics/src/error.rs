@@ -130,6 +130,13 @@ impl Error {
         self
     }
 
+    /// Puts what was tried before the message.
+    #[must_use]
+    pub fn context(mut self, tried: &str) -> Self {
+        self.message = format!("{tried}: {}", self.message);
+        self
+    }
+
     /// Adds a help line.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

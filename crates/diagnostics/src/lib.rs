@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`error`] | [`Error`]: message, help lines, [`Exit`] code; as text or JSON |
-//! | [`diagnostic`] | [`Diagnostic`]: one finding about data, with code and place |
+//! | [`diagnostic`] | [`Diagnostic`]: one finding about data, with code and place; [`Warning`] |
 //! | [`mod@sanitize`] | user text made safe for logs and terminals |
 //! | [`stdio`] | lines on standard output and standard error |
 //! | [`checksums`] | SHA-256 of bytes, files and folders |
@@ -16,8 +16,10 @@ pub mod error;
 pub mod sanitize;
 pub mod stdio;
 
-pub use checksums::{hex, sha256, sha256_file};
-pub use diagnostic::{Diagnostic, Place, Severity};
+pub use checksums::{hex, hmac_sha256, sha256, sha256_bytes, sha256_file};
+pub use diagnostic::{Diagnostic, Place, Severity, Warning, counted};
 pub use error::{Error, ErrorKind, Exit, Result, chain};
-pub use sanitize::sanitize;
-pub use stdio::{eprint_line, print_line};
+pub use sanitize::{LogText, sanitize};
+pub use stdio::{
+    Style, eprint_json, eprint_line, eprint_metrics, eprint_styled, print_json, print_line,
+};

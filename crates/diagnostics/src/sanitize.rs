@@ -1,7 +1,7 @@
 //! User text made safe for logs and terminals.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 
 /// First parts of metric names in log lines, such as `validation:accuracy=0.9;`.
 pub const METRIC_GROUPS: [&str; 4] = ["train", "validation", "test", "progress"];
@@ -12,23 +12,67 @@ pub const METRIC_GROUPS: [&str; 4] = ["train", "validation", "test", "progress"]
 ///
 /// Put backticks or spaces around the result, as all messages do.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
-    let clean = text.chars().all(|c| !is_unsafe(c) && c != '=');
-    if clean {
+    escape(text, |out, c| match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        // Writing to a String cannot fail.
+        c => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+    })
+}
+
+/// Escapes the same as [`sanitize`] in JSON without line breaks, as JSON escapes it: the values
+/// stay the same.
+pub fn sanitize_json(json: &str) -> Cow<'_, str> {
+    escape(json, |out, c| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    })
+}
+
+/// Copies the text; `each` writes a character that is unsafe.
+fn escape(text: &str, each: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    if text.chars().all(|c| !is_unsafe(c) && c != '=') {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     for (at, c) in text.char_indices() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '=' if ends_with_metric(&text[..at]) => out.push_str("\\u{3d}"),
-            // Writing to a String cannot fail.
-            c if is_unsafe(c) => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
-            c => out.push(c),
+        if is_unsafe(c) || (c == '=' && ends_with_metric(&text[..at])) {
+            each(&mut out, c);
+        } else {
+            out.push(c);
         }
     }
     Cow::Owned(out)
+}
+
+/// A message in a form that is safe to print: whatever users' texts it contains, it cannot move
+/// the cursor or look like a metric. The only line breaks are those before an indented line, such
+/// as `  help: `, and before another error or warning.
+pub struct LogText(String);
+
+impl LogText {
+    /// Escapes what is unsafe in `message`.
+    pub fn new(message: impl Display) -> Self {
+        let message = message.to_string();
+        let mut out = String::with_capacity(message.len());
+        for (number, line) in message.split('\n').enumerate() {
+            if number > 0 {
+                let starts = ["  ", "error", "warning"];
+                let is_line = starts.iter().any(|start| line.starts_with(start));
+                out.push_str(if is_line { "\n" } else { "\\n" });
+            }
+            out.push_str(&sanitize(line));
+        }
+        Self(out)
+    }
+}
+
+impl Display for LogText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// True if `text` ends with a name such as `validation:accuracy`.
@@ -75,5 +119,37 @@ mod tests {
         for (input, output) in cases {
             assert_eq!(sanitize(input), output, "{input:?}");
         }
+    }
+
+    /// ATTACK F4: only the program's line breaks remain.
+    #[test]
+    fn attacks_line_breaks_of_users_are_escaped() {
+        let cases = [
+            ("error: a\n  help: b", "error: a\n  help: b"),
+            ("label `a\nb`", "label `a\\nb`"),
+            ("x\r\n  y", "x\\r\n  y"),
+            (
+                "error[D1]: a\nwarning[D2]: b\n",
+                "error[D1]: a\nwarning[D2]: b\\n",
+            ),
+            ("a\ntest:ece=1;", "a\\ntest:ece\\u{3d}1;"),
+        ];
+        for (input, output) in cases {
+            assert_eq!(LogText::new(input).to_string(), output, "{input:?}");
+        }
+    }
+
+    /// ATTACK F4: JSON keeps its values.
+    #[test]
+    fn attacks_json_keeps_its_values() {
+        let value =
+            serde_json::json!({ "train:loss=1;\u{9b}": "\u{7f} validation:f=1;\u{202e}\n=" });
+        let json = value.to_string();
+        let safe = sanitize_json(&json);
+        assert!(!safe.contains(['\u{7f}', '\u{9b}', '\u{202e}']) && !safe.contains("loss="));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&safe).unwrap(),
+            value
+        );
     }
 }

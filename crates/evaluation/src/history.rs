@@ -65,22 +65,52 @@ fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
 }
 
 impl EpochReport {
-    /// Formats the line for people.
-    pub fn line(&self) -> String {
-        let mut line = format!(
-            "epoch {} of {}: loss {:.4}",
-            self.epoch, self.epochs, self.train_loss
-        );
-        if let Some(validation) = self.validation {
+    /// True if the `value` of the validation rows is higher than in every `earlier` epoch, or equal
+    /// with a lower loss. False without validation rows.
+    pub fn is_best(&self, earlier: &[Self], value: impl Fn(&Validation) -> f64) -> bool {
+        let Some(this) = self.validation else {
+            return false;
+        };
+        let mut others = earlier.iter().filter_map(|report| report.validation);
+        others.all(|other| (value(&this), -this.loss) > (value(&other), -other.loss))
+    }
+
+    /// Formats the names above the columns of [`Self::row`].
+    pub fn header(&self) -> String {
+        let mut line = format!("{:>9}  {:>10}", "epoch", "train loss");
+        if self.validation.is_some() {
+            let (loss, accuracy) = ("val loss", "val accuracy");
             line.push_str(&format!(
-                "; validation loss {:.4}, accuracy {:.4}, macro-F1 {:.4}",
-                validation.loss, validation.accuracy, validation.macro_f1
+                "  {loss:>9}  {accuracy:>12}  {:>12}",
+                "val macro-F1"
             ));
         }
-        line.push_str(&format!("; {:.0} rows/s", self.rows_per_second));
-        if let Some(tokens) = self.tokens_per_second {
-            line.push_str(&format!(", {tokens:.0} tokens/s"));
+        line.push_str(&format!("  {:>10}", "rows/s"));
+        if self.tokens_per_second.is_some() {
+            line.push_str(&format!("  {:>10}", "tokens/s"));
         }
+        line
+    }
+
+    /// Formats a row of the table of epochs, aligned with its header.
+    pub fn row(&self, is_best: bool) -> String {
+        let epoch = format!("{}/{}", self.epoch, self.epochs);
+        let mut line = format!("{epoch:>9}  {:>10.4}", self.train_loss);
+        if let Some(validation) = self.validation {
+            let Validation {
+                loss,
+                accuracy,
+                macro_f1,
+            } = validation;
+            line.push_str(&format!(
+                "  {loss:>9.4}  {accuracy:>12.4}  {macro_f1:>12.4}"
+            ));
+        }
+        line.push_str(&format!("  {:>10.0}", self.rows_per_second));
+        if let Some(tokens) = self.tokens_per_second {
+            line.push_str(&format!("  {tokens:>10.0}"));
+        }
+        line.push_str(if is_best { "  best so far" } else { "" });
         line
     }
 
@@ -140,4 +170,58 @@ pub fn curves(history: &[EpochReport], saved: Option<u64>) -> Vec<LearningCurve>
         .into_iter()
         .filter(|curve| !curve.lines.is_empty())
         .collect()
+}
+
+#[cfg(test)]
+mod public_reports {
+    use super::*;
+
+    fn epoch(epoch: u64, accuracy: f64, loss: f64) -> EpochReport {
+        EpochReport {
+            epoch,
+            epochs: 12,
+            train_loss: 0.5,
+            validation: Some(Validation {
+                loss,
+                accuracy,
+                macro_f1: 0.75,
+            }),
+            rows_per_second: 12_345.6,
+            tokens_per_second: Some(1e6),
+            ..EpochReport::default()
+        }
+    }
+
+    /// USER 15: an aligned table of epochs.
+    #[test]
+    fn rows_are_aligned_with_their_header() {
+        let first = epoch(1, 0.9, 0.25);
+        let header =
+            "    epoch  train loss   val loss  val accuracy  val macro-F1      rows/s    tokens/s";
+        assert_eq!(first.header(), header);
+        assert_eq!(
+            first.row(true),
+            "     1/12      0.5000     0.2500        0.9000        0.7500       12346     1000000  \
+             best so far"
+        );
+        let mut plain = epoch(12, 0.9, 0.25);
+        (plain.validation, plain.tokens_per_second) = (None, None);
+        assert_eq!(
+            plain.header() + "\n" + &plain.row(false),
+            "    epoch  train loss      rows/s\n    12/12      0.5000       12346"
+        );
+    }
+
+    /// USER 7 and 15: the table marks the epochs that were the best so far.
+    #[test]
+    fn best_is_highest_value_then_lowest_loss() {
+        let history = [epoch(1, 0.8, 0.4), epoch(2, 0.9, 0.3), epoch(3, 0.9, 0.2)];
+        let value = |validation: &Validation| validation.accuracy;
+        let best = |at: usize| history[at].is_best(&history[..at], value);
+        assert_eq!([best(0), best(1), best(2)], [true; 3]);
+        assert!(!epoch(4, 0.9, 0.2).is_best(&history, value));
+        assert!(!epoch(4, 0.85, 0.1).is_best(&history, value));
+        // With equal macro-F1 the loss decides.
+        assert!(epoch(4, 0.85, 0.1).is_best(&history, |validation| validation.macro_f1));
+    }
 }

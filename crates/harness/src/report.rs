@@ -1,9 +1,11 @@
 //! Builds `report.html` from the rows and scores of a run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts};
-use diagnostics::Error;
+use diagnostics::atomic_dir::parent;
+use diagnostics::{Error, Warning};
 use evaluation::history::{self, EpochReport};
 use evaluation::metrics::Scores;
 use evaluation::report::{ClassFeatures, Report, RowExample, RunInfo, SetReport, html};
@@ -13,12 +15,16 @@ use training::resource_usage::ResourceUsage;
 
 /// Features per class in the report.
 pub(crate) const STRONGEST: usize = 25;
+/// Shown in place of a text that is not the one that was trained on.
+const CHANGED: &str = "(this row was changed after it was read)";
 /// Rows in each of the two lists of examples.
 const EXAMPLES: usize = 20;
 
 /// The input of the report.
 pub(crate) struct Input<'a> {
     pub(crate) title: &'static str,
+    /// The model folder, or the name of the training job.
+    pub(crate) model: String,
     pub(crate) rows: &'a RowTable,
     pub(crate) options: &'a ReadOptions,
     /// The split whose errors are shown, and its scores.
@@ -27,7 +33,7 @@ pub(crate) struct Input<'a> {
     pub(crate) train: Option<&'a Scores>,
     pub(crate) counts: &'a [(&'static str, RowCounts)],
     pub(crate) strongest: Vec<ClassFeatures>,
-    pub(crate) warnings: &'a [String],
+    pub(crate) warnings: &'a [Warning],
     pub(crate) parameters: &'a BTreeMap<String, String>,
     pub(crate) threads: usize,
     pub(crate) history: &'a [EpochReport],
@@ -53,6 +59,8 @@ pub(crate) fn build(
     let (worst_texts, suspect_texts) = texts.split_at(worst.len().min(texts.len()));
     let report = Report {
         title: input.title,
+        model: &input.model,
+        data: input.data(),
         run: input.run_info(usage),
         sets,
         summary: &input.summary.lines,
@@ -72,46 +80,49 @@ struct Mistake {
     row: u32,
     predicted: u32,
     probability: Option<f64>,
-    /// Probability (or decision value) of the predicted class minus that of the label.
+    /// Decision value of the predicted class minus that of the label.
     excess: f64,
 }
 
 impl Input<'_> {
     /// Returns the rows that are wrong with the highest confidence.
     fn mistakes(&self, split: Split, scores: &Scores) -> Vec<Mistake> {
-        let trust = scores.probability.as_ref().unwrap_or(&scores.decision);
         let rows = self.rows.of(split);
-        let of_row = |((&row, predicted), trust): ((&u32, u32), &[f32])| {
+        let of_row = |(index, (&row, predicted)): (usize, (&u32, u32))| {
             let label = self.rows.labels[row as usize];
-            let excess = f64::from(trust[predicted as usize]) - f64::from(trust[label as usize]);
-            let probability = scores
-                .probability
-                .is_some()
-                .then(|| f64::from(trust[predicted as usize]));
-            (predicted != label).then_some(Mistake {
+            let at = |values: &[f32], class: u32| {
+                f64::from(values[index * scores.classes + class as usize])
+            };
+            let probability = scores.probability.as_ref().map(|all| at(all, predicted));
+            (predicted != label).then(|| Mistake {
                 row,
                 predicted,
                 probability,
-                excess,
+                excess: at(&scores.decision, predicted) - at(&scores.decision, label),
             })
         };
-        let each = rows
-            .iter()
-            .zip(scores.predictions())
-            .zip(trust.chunks_exact(scores.classes));
+        let each = rows.iter().zip(scores.predictions()).enumerate();
         let mut mistakes: Vec<Mistake> = each.filter_map(of_row).collect();
-        mistakes.sort_by(|a, b| b.excess.total_cmp(&a.excess).then(a.row.cmp(&b.row)));
+        let trust = |mistake: &Mistake| mistake.probability.unwrap_or(mistake.excess);
+        mistakes.sort_by(|a, b| trust(b).total_cmp(&trust(a)).then(a.row.cmp(&b.row)));
         mistakes.truncate(EXAMPLES);
         mistakes
     }
 
     /// Returns the texts of the rows; empty if they cannot be read again, such as from a pipe.
     fn texts<'b>(&self, mistakes: impl Iterator<Item = &'b Mistake>) -> Vec<String> {
-        let places: Vec<RowPlace> = mistakes
-            .map(|mistake| self.rows.places[mistake.row as usize])
-            .collect();
-        fetch_texts(&self.rows.sources, self.options, &places)
-            .unwrap_or_else(|_| vec![String::new(); places.len()])
+        let rows: Vec<u32> = mistakes.map(|mistake| mistake.row).collect();
+        let place = |&row: &u32| self.rows.places[row as usize];
+        let places: Vec<RowPlace> = rows.iter().map(place).collect();
+        let Ok(mut texts) = fetch_texts(&self.rows.sources, self.options, &places) else {
+            return vec![String::new(); places.len()];
+        };
+        for (text, row) in texts.iter_mut().zip(rows) {
+            if !self.rows.has_text(row, text) {
+                CHANGED.clone_into(text);
+            }
+        }
+        texts
     }
 
     fn examples(&self, mistakes: &[Mistake], texts: &[String]) -> Vec<RowExample> {
@@ -127,6 +138,22 @@ impl Input<'_> {
             score: mistake.excess,
         };
         mistakes.iter().zip(texts).map(example).collect()
+    }
+
+    /// Names the data: the file, or the folder of several files.
+    fn data(&self) -> String {
+        let files = self
+            .counts
+            .first()
+            .map_or(&[][..], |(_, counts)| &counts.files);
+        match files {
+            [] => String::new(),
+            [file] => file.path.clone(),
+            [first, ..] => {
+                let folder = parent(Path::new(&first.path)).display().to_string();
+                format!("{folder} ({} files)", files.len())
+            }
+        }
     }
 
     fn run_info(&self, usage: &ResourceUsage) -> RunInfo {

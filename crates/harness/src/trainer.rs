@@ -16,6 +16,10 @@ pub trait Trainer {
     const NAME: &'static str;
     /// One sentence for the help: what it trains.
     const ABOUT: &'static str;
+    /// A sentence for the long help: when to choose this trainer.
+    const CHOOSE: &'static str = "";
+    /// Options of an example of `train`.
+    const EXAMPLE: &'static str = "--seed 1";
     /// Arguments of `train`, as given.
     type Args: clap::Args;
     /// Checked arguments: every value is in its range, alternatives are enums.
@@ -186,6 +190,16 @@ pub trait Model: Sized + Sync {
     /// Bytes of rows that are read and passed to `predict` at once, from 4096 to a gigabyte. A
     /// small value spreads a small file over more threads; a large one allows sorting by length.
     const BLOCK_BYTES: usize = 512 * 1024;
+
+    /// True if the checksums of the files are in `checksums.json` instead of `config.json`, because
+    /// another program reads the folder and writes it again.
+    const SEPARATE_CHECKSUMS: bool = false;
+
+    /// True if another program has written files of this folder since training: their checksums no
+    /// longer apply.
+    fn is_resaved(_dir: &Path) -> bool {
+        false
+    }
 
     /// The labels, by class number.
     fn classes(&self) -> &[String];

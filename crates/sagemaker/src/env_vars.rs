@@ -33,8 +33,12 @@ variables! {
     OUTPUT_DATA_DIR = "SM_OUTPUT_DATA_DIR", "folder for reports; by default `output/data` in the base folder";
     CHANNEL = "SM_CHANNEL_<NAME>", "file or folder of the channel; by default `input/data/<name>` in the base folder";
     JOB_NAME = "TRAINING_JOB_NAME", "name of the training job; set only in training containers";
+    JOB_ARN = "TRAINING_JOB_ARN", "ARN of the training job; hosts of other jobs are refused";
+    HOST_KEY = "TRAINYARD_HOST_KEY",
+        "secret of a job with several hosts; hosts with another one are refused";
     LEADER = "TRAINYARD_LEADER",
         "`host:port` of the rendezvous on the first of several hosts; by default its name and 29400";
+    NO_COLOR = "NO_COLOR", "1: no colours on a terminal";
     HOME = "HOME", "home folder; `.cache/huggingface` below it is the cache of pretrained models";
     XDG_CACHE_HOME = "XDG_CACHE_HOME",
         "cache folder; `huggingface` below it is the cache of pretrained models; by default `~/.cache`";

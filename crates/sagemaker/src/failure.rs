@@ -2,8 +2,9 @@
 //! comes first and the context after it. Also meanings of exit codes.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
+
+use diagnostics::atomic_dir::{write_file, write_in_place};
 
 use crate::ContractError;
 use crate::limits::MAX_FAILURE_REASON;
@@ -48,12 +49,9 @@ pub fn write(path: &Path, message: &str) -> Result<(), ContractError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
-    let temporary = path.with_extension("partial");
-    let written = write_synced(&temporary, &text).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
+    if write_file(path, text.as_bytes()).is_err() {
         // A bind-mounted file cannot be replaced, but can be written.
-        let _ = fs::remove_file(&temporary);
-        fs::write(path, text).map_err(failed)?;
+        write_in_place(path, text.as_bytes()).map_err(failed)?;
     }
     Ok(())
 }
@@ -72,12 +70,6 @@ pub fn exit_code_meaning(code: i32) -> &'static str {
         126 | 127 => "the image does not have this command, or cannot run it",
         _ => "unknown",
     }
-}
-
-fn write_synced(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = fs::File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 /// Truncates to the limit, with an ellipsis, and removes control characters.
@@ -149,6 +141,21 @@ mod tests {
         write(&path, "second\u{1b}[31m\r").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "second[31m");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    /// ATTACK F12: links that somebody planted are not followed.
+    #[test]
+    fn attacks_planted_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        fs::write(&target, "precious").unwrap();
+        for name in ["failure", "failure.partial"] {
+            std::os::unix::fs::symlink(&target, dir.path().join(name)).unwrap();
+        }
+        write(&dir.path().join("failure"), "reason").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        let reason = fs::read_to_string(dir.path().join("failure")).unwrap();
+        assert_eq!(reason, "reason");
     }
 
     #[test]

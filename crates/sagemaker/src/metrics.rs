@@ -13,6 +13,7 @@
 
 use std::fmt;
 
+use diagnostics::stdio::MetricText;
 use serde::{Deserialize, Serialize};
 
 use Measure::{Accuracy, Ece, LogLoss, Loss, MacroF1, RocAuc, RowsPerSecond, TokensPerSecond};
@@ -230,6 +231,8 @@ impl MetricLine {
         self.0.is_empty()
     }
 }
+
+impl MetricText for MetricLine {}
 
 impl fmt::Display for MetricLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

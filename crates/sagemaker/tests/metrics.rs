@@ -153,3 +153,71 @@ proptest! {
         prop_assert_eq!(sanitize(&text), text.as_str());
     }
 }
+
+/// Printing of texts from users.
+mod attacks {
+    use diagnostics::LogText;
+    use diagnostics::sanitize::sanitize_json;
+
+    use super::*;
+
+    /// Returns texts made of what the regular expressions look for.
+    fn forged() -> impl Strategy<Value = String> {
+        let parts = [
+            "validation:accuracy",
+            "train:loss",
+            "test:macro_f1",
+            "progress:step",
+            "=0.999;",
+            "=",
+            "1;",
+            ";",
+            " ",
+            "\n",
+            "\n  ",
+            "\r",
+            "\t",
+            "\u{1b}[2J",
+            "\u{9b}",
+            "\u{85}",
+            "\u{2028}",
+            "\u{a0}",
+            "error",
+            "warning: ",
+            "train",
+            ":",
+            "a",
+            "x",
+            "\\",
+            "\"",
+            "\u{202e}",
+        ];
+        let part = proptest::sample::select(parts.to_vec());
+        proptest::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        /// ATTACK F4: no text can match a metric, move the cursor or start a line of its own.
+        #[test]
+        fn printed_text_is_no_metric(text in forged()) {
+            let printed = LogText::new(&text).to_string();
+            prop_assert!(found(&printed).is_empty());
+            let plain = |line: &str| !line.contains(char::is_control);
+            prop_assert!(printed.split('\n').all(plain));
+            let starts = ["  ", "error", "warning"];
+            let is_line = |line: &str| starts.iter().any(|start| line.starts_with(start));
+            prop_assert!(printed.split('\n').skip(1).all(is_line));
+        }
+
+        /// ATTACK F4: the same for JSON, which keeps its values.
+        #[test]
+        fn printed_json_is_no_metric(text in forged()) {
+            let value = serde_json::json!({ text.as_str(): [text.as_str(), format!(" {text}")] });
+            let json = value.to_string();
+            let printed = sanitize_json(&json);
+            prop_assert!(found(&printed).is_empty());
+            prop_assert!(!printed.contains(char::is_control));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), value);
+        }
+    }
+}

@@ -51,14 +51,23 @@ impl Workspace {
         command
     }
 
-    /// Returns the command of a training run on a file.
+    /// Returns the command of a training run on a file. `more` replaces flags of every run.
     pub fn training(&self, rows: &Path, more: &[&str]) -> Command {
         let mut command = self.command("train", &[]);
-        command
-            .arg("--train")
-            .arg(rows)
-            .args(&self.flags)
-            .args(more);
+        command.arg("--train").arg(rows);
+        let mut is_kept = true;
+        for flag in &self.flags {
+            // The value of a flag follows it.
+            if flag.starts_with("--") {
+                is_kept = !more
+                    .iter()
+                    .any(|other| other.split('=').next() == Some(flag.as_str()));
+            }
+            if is_kept {
+                command.arg(flag);
+            }
+        }
+        command.args(more);
         command
     }
 

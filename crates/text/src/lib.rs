@@ -1,8 +1,10 @@
-//! Tokenises texts into sequences of word ids, and counts n-grams.
+//! Tokenises texts into sequences of word ids, counts n-grams, and guards the readers of
+//! tokenizer.json files.
 
 pub mod features;
 mod rows;
 mod scan;
+pub mod tokenizer_json;
 mod word_ranges;
 mod words;
 

@@ -147,7 +147,11 @@ impl<W> Fitted<W> {
         let message = "the second training, on all rows, did not end: the first model is saved";
         run.warn(
             match error.filter(|error| error.kind() != ErrorKind::Stopped) {
-                Some(error) => format!("{message}: {error}"),
+                Some(error) => {
+                    let text = error.to_string();
+                    let text = text.strip_prefix("error: ").unwrap_or(&text);
+                    format!("{message}: {text}")
+                }
                 None => message.to_owned(),
             },
         );
@@ -187,7 +191,8 @@ pub fn read_checkpoint(run: &Run) -> Result<Option<(TrainState, Arrays)>, Error>
     Ok(Some((state, arrays)))
 }
 
-/// Trains from `state` until the last epoch, early stopping, a stop signal or divergence.
+/// Trains from `state` until the last epoch, early stopping, a stop signal or divergence. If the
+/// other hosts do not answer after a stop signal, the model is the best so far.
 ///
 /// # Errors
 /// If training ended without weights for a model: it diverged or was stopped too early, or a step,
@@ -205,7 +210,10 @@ pub fn fit<L: Learner>(
         state,
         best,
     };
-    let error = fit.epochs(run)?;
+    let error = match fit.epochs(run) {
+        Err(error) if error.kind() == ErrorKind::Stopped => None,
+        ended => ended?,
+    };
     let fitted = fit.finish(error)?;
     if let (true, Some(patience)) = (fitted.stopped_early(plan), plan.params.patience) {
         run.progress_line(&format!(
@@ -262,7 +270,8 @@ impl<L: Learner> Fit<'_, L> {
             Ok(weights) => weights,
             Err(error) => return Ok(ControlFlow::Break(Some(error))),
         };
-        run.epoch(self.state.report(self.plan, &throughput, validation));
+        let report = self.state.report(self.plan, &throughput, validation);
+        run.epoch(report, self.plan.params.best_metric);
         self.end_epoch(weights, validation, scores);
         self.learner.after_phase();
         self.checkpoint(true, run)?;
@@ -467,7 +476,7 @@ mod tests {
     }
 
     fn run() -> Run {
-        Run::new(1, 0, Stop::default(), Arc::new(Progress::new()))
+        Run::new(1, 0, Stop::default(), Arc::new(Progress::new(false)))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use dataset::{RowTable, Split};
+use evaluation::history::Validation;
 
 use crate::Schedule;
 
@@ -17,6 +18,17 @@ pub enum BestMetric {
     MacroF1,
     /// Lowest loss
     Loss,
+}
+
+impl BestMetric {
+    /// Returns the value of the metric; higher is better.
+    pub fn value(self, validation: &Validation) -> f64 {
+        match self {
+            Self::Accuracy => validation.accuracy,
+            Self::MacroF1 => validation.macro_f1,
+            Self::Loss => -validation.loss,
+        }
+    }
 }
 
 /// Settings of the training loop.

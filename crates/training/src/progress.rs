@@ -1,10 +1,11 @@
-//! Progress on standard error: a bar on a terminal, otherwise a line every few seconds.
+//! Progress on standard error: a bar on a terminal, otherwise a line every few seconds. In a
+//! training job, metric lines for SageMaker instead of the table of epochs.
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use diagnostics::eprint_line;
+use diagnostics::{LogText, Style, eprint_line, eprint_metrics, eprint_styled};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
@@ -17,6 +18,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// The progress display.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    metric_lines: bool,
+    header: Once,
     last: Mutex<Option<Instant>>,
     last_step: Mutex<Option<Instant>>,
     /// Time and number of the first step of this process.
@@ -27,8 +30,9 @@ const SPINNER: &str = "{spinner} {elapsed} {msg}";
 const BAR: &str = "{spinner} {elapsed} [{bar:30}] step {pos} of {len}, {msg}";
 
 impl Progress {
-    /// Creates a display, with a bar if standard error is a terminal.
-    pub fn new() -> Self {
+    /// Creates a display, with a bar if standard error is a terminal. `metric_lines`: SageMaker's
+    /// regular expressions must find the metrics.
+    pub fn new(metric_lines: bool) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             style(&bar, SPINNER);
@@ -37,6 +41,8 @@ impl Progress {
         });
         Self {
             bar,
+            metric_lines,
+            header: Once::new(),
             last: Mutex::new(None),
             last_step: Mutex::new(None),
             first_step: OnceLock::new(),
@@ -50,7 +56,7 @@ impl Progress {
                 bar.unset_length();
                 style(bar, SPINNER);
             }
-            bar.set_message(message.to_owned());
+            bar.set_message(LogText::new(message).to_string());
         } else if is_due(&self.last) {
             eprint_line(message);
         }
@@ -76,26 +82,50 @@ impl Progress {
             bar.set_position(done);
             bar.set_message(format!("loss {loss:.4}{left}"));
         } else if is_due(&self.last_step) {
-            let metrics = MetricLine::new()
-                .with(Metric::At(ProgressMetric::Step), done as f64)
-                .with(Metric::Of(Split::Train, Measure::Loss), loss);
-            eprint_line(format_args!("step {done} of {total}{left}: {metrics}"));
+            let step = format!("step {done} of {total}{left}: ");
+            if self.metric_lines {
+                let metrics = MetricLine::new()
+                    .with(Metric::At(ProgressMetric::Step), done as f64)
+                    .with(Metric::Of(Split::Train, Measure::Loss), loss);
+                eprint_metrics(step, &metrics);
+            } else {
+                eprint_line(format_args!("{step}loss {loss:.4}"));
+            }
         }
     }
 
-    /// Prints the results of an epoch.
-    pub fn epoch(&self, report: &EpochReport) {
-        self.println(&report.line());
-        if self.bar.is_none() {
-            eprint_line(report.metric_line());
+    /// Prints the results of an epoch: a row of a table, or a metric line. `is_best`: no earlier
+    /// epoch was better on the validation rows.
+    pub fn epoch(&self, report: &EpochReport, is_best: bool) {
+        if self.metric_lines {
+            let epoch = format!("epoch {} of {}: ", report.epoch, report.epochs);
+            return self.above_bar(|| eprint_metrics(epoch, &report.metric_line()));
+        }
+        self.header
+            .call_once(|| self.above_bar(|| eprint_styled(report.header(), Style::Bold)));
+        let row = report.row(is_best);
+        match is_best {
+            true => self.above_bar(|| eprint_styled(row, Style::Green)),
+            false => self.println(&row),
+        }
+    }
+
+    /// Prints final metrics where SageMaker's regular expressions must find them.
+    pub fn metrics(&self, line: &MetricLine) {
+        if self.metric_lines {
+            self.above_bar(|| eprint_metrics("", line));
         }
     }
 
     /// Prints a line above the bar.
     pub fn println(&self, message: &str) {
+        self.above_bar(|| eprint_line(message));
+    }
+
+    fn above_bar(&self, print: impl FnOnce()) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprint_line(message)),
-            None => eprint_line(message),
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 
@@ -131,6 +161,6 @@ fn style(bar: &ProgressBar, template: &str) {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self::new()
+        Self::new(false)
     }
 }

@@ -1,5 +1,6 @@
 //! [`Run`]: threads, seed, stop flag, messages, history and checkpoints of a training run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,11 +8,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::BestMetric;
 use crate::checkpoint::{Checkpoints, Restored};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use dataset::random::stream;
-use diagnostics::{Error, ErrorKind};
+use diagnostics::{Error, ErrorKind, Warning};
 use evaluation::history::EpochReport;
 
 /// Time that [`Run::with_grace`] leaves after a stop: a quarter of SageMaker's two minutes between
@@ -32,6 +34,10 @@ pub struct Hosts {
     pub leader: Option<String>,
     /// Network interface between the hosts.
     pub interface: Option<String>,
+    /// Key that only hosts of this job have.
+    pub key: [u8; 32],
+    /// Arguments that must be the same on all hosts, by name.
+    pub arguments: BTreeMap<String, String>,
 }
 
 /// A training run.
@@ -41,7 +47,7 @@ pub struct Run {
     seed: u64,
     stop: Stop,
     progress: Arc<Progress>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     history: Vec<EpochReport>,
     checkpoints: Option<Checkpoints>,
     restored: Option<Restored>,
@@ -120,6 +126,11 @@ impl Run {
         self.hosts = hosts;
     }
 
+    /// Sets the arguments that must be the same on all hosts.
+    pub fn set_host_arguments(&mut self, arguments: BTreeMap<String, String>) {
+        self.hosts.arguments = arguments;
+    }
+
     /// The hosts that train together.
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
@@ -192,16 +203,16 @@ impl Run {
         }
     }
 
-    /// Prints a warning and adds it to the report. A message may start with its code: `[D022]:
-    /// ...`.
-    pub fn warn(&mut self, message: String) {
-        let colon = if message.starts_with('[') { "" } else { ": " };
-        self.progress.println(&format!("warning{colon}{message}"));
-        self.warnings.push(message);
+    /// Prints a warning and adds it to `metrics.json` and the report: a finding, or a message with
+    /// its help lines, each after `\n  help: `.
+    pub fn warn(&mut self, warning: impl Into<Warning>) {
+        let warning = warning.into();
+        self.progress.println(&warning.to_string());
+        self.warnings.push(warning);
     }
 
     /// All warnings so far.
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
@@ -217,10 +228,12 @@ impl Run {
     }
 
     /// Prints the results of an epoch and adds them to the history, `metrics.json` and the report.
-    /// Call it before the epoch's checkpoint, which contains the history.
-    pub fn epoch(&mut self, report: EpochReport) {
+    /// Call it before the epoch's checkpoint, which contains the history. `metric` chooses the best
+    /// epoch.
+    pub fn epoch(&mut self, report: EpochReport, metric: BestMetric) {
         if self.hosts.rank == 0 && !self.repeats {
-            self.progress.epoch(&report);
+            let is_best = report.is_best(&self.history, |validation| metric.value(validation));
+            self.progress.epoch(&report, is_best);
         }
         self.history.push(report);
     }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
 // `_exit`: skips atexit handlers, which crash libtorch while other threads run.
 use signal_hook::low_level::exit;
@@ -38,17 +39,29 @@ pub fn end_at_once(unfinished: Arc<Mutex<Option<PathBuf>>>) -> Result<(), Error>
     on_signals(end)
 }
 
+/// Makes an abort exit with code 1: Rust aborts after a failed allocation and a stack overflow, and
+/// C++ after an exception that nothing catches.
+///
+/// # Errors
+/// If the handler cannot be installed.
+pub fn exit_on_abort() -> Result<(), Error> {
+    let always = Arc::new(AtomicBool::new(true));
+    register_conditional_shutdown(SIGABRT, Exit::Failed as i32, always).map_err(no_handlers)?;
+    Ok(())
+}
+
+fn no_handlers(error: std::io::Error) -> Error {
+    Error::new(format!("cannot install signal handlers: {error}"))
+        .help("check the process's limits")
+}
+
 /// Calls `act` for each SIGTERM and SIGINT, on its own thread.
 fn on_signals(act: impl Fn(i32) + Send + 'static) -> Result<(), Error> {
-    let failed = |error: std::io::Error| {
-        Error::new(format!("cannot install signal handlers: {error}"))
-            .help("check the process's limits")
-    };
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(no_handlers)?;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || signals.forever().for_each(act))
-        .map_err(failed)?;
+        .map_err(no_handlers)?;
     Ok(())
 }
 
@@ -69,15 +82,21 @@ pub struct Stop {
     /// True if the last signal was Ctrl-C.
     interrupted: Arc<AtomicBool>,
     phase: Arc<AtomicU8>,
+    /// The job's failure file, which is removed if a signal ends the process at once.
+    failure: Option<PathBuf>,
 }
 
 impl Stop {
-    /// Installs handlers for SIGTERM and SIGINT: process 1 of a container has no defaults.
+    /// Installs handlers for SIGTERM and SIGINT: process 1 of a container has no defaults. A signal
+    /// that ends the process at once removes the file `failure`.
     ///
     /// # Errors
     /// If the handlers cannot be installed.
-    pub fn watch() -> Result<Self, Error> {
-        let stop = Self::default();
+    pub fn watch(failure: Option<PathBuf>) -> Result<Self, Error> {
+        let stop = Self {
+            failure,
+            ..Self::default()
+        };
         let watched = stop.clone();
         on_signals(move |signal| watched.on_signal(signal))?;
         Ok(stop)
@@ -95,15 +114,23 @@ impl Stop {
             eprint_line(format_args!(
                 "{name}: stopped before there was a model; nothing is saved"
             ));
-            exit(if signal == SIGTERM { 0 } else { INTERRUPTED });
+            self.end(if signal == SIGTERM { 0 } else { INTERRUPTED });
         }
         if again && signal == SIGINT {
             eprint_line(format_args!("{name} again: exiting without saving"));
-            exit(INTERRUPTED);
+            self.end(INTERRUPTED);
         }
         eprint_line(format_args!(
             "{name}: stopping; the best finished model will be saved, if there is one"
         ));
+    }
+
+    fn end(&self, code: i32) -> ! {
+        if let Some(failure) = &self.failure {
+            // The process ends: an error cannot be reported.
+            let _ = std::fs::remove_file(failure);
+        }
+        exit(code)
     }
 
     /// Starts a phase.

@@ -194,7 +194,7 @@ impl TensorFile {
         self.header.info(name).map(|info| info.dtype)
     }
 
-    /// Reads a tensor of type F32, F16 or BF16 as f32.
+    /// Reads a tensor of type F64, F32, F16 or BF16 as f32.
     pub fn read(&self, name: &str) -> Result<Array, TensorError> {
         let missing = || TensorError::Format(format!("expected `{name}`, found none"));
         let info = self.header.info(name).ok_or_else(missing)?;
@@ -209,6 +209,10 @@ impl TensorFile {
                         .map(|&four| f32::from_le_bytes(four)),
                 );
             },
+            Dtype::F64 => |bytes, values| {
+                let eights = bytes.as_chunks().0.iter();
+                values.extend(eights.map(|&eight| f64::from_le_bytes(eight) as f32));
+            },
             Dtype::F16 => |bytes, values| {
                 let twos = bytes.as_chunks().0.iter();
                 values.extend(twos.map(|&two| f16_to_f32(u16::from_le_bytes(two))));
@@ -220,7 +224,7 @@ impl TensorFile {
             },
             other => {
                 return Err(TensorError::Format(format!(
-                    "expected `{name}` of type F32, F16 or BF16, found {other:?}"
+                    "expected `{name}` of type F64, F32, F16 or BF16, found {other:?}"
                 )));
             }
         };

@@ -127,14 +127,7 @@ impl TrainState {
     pub fn end_epoch(&mut self, validation: Option<Validation>, metric: BestMetric) -> bool {
         self.epoch += 1;
         (self.loss_sum, self.norm_sum, self.norms) = (0.0, 0.0, 0);
-        let found = validation.map(|validation| {
-            let value = match metric {
-                BestMetric::Accuracy => validation.accuracy,
-                BestMetric::MacroF1 => validation.macro_f1,
-                BestMetric::Loss => -validation.loss,
-            };
-            (value, validation.loss)
-        });
+        let found = validation.map(|validation| (metric.value(&validation), validation.loss));
         let better = match (found, self.best) {
             (Some((value, loss)), Some((best_value, best_loss))) => {
                 value > best_value || (value == best_value && loss < best_loss)

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::aws::{Aws, explain};
 use crate::cloud::format_timestamp;
 use crate::context::Context;
+use crate::util::whole_number;
 
 /// Largest page of ListTrainingJobs.
 const PAGE_SIZE: i32 = 100;
@@ -22,7 +23,7 @@ pub(crate) struct ListArgs {
     /// Show only jobs whose name starts with this trainer
     trainer: Option<String>,
     /// Maximum number of jobs
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole_number(1..=10_000))]
     max: u32,
     /// Show only jobs in this state
     #[arg(long, value_name = "STATE", value_enum, ignore_case = true)]

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::job::InputMode;
 use crate::job::check::{self, Check};
+use crate::util::whole_number;
 use crate::{cloud, local};
 use diagnostics::{Exit, Result};
 
@@ -55,7 +56,7 @@ pub(crate) struct TrainArgs {
     )]
     instance_type: Option<String>,
     /// Number of instances
-    #[arg(help_heading = "Instances", long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = "Instances", long, value_name = "N", default_value_t = 1, value_parser = whole_number(1..=u32::MAX))]
     instance_count: u32,
     /// Image [default: image of the trainer from `push` or `build --load`]
     #[arg(long, value_name = "URI")]
@@ -129,7 +130,7 @@ struct CloudArgs {
     #[arg(long, value_name = "TIME", requires = "spot", value_parser = duration)]
     max_wait: Option<Duration>,
     /// Volume size of each instance in GB [default: 30]
-    #[arg(long, value_name = "GB", value_parser = clap::value_parser!(u32).range(1..=16384))]
+    #[arg(long, value_name = "GB", value_parser = whole_number(1..=16384))]
     volume_size: Option<u32>,
     /// Keep the instances for the next job (warm pool), at most 6h
     #[arg(long, value_name = "TIME", value_parser = duration)]

@@ -15,7 +15,13 @@ use super::{Job, Location};
 use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too.
-const SHARED_OPTIONS: [&str; 3] = ["text_column", "label_column", "encoding"];
+const SHARED_OPTIONS: [&str; 5] = [
+    "text_column",
+    "label_column",
+    "encoding",
+    "delimiter",
+    "quoting",
+];
 
 /// Hyperparameters that drop the rows which `check` reports as errors.
 const DROP_OPTIONS: [&str; 2] = ["drop_missing", "drop_malformed"];

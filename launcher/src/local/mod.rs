@@ -33,7 +33,8 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::job::{Instance, Job, Location};
-use diagnostics::{Error, Exit, Result, eprint_line};
+use diagnostics::stdio::eprint_text;
+use diagnostics::{Error, Exit, Result};
 
 pub(crate) use local_jobs::{or_local_job, with_local_jobs};
 pub(crate) use orphans::{JobContainer, containers, describe_folders};
@@ -101,10 +102,10 @@ pub(crate) async fn train(
     .await;
     let report = LocalJobReport::new(job, created, &outcome, delivered);
     if let Some(ending) = report.ending() {
-        eprint_line(ending);
+        eprint_text(ending);
     }
     std::mem::take(&mut outcome.errors).into_result()?;
-    eprint_line(report.suggestion(job, context));
+    eprint_text(report.suggestion(job, context));
     context.format.print(&report, LocalJobReport::text)?;
     Ok(report.exit(&outcome))
 }

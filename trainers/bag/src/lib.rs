@@ -39,6 +39,9 @@ pub struct Bag;
 impl Trainer for Bag {
     const NAME: &'static str = "bag";
     const ABOUT: &'static str = "Train a classifier on word and n-gram embeddings";
+    const CHOOSE: &'static str =
+        "Often more accurate than `svm` with default options, in seconds, without a GPU.";
+    const EXAMPLE: &'static str = "--max-ngrams 3";
     type Args = BagArgs;
     type Params = BagParams;
     type Encoder = TokenizedRows;

@@ -74,6 +74,8 @@ fn fit_error(error: FitError, params: &BagParams) -> Error {
             params.min_df
         ))
         .help("lower --min-df, or check that the text column is the right one"),
+        FitError::NoWords => Error::new(error.to_string())
+            .help("words are letters and digits, not emoji or punctuation; check --text-column"),
         FitError::TooManyTokens(_) => {
             Error::new(error.to_string()).help("give fewer rows, or use --max-ngrams 1")
         }

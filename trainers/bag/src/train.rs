@@ -13,7 +13,7 @@ use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, json};
 use text::TokenizedRows;
 use text::features::{Counts, LazyLookup};
-use training::{Random, Run, not_finite};
+use training::{BestMetric, Random, Run, not_finite};
 
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
 use crate::model::BagModel;
@@ -171,7 +171,8 @@ impl<'a> TrainContext<'a> {
             if let Some(error) = learner.diverged() {
                 return Ok(Some(error));
             }
-            run.epoch(self.report(learner, (learner.state.step - before) as f64 / seconds, run));
+            let report = self.report(learner, (learner.state.step - before) as f64 / seconds, run);
+            run.epoch(report, BestMetric::default());
             (learner.state.epoch, learner.state.loss_sum) = (learner.state.epoch + 1, 0.0);
             learner.last_good =
                 (learner.state.epoch < self.params.epochs).then(|| learner.net.clone());

@@ -36,6 +36,9 @@ pub struct BiLstm;
 impl Trainer for BiLstm {
     const NAME: &'static str = "bilstm";
     const ABOUT: &'static str = "Train a bidirectional LSTM";
+    const CHOOSE: &'static str =
+        "For tasks in which word order matters and no pretrained model fits.";
+    const EXAMPLE: &'static str = "--epochs 12 --patience 3";
     const GPU: bool = true;
     type Args = TextArgs;
     type Params = TextParams;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diagnostics::Error;
+use text::tokenizer_json::{catch_panic, check_growth};
 use text::{WordList, WordReader};
 
 /// Id of padding, in a vocabulary of words.
@@ -116,7 +117,8 @@ impl FileTokenizer {
     /// Reads a tokenizer.json.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let json = fs::read(path).map_err(Error::io("read", path))?;
-        Self::parse(json).map_err(|error| {
+        let tokenizer = check_growth(&json).and_then(|()| catch_panic(|| Self::parse(json)));
+        tokenizer.map_err(|error| {
             Error::new(format!(
                 "`{}` is not a tokenizer file: {error}",
                 path.display()
@@ -170,11 +172,11 @@ impl FileTokenizer {
 
     /// Returns the ids of a text, without the special tokens of the file.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| error.to_string())?;
-        Ok(encoding.get_ids().to_vec())
+        catch_panic(|| {
+            let encoding = self.tokenizer.encode_fast(text, false);
+            let encoding = encoding.map_err(|error| error.to_string())?;
+            Ok(encoding.get_ids().to_vec())
+        })
     }
 
     /// Checksum of the file.

@@ -27,6 +27,9 @@ pub struct Svm;
 impl Trainer for Svm {
     const NAME: &'static str = "svm";
     const ABOUT: &'static str = "Train a linear SVM on tf-idf features";
+    const CHOOSE: &'static str =
+        "A strong baseline in a second; replaces scikit-learn's LinearSVC.";
+    const EXAMPLE: &'static str = "--tune";
     type Args = SvmArgs;
     type Params = SvmParams;
     type Encoder = TokenizedRows;

@@ -106,7 +106,7 @@ pub struct SvmArgs {
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Tuning")]
     tune: bool,
     /// Maximum number of candidates of --tune
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = integer::<u32>(1..=100), help_heading = "Tuning")]
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "tune", value_parser = integer::<u32>(1..=100), help_heading = "Tuning")]
     tune_trials: u32,
     /// Number of folds of a cross-validation
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = integer::<u8>(2..=20), help_heading = "Tuning")]
@@ -338,6 +338,7 @@ impl SvmArgs {
             TOLERANCE
         });
         let algorithm = self.algorithm();
+        self.check_frequencies()?;
         self.check_combination()?;
         self.check_tuning()?;
         self.check_weighting()?;
@@ -391,6 +392,27 @@ impl SvmArgs {
             },
         };
         Algorithm::Kernel(kernel, self.components.unwrap_or(100).into())
+    }
+
+    /// Refuses document frequencies that no term can have, for any number of rows.
+    fn check_frequencies(&self) -> Result<(), Error> {
+        if matches!(self.max_df.0, Frequency::Count(0)) || self.max_df.0 == Frequency::Share(0.0) {
+            return Err(Error::usage("expected --max-df above 0, found `0`")
+                .help("leave out --max-df: `1.0`, the default, drops no frequent terms"));
+        }
+        let (min, max) = match (self.min_df.0, self.max_df.0) {
+            (Frequency::Count(min), Frequency::Count(max)) => (f64::from(min), f64::from(max)),
+            (Frequency::Share(min), Frequency::Share(max)) => (min, max),
+            _ => return Ok(()),
+        };
+        if min <= max {
+            return Ok(());
+        }
+        let message = format!("expected --min-df of at most --max-df, found `{min}` and `{max}`");
+        Err(Error::usage(message).help(
+            "lower --min-df, or raise --max-df; a number without a point is a number of rows, \
+             and `1.0` is all rows",
+        ))
     }
 
     /// Refuses arguments that `--tune` would override.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dataset::{RowTable, Split};
-use diagnostics::{Error, ErrorKind};
+use diagnostics::{Error, ErrorKind, counted, sanitize};
 use evaluation::metrics::Scores;
 use harness::Trained;
 use harness::trainer::{SplitScores, Summary};
@@ -89,17 +89,50 @@ fn count_terms(
 fn vocabulary_error(error: FitError, params: &SvmParams, rows: usize) -> Error {
     match error {
         FitError::NoTerms => no_terms(params, rows),
+        FitError::NoWords => no_words(error, params),
         FitError::TooManyTokens(_) => Error::new(error.to_string())
             .help("give fewer rows, or use --max-ngrams 1 without --tune"),
     }
 }
 
+/// Names the option that leaves no terms, for rows that have words.
 fn no_terms(params: &SvmParams, rows: usize) -> Error {
-    let min_df = params.features.min_df.of(rows).ceil().max(1.0);
-    let message =
-        format!("expected terms in at least `{min_df}` of the `{rows}` training rows, found none");
-    Error::new(message)
-        .help("lower --min-df, raise --max-df, or check that the text column is the right one")
+    let [min_df, max_df] = [params.features.min_df, params.features.max_df].map(|df| df.of(rows));
+    let (min_df, max_df) = (min_df.ceil().max(1.0), max_df.floor());
+    let has_max = max_df < rows as f64;
+    if has_max && min_df > max_df {
+        let message = format!(
+            "expected --min-df of at most --max-df, found `{min_df}` and `{max_df}` of the `{rows}` \
+             training rows"
+        );
+        return Error::new(message).help("lower --min-df, or raise --max-df");
+    }
+    let at_most = match has_max {
+        true => format!(" and at most `{max_df}`"),
+        false => String::new(),
+    };
+    let message = format!(
+        "expected terms in at least `{min_df}`{at_most} of the `{rows}` training rows, found none"
+    );
+    Error::new(message).help(match (min_df > 1.0, has_max) {
+        (true, true) => "lower --min-df, or raise --max-df",
+        (true, false) => "lower --min-df, or check that the text column is the right one",
+        (false, _) => "raise --max-df",
+    })
+}
+
+/// Names the options that leave no words.
+fn no_words(error: FitError, params: &SvmParams) -> Error {
+    let mut help = Vec::new();
+    if !params.stop_words.is_empty() {
+        help.push("pass --stopwords none if all words are stop words");
+    }
+    if params.min_word_length > 1 {
+        help.push("pass --min-word-length 1 if the words have one character");
+    }
+    help.push("words are letters and digits, not emoji or punctuation; check --text-column");
+    let error = Error::new(error.to_string());
+    help.into_iter().fold(error, |error, help| error.help(help))
 }
 
 /// Chooses the hyperparameters, trains and scores the final model.
@@ -387,13 +420,20 @@ impl<'a> FinalFit<'a> {
             return Vec::new();
         };
         if !unfitted.is_empty() {
-            let names = unfitted
+            const MAX_NAMES: usize = 5;
+            let mut names: Vec<String> = unfitted
                 .iter()
-                .map(|&class| format!("`{}`", self.rows.classes[class]));
+                .take(MAX_NAMES)
+                .map(|&class| format!("`{}`", sanitize(&self.rows.classes[class])))
+                .collect();
+            let more = unfitted.len().saturating_sub(MAX_NAMES);
+            if more > 0 {
+                names.push(counted(more as u64, "more label"));
+            }
             run.warn(format!(
                 "rough probabilities of {}: too few calibration rows, so the slope of the other \
                  classes is used\n  help: {help}",
-                names.collect::<Vec<_>>().join(", ")
+                names.join(", ")
             ));
         }
         platt

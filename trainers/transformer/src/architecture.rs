@@ -19,12 +19,14 @@ pub(crate) enum Family {
 /// Activation of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
-    /// x * Phi(x), `gelu` in config.json.
+    /// x * Phi(x), `gelu` or `gelu_python` in config.json.
     GeluErf,
-    /// tanh approximation of GELU, `gelu_new` or `gelu_pytorch_tanh`.
+    /// tanh approximation of GELU, `gelu_new`, `gelu_fast` or `gelu_pytorch_tanh`.
     GeluTanh,
     /// max(x, 0)
     Relu,
+    /// x / (1 + e^-x), `silu` or `swish`.
+    Silu,
 }
 
 /// Sizes and constants of a network, named as in config.json.

@@ -54,6 +54,7 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
         (wide(Family::Roberta), Activation::GeluTanh),
         (small(Family::Roberta), Activation::GeluErf),
         (small(Family::DistilBert), Activation::Relu),
+        (small(Family::Bert), Activation::Silu),
         (wide(Family::DistilBert), Activation::GeluErf),
     ] {
         architecture.hidden_act = activation;

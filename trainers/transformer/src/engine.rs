@@ -68,7 +68,7 @@ pub(crate) struct LossTarget<'a> {
     /// processes: the loss is the weighted mean over them, as PyTorch's
     /// `CrossEntropyLoss(weight=...)`.
     pub(crate) total_weight: f64,
-    /// Label smoothing (Szegedy et al. 2016), as PyTorch's.
+    /// Label smoothing (Szegedy et al. 2016). All of a row's loss has the weight of its class.
     pub(crate) label_smoothing: f64,
     /// `None`: no dropout.
     pub(crate) dropout_key: Option<DropoutKey>,

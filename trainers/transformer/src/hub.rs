@@ -1,7 +1,10 @@
 //! Pretrained models from the Hugging Face hub, in the cache shared with its Python library.
 //!
 //! Cached files need no network. If the hub is unreachable, the error comes within a second: a
-//! connection is tried first, because the client has no timeout.
+//! connection is tried first, with a shorter time limit than that of downloads.
+
+mod cache;
+mod client;
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -9,19 +12,17 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use diagnostics::{Error, sanitize};
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
-use hf_hub::{Cache, CacheRepo, Repo};
 use sagemaker::{Env, env_vars};
 
-use crate::config::CONFIG;
-use crate::tokenizer::{OPTIONAL, TOKENIZER};
+use self::cache::ModelCache;
+use self::client::{Client, Failure};
+use crate::config::{CONFIG, Config};
+use crate::tokenizer::{SPECIAL_TOKENS_MAP, TOKENIZER, TOKENIZER_CONFIG};
 use crate::weights::{INDEX, PICKLE, WEIGHTS, refuse_pickle, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
 /// Time limit to connect: a user at a prompt waits a second for "offline".
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
-/// Maximum retries: broken connections are common in downloads of 400 MB.
-const MAX_RETRIES: usize = 3;
 
 /// True if a name can be the id of a model of the hub: `name` or `owner/name`.
 pub(crate) fn is_id(name: &str) -> bool {
@@ -40,12 +41,12 @@ pub(crate) fn is_id(name: &str) -> bool {
 /// A model of the hub that is downloaded.
 struct HubModel<'a> {
     id: &'a str,
-    cached: CacheRepo,
+    cached: ModelCache,
     cache: PathBuf,
     endpoint: String,
     env: &'a Env,
     /// Created for the first download.
-    api: Option<Api>,
+    client: Option<Client>,
 }
 
 /// Returns the folder of a complete model.
@@ -58,20 +59,20 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
         .and_then(|value| value.to_str());
     let mut model = HubModel {
         id,
-        cached: Cache::new(cache.clone()).repo(Repo::model(id.to_owned())),
+        cached: ModelCache::new(&cache, id),
         cache,
         endpoint: endpoint
             .unwrap_or(ENDPOINT)
             .trim_end_matches('/')
             .to_owned(),
         env,
-        api: None,
+        client: None,
     };
     let config = model.require(CONFIG)?;
     model.require(TOKENIZER)?;
     model.weights()?;
-    if model.api.is_some() {
-        for name in OPTIONAL {
+    if model.client.is_some() {
+        for name in [TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP] {
             model.try_get(name)?;
         }
     }
@@ -108,7 +109,11 @@ impl HubModel<'_> {
         }
         let Some(index) = self.try_get(INDEX)? else {
             return match self.try_get(PICKLE) {
-                Ok(Some(path)) => Err(refuse_pickle(&path, self.id)),
+                Ok(Some(path)) => {
+                    let config = self.cached.get(CONFIG).unwrap_or_default();
+                    let class = Config::auto_class(config.parent().unwrap_or(Path::new("")));
+                    Err(refuse_pickle(&path, self.id, class))
+                }
                 _ => self.require(WEIGHTS).map(|_| ()),
             };
         };
@@ -127,26 +132,25 @@ impl HubModel<'_> {
         if let Some(path) = self.cached.get(name) {
             return Ok(Some(path));
         }
-        let api = match self.api.take() {
-            Some(api) => api,
+        let client = match self.client.take() {
+            Some(client) => client,
             None => self.connect(name)?,
         };
         let got = if name == PICKLE {
             // Only its existence matters.
-            api.metadata(&api.model(self.id.to_owned()).url(name))
-                .map(|_| PathBuf::from(name))
+            client.find(self.id, name).map(|()| PathBuf::from(name))
         } else {
-            api.model(self.id.to_owned()).download(name)
+            client.download(self.id, name, &self.cached)
         };
-        self.api = Some(api);
+        self.client = Some(client);
         match got {
             Ok(path) => Ok(Some(path)),
-            Err(error) if status(&error) == Some(404) => Ok(None),
-            Err(error) => Err(self.download_error(name, &error)),
+            Err(Failure::Status(404)) => Ok(None),
+            Err(failure) => Err(self.download_error(name, failure)),
         }
     }
 
-    fn connect(&self, missing: &str) -> Result<Api, Error> {
+    fn connect(&self, missing: &str) -> Result<Client, Error> {
         let offline = self.env.get(env_vars::HF_HUB_OFFLINE);
         if offline.is_some_and(|value| {
             !["0", "false", "no", "off"].contains(&&*value.to_string_lossy().to_lowercase())
@@ -165,16 +169,16 @@ impl HubModel<'_> {
             };
             return Err(self.offline(missing, &why));
         }
-        let mut builder = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
-            .with_progress(false)
-            .with_retries(MAX_RETRIES)
-            .with_endpoint(self.endpoint.clone());
-        if let Some(token) = self.env.get(env_vars::HF_TOKEN) {
-            builder = builder.with_token(Some(token.to_string_lossy().into_owned()));
-        }
-        builder
-            .build()
-            .map_err(|error| self.download_error(missing, &error))
+        Ok(Client::new(&self.endpoint, self.token()))
+    }
+
+    /// Returns the token of `HF_TOKEN`, or of the file `token` in `HF_HOME`.
+    fn token(&self) -> Option<String> {
+        let given = self.env.get(env_vars::HF_TOKEN);
+        let given = given.map(|token| token.to_string_lossy().into_owned());
+        let stored = || std::fs::read_to_string(self.cache.parent()?.join("token")).ok();
+        let token = given.or_else(stored)?.trim().to_owned();
+        (!token.is_empty()).then_some(token)
     }
 
     fn offline(&self, missing: &str, why: &str) -> Error {
@@ -186,8 +190,13 @@ impl HubModel<'_> {
              model.safetensors and tokenizer.json")
     }
 
-    fn download_error(&self, name: &str, error: &ApiError) -> Error {
-        let (message, help) = match status(error) {
+    fn download_error(&self, name: &str, failure: Failure) -> Error {
+        let (status, why) = match failure {
+            Failure::Cache(error) => return error,
+            Failure::Other(why) => (None, why),
+            Failure::Status(status) => (Some(status), format!("HTTP {status}")),
+        };
+        let (message, help) = match status {
             Some(code @ (401 | 403)) => (
                 format!(
                     "the hub refuses `{name}` of `{}` (HTTP {code}): the model does not exist or is private",
@@ -200,25 +209,13 @@ impl HubModel<'_> {
                     "cannot download `{name}` of `{}` from {}: {}",
                     self.id,
                     sanitize(&self.endpoint),
-                    sanitize(&error.to_string())
+                    sanitize(&why)
                 ),
                 "try again; complete files are kept",
             ),
         };
         Error::new(message).help(help)
     }
-}
-
-fn status(error: &ApiError) -> Option<u16> {
-    let ApiError::RequestError(error) = error else {
-        return None;
-    };
-    // The client's error type is not accessible here: parses `http status: 404`.
-    error
-        .to_string()
-        .strip_prefix("http status: ")?
-        .parse()
-        .ok()
 }
 
 /// Tries to connect to an address such as `https://host` or `http://user:password@proxy:3128`.

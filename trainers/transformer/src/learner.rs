@@ -16,7 +16,7 @@ use training::{
 };
 
 use crate::architecture::{Architecture, Parameter, Role};
-use crate::distributed::ProcessGroup;
+use crate::distributed::{MAX_STATE_BYTES, ProcessGroup};
 use crate::engine::{
     AdamWStep, AllReduce as _, Batch, DropoutKey, Engine, LossTarget, Params, TrainerState,
 };
@@ -137,7 +137,7 @@ impl<'a> TransformerLearner<'a> {
         };
         let is_leader = group.rank_and_size().0 == 0;
         let own = is_leader.then(|| json!(state).to_string());
-        let shared = group.broadcast(own.as_deref().map(str::as_bytes))?;
+        let shared = group.broadcast(own.as_deref().map(str::as_bytes), MAX_STATE_BYTES)?;
         if !is_leader {
             *state = serde_json::from_slice(&shared)
                 .map_err(|error| incompatible_checkpoint(&error.to_string()))?;

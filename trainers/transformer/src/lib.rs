@@ -43,6 +43,9 @@ pub struct Transformer;
 impl Trainer for Transformer {
     const NAME: &'static str = "transformer";
     const ABOUT: &'static str = "Fine-tune a pretrained transformer of the BERT family";
+    const CHOOSE: &'static str =
+        "The most accurate one if you have few labelled rows and a pretrained model.";
+    const EXAMPLE: &'static str = "--pretrained-model models/minilm";
     const GPU: bool = true;
     type Args = TransformerArgs;
     type Params = TransformerParams;

@@ -16,9 +16,9 @@ use crate::config::{CONFIG, Config};
 use crate::device::Setup;
 use crate::engine::{Engine, Params};
 use crate::predict;
-use crate::pretrained::check_ids;
+use crate::pretrained::{check_files, check_ids};
 use crate::tokenizer::token_cache::TokenCache;
-use crate::tokenizer::{TOKENIZER, TextTokenizer, optional_files};
+use crate::tokenizer::{TOKENIZER, TOKENIZER_CONFIG, TextTokenizer, TokenizerSettings};
 use crate::weights::{self, HeadInit, WEIGHTS};
 
 /// A trained model.
@@ -27,7 +27,8 @@ pub struct TransformerModel {
     pub(crate) config: Config,
     pub(crate) architecture: Architecture,
     pub(crate) tokens: Arc<TextTokenizer>,
-    pub(crate) extras: Vec<(String, Vec<u8>)>,
+    /// The content of tokenizer_config.json.
+    pub(crate) tokenizer_config: Vec<u8>,
     pub(crate) params: Params,
     /// Shared by all threads: it already uses all cores, and weights are large. Other threads
     /// tokenize meanwhile.
@@ -64,6 +65,13 @@ impl Model for TransformerModel {
     /// threads tokenize.
     const BLOCK_BYTES: usize = 2 * 1024 * 1024;
 
+    const SEPARATE_CHECKSUMS: bool = true;
+
+    fn is_resaved(dir: &Path) -> bool {
+        let config = std::fs::read(dir.join(CONFIG)).unwrap_or_default();
+        Config::is_of_transformers(&config) || TokenizerSettings::is_of_transformers(dir)
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -71,9 +79,7 @@ impl Model for TransformerModel {
     fn save(&self, dir: &Path) -> Result<(), Error> {
         write(dir, CONFIG, self.config.text().as_bytes())?;
         write(dir, TOKENIZER, &self.tokens.trained_json()?)?;
-        for (name, bytes) in &self.extras {
-            write(dir, name, bytes)?;
-        }
+        write(dir, TOKENIZER_CONFIG, &self.tokenizer_config)?;
         let parameters = self.architecture.parameters();
         let tensors = parameters
             .iter()
@@ -88,36 +94,55 @@ impl Model for TransformerModel {
     }
 
     fn load(dir: &Path) -> Result<Self, Error> {
+        check_files(dir)?;
         let config = Config::read(&dir.join(CONFIG))?;
         let no_model = |why: &str| {
             Error::new(format!(
-                "`{}` is not the model of a text classifier: {why}",
+                "`{}` is not the model of a classifier with one label per text: {why}",
                 dir.display()
             ))
-            .help("train again, or point --model-dir at a folder that `transformer train` wrote")
+            .help(
+                "point --model-dir at a folder that `transformer train` wrote; to fine-tune this \
+                 model, pass it to `train` as --pretrained-model",
+            )
         };
-        let labels = config.labels().filter(|labels| labels.len() > 1);
-        let classes = labels
-            .ok_or_else(|| no_model("expected two or more different labels in `id2label`"))?;
+        config.one_label_per_text().map_err(|why| no_model(&why))?;
+        let classes = config.labels().map_err(|why| no_model(&why))?;
+        if classes.len() < 2 {
+            return Err(no_model(&format!(
+                "expected two or more labels in `id2label`, found `{}`",
+                classes.len()
+            )));
+        }
         let architecture = config
             .architecture(classes.len(), None)
             .map_err(|why| no_model(&why))?;
-        let max_len = config.max_len().unwrap_or(architecture.max_tokens());
+        let settings = TokenizerSettings::read(dir)?;
+        let of_folder = settings
+            .max_len()
+            .filter(|&len| len <= architecture.max_tokens());
+        let max_len = of_folder.or(config.max_len());
+        let max_len = max_len.unwrap_or(architecture.max_tokens());
         if !(3..=architecture.max_tokens()).contains(&max_len) {
             return Err(no_model(&format!(
                 "expected texts of 3 to `{}` tokens, found a `max_len` of `{max_len}`",
                 architecture.max_tokens()
             )));
         }
-        let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
-        check_ids(dir, &tokens, &config)?;
-        let extras = optional_files(dir)?;
+        let tokens = TextTokenizer::read(dir, &settings, max_len)?;
+        check_ids(dir, &tokens, &settings, &config)?;
         let head = HeadInit {
-            keep: true,
+            rows: Some((0..classes.len()).collect()),
             initializer_range: 0.0,
             seed: 0,
         };
-        let loaded = weights::load(&weights::files(dir)?, &architecture, head, 2)?;
+        let loaded = weights::load(&weights::files(dir)?, &architecture, &head, 2)?;
+        if loaded.head_unused {
+            return Err(no_model(&format!(
+                "expected a head for the `{}` labels of `{CONFIG}`, found one of another size",
+                classes.len()
+            )));
+        }
         if let Some(name) = loaded.initialized.first() {
             return Err(no_model(&format!(
                 "expected the weights `{name}`, found none"
@@ -127,8 +152,8 @@ impl Model for TransformerModel {
             classes,
             config,
             architecture,
+            tokenizer_config: settings.trained(&tokens, max_len),
             tokens: Arc::new(tokens),
-            extras,
             params: loaded.params,
             engine: Mutex::new(None),
         })

@@ -28,7 +28,9 @@ pub struct TransformerArgs {
     pretrained_model: Option<String>,
     /// Maximum tokens of a text, including special ones [default: 256]
     ///
-    /// Longer texts are truncated at the end. At most the positions of the pretrained model.
+    /// Longer texts are truncated at the end, or at the start if the pretrained model's tokenizer
+    /// has `truncation_side` `left`. At most the positions of the pretrained model; the default is
+    /// at most its `model_max_length`.
     #[arg(long, value_name = "N", value_parser = integer::<u32>(4..=1_000_000))]
     max_len: Option<u32>,
     /// Number of layers that are not trained, or `all` for all but the head

@@ -2,17 +2,18 @@
 //! hub.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diagnostics::{Error, sanitize};
 use sagemaker::Paths;
-use serde_json::{Map, Value};
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Family};
 use crate::config::{CONFIG, Config};
 use crate::hub;
-use crate::tokenizer::{TOKENIZER, TOKENIZER_CONFIG, TextTokenizer, optional_files};
+use crate::tokenizer::{TOKENIZER, TextTokenizer, TokenizerSettings};
 use crate::weights::{self, HeadInit, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
 
 /// The channel of the pretrained model.
@@ -27,8 +28,7 @@ pub(crate) struct Pretrained {
     pub(crate) tokens: Arc<TextTokenizer>,
     /// Maximum tokens of a text.
     pub(crate) max_len: usize,
-    /// Further files of the tokenizer.
-    extras: Vec<(String, Vec<u8>)>,
+    settings: TokenizerSettings,
     files: Vec<PathBuf>,
 }
 
@@ -52,6 +52,7 @@ impl Pretrained {
     fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Error> {
         check_files(dir)?;
         let config = Config::read(&dir.join(CONFIG))?;
+        let settings = TokenizerSettings::read(dir)?;
         let longest = config
             .architecture(2, None)
             .map_or(0, |found| found.max_tokens());
@@ -63,12 +64,15 @@ impl Pretrained {
                     )).help(format!("use --max-len {longest}")));
             }
             Some(len) => len,
-            None => DEFAULT_MAX_LEN.min(longest),
+            None => {
+                let of_folder = settings.max_len().map_or(longest, |len| len.max(4));
+                DEFAULT_MAX_LEN.min(longest).min(of_folder)
+            }
         };
-        let tokens = TextTokenizer::read(&dir.join(TOKENIZER), max_len)?;
-        check_ids(dir, &tokens, &config)?;
+        let tokens = TextTokenizer::read(dir, &settings, max_len)?;
+        check_ids(dir, &tokens, &settings, &config)?;
         Ok(Self {
-            extras: optional_files(dir)?,
+            settings,
             files: weights::files(dir)?,
             name,
             config,
@@ -97,34 +101,43 @@ impl Pretrained {
         threads: usize,
     ) -> Result<Loaded, Error> {
         let head = HeadInit {
-            keep: self.config.labels().is_some_and(|labels| labels == classes),
+            rows: self.config.head_rows(classes),
             initializer_range: self.config.initializer_range(),
             seed,
         };
-        weights::load(&self.files, architecture, head, threads)
+        weights::load(&self.files, architecture, &head, threads)
     }
 
-    /// Returns further tokenizer files for the trained model, with its token limit for Python.
-    pub(crate) fn extras(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let mut extras = self.extras.clone();
-        if !extras.iter().any(|(name, _)| name == TOKENIZER_CONFIG) {
-            extras.push((TOKENIZER_CONFIG.to_owned(), b"{}".to_vec()));
-        }
-        for (name, bytes) in &mut extras {
-            if name == TOKENIZER_CONFIG {
-                let json: Result<Map<String, Value>, _> = serde_json::from_slice(bytes);
-                let mut json = json.map_err(|error| {
-                    Error::new(format!(
-                        "`{name}` of `{}` cannot be used: {error}",
-                        sanitize(&self.name)
-                    ))
-                    .help("copy or download the model again, or remove the file")
-                })?;
-                json.insert("model_max_length".to_owned(), self.max_len.into());
-                *bytes = format!("{:#}\n", Value::Object(json)).into_bytes();
-            }
-        }
-        Ok(extras)
+    /// Returns the warning that the head of the checkpoint is not used.
+    pub(crate) fn new_head_warning(&self, classes: &[String]) -> String {
+        let list = |labels: &[String]| {
+            let some = labels
+                .iter()
+                .take(MAX_LISTED)
+                .map(|label| format!("`{}`", sanitize(label)));
+            let more = if labels.len() > MAX_LISTED {
+                ", ..."
+            } else {
+                ""
+            };
+            format!("{}{more}", some.collect::<Vec<_>>().join(", "))
+        };
+        let labels = match self.config.labels() {
+            Ok(labels) => format!("has the {} labels {}", labels.len(), list(&labels)),
+            Err(why) => why,
+        };
+        format!(
+            "the classification head of `{}` is not used, a new one is trained: it {labels}; the \
+             data has the {} labels {}\n  help: to train its head further, use its labels in the data",
+            sanitize(&self.name),
+            classes.len(),
+            list(classes)
+        )
+    }
+
+    /// Returns the tokenizer_config.json of the trained model.
+    pub(crate) fn tokenizer_config(&self) -> Vec<u8> {
+        self.settings.trained(&self.tokens, self.max_len)
     }
 
     /// Returns the folder or id, as given.
@@ -153,6 +166,8 @@ impl Pretrained {
 /// The setting of this project's benchmarks: three quarters of IMDB's reviews have more than 128
 /// tokens, and attention costs the square of the length. Short texts are not padded to it.
 const DEFAULT_MAX_LEN: usize = 256;
+/// Labels of a side to list in a warning.
+const MAX_LISTED: usize = 5;
 
 fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
     let path = PathBuf::from(name);
@@ -167,7 +182,11 @@ fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
         .help("give the folder with config.json, model.safetensors and tokenizer.json"));
     }
     if hub::is_id(name) {
-        return hub::fetch(name, paths.env());
+        return hub::fetch(name, paths.env()).map_err(|error| {
+            error.context(&format!(
+                "there is no folder `{name}`, and as a model of the hub it cannot be used"
+            ))
+        });
     }
     Err(Error::usage(format!(
             "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
@@ -180,8 +199,20 @@ fn none_given() -> Error {
          sentence-transformers/all-MiniLM-L6-v2")
 }
 
+/// Weights of a LoRA adapter, without those of the model that it changes.
+const ADAPTER: &str = "adapter_config.json";
+/// Weights of other frameworks.
+const FOREIGN: [&str; 4] = [
+    "tf_model.h5",
+    "flax_model.msgpack",
+    "model.onnx",
+    "onnx/model.onnx",
+];
+/// The start of a file that Git has not replaced by its content.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
 /// Refuses an incomplete folder.
-fn check_files(dir: &Path) -> Result<(), Error> {
+pub(crate) fn check_files(dir: &Path) -> Result<(), Error> {
     let lacks = |name: &str, help: &str| {
         Err(Error::new(format!(
             "expected `{name}` in `{}`, found none",
@@ -189,9 +220,19 @@ fn check_files(dir: &Path) -> Result<(), Error> {
         ))
         .help(help.to_owned()))
     };
-    if !dir.join(CONFIG).exists() {
-        let packed = dir.join("model.tar.gz").exists();
-        return match packed {
+    let has = |name: &str| dir.join(name).exists();
+    if !has(WEIGHTS) && !has(INDEX) && has(ADAPTER) {
+        return Err(adapter_alone(dir));
+    }
+    if !has(CONFIG) {
+        if let Some(newest) = newest_checkpoint(dir) {
+            let newest = newest.display();
+            return lacks(
+                CONFIG,
+                &format!("give the newest checkpoint in it, `{newest}`"),
+            );
+        }
+        return match has("model.tar.gz") {
             true => lacks(
                 CONFIG,
                 "unpack `model.tar.gz`: the folder must hold its files",
@@ -202,37 +243,125 @@ fn check_files(dir: &Path) -> Result<(), Error> {
             ),
         };
     }
-    if !dir.join(WEIGHTS).exists() && !dir.join(INDEX).exists() {
+    if !has(WEIGHTS) && !has(INDEX) {
         let pickle = dir.join(PICKLE);
-        if pickle.exists() || dir.join("pytorch_model.bin.index.json").exists() {
-            return Err(refuse_pickle(&pickle, &dir.display().to_string()));
+        if pickle.exists() || has("pytorch_model.bin.index.json") {
+            let class = Config::auto_class(dir);
+            return Err(refuse_pickle(&pickle, &dir.display().to_string(), class));
         }
-        return lacks(
-            WEIGHTS,
-            "save the model with `save_pretrained`, which writes it",
-        );
+        return match FOREIGN.iter().find(|name| has(name)) {
+            Some(found) => Err(Error::new(format!(
+                "expected weights of PyTorch in `{WEIGHTS}`, found only `{}`",
+                dir.join(found).display()
+            ))
+            .help(
+                "take the model that was converted to this file, or one with `model.safetensors`",
+            )),
+            None => lacks(
+                WEIGHTS,
+                "save the model with `save_pretrained`, which writes it",
+            ),
+        };
     }
-    if !dir.join(TOKENIZER).exists() {
+    if !has(TOKENIZER) {
         return lacks(
             TOKENIZER,
             "write it in Python: `AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)`",
         );
     }
-    Ok(())
+    let shards = weights::files(dir)?;
+    let others = [CONFIG, TOKENIZER].map(|name| dir.join(name));
+    match shards
+        .iter()
+        .chain(&others)
+        .find(|path| is_lfs_pointer(path))
+    {
+        Some(path) => Err(Error::new(format!(
+            "expected the content of `{}`, found a pointer of Git LFS",
+            path.display()
+        ))
+        .help(format!("run `git lfs pull` in `{}`", dir.display()))),
+        None => Ok(()),
+    }
 }
 
-/// Refuses a tokenizer with ids that have no embeddings.
-pub(crate) fn check_ids(dir: &Path, tokens: &TextTokenizer, config: &Config) -> Result<(), Error> {
-    let vocab = config
-        .architecture(2, None)
-        .map_or(0, |found| found.vocab_size);
-    if (tokens.max_id as usize) < vocab {
+fn is_lfs_pointer(path: &Path) -> bool {
+    let mut start = [0; LFS_POINTER.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == LFS_POINTER
+}
+
+/// Returns the folder of the newest checkpoint that transformers' Trainer wrote.
+fn newest_checkpoint(dir: &Path) -> Option<PathBuf> {
+    let step = |path: &PathBuf| -> Option<u64> {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("checkpoint-")?.parse().ok()
+    };
+    let entries = std::fs::read_dir(dir).ok()?.filter_map(Result::ok);
+    let paths = entries.map(|entry| entry.path());
+    let checkpoints = paths.filter(|path| step(path).is_some() && path.join(CONFIG).exists());
+    checkpoints.max_by_key(step)
+}
+
+fn adapter_alone(dir: &Path) -> Error {
+    let dir = dir.display();
+    Error::new(format!(
+        "expected the weights of a whole model in `{dir}`, found a LoRA adapter (`{ADAPTER}`)"
+    ))
+    .help(format!(
+        "merge it, in Python: `from peft import AutoPeftModelForSequenceClassification; \
+         AutoPeftModelForSequenceClassification.from_pretrained(\"{dir}\").merge_and_unload()\
+         .save_pretrained(\"merged\")`, copy the tokenizer's files into the folder `merged`, and \
+         use it"
+    ))
+}
+
+/// Refuses a tokenizer with ids that have no embeddings, or with another padding token than the
+/// network.
+pub(crate) fn check_ids(
+    dir: &Path,
+    tokens: &TextTokenizer,
+    settings: &TokenizerSettings,
+    config: &Config,
+) -> Result<(), Error> {
+    let Ok(architecture) = config.architecture(2, None) else {
+        return Ok(());
+    };
+    let (vocab, pad) = (architecture.vocab_size, architecture.pad_token_id);
+    if (tokens.max_id as usize) >= vocab {
+        return Err(Error::new(format!(
+            "expected ids below `{vocab}`, the `vocab_size` of `{CONFIG}`, found `{}` in `{}`",
+            tokens.max_id,
+            dir.join(TOKENIZER).display()
+        ))
+        .help(
+            "take tokenizer and weights from the same model; if tokens were added, give them \
+             embeddings, in Python: `model.resize_token_embeddings(len(tokenizer))`, and save both",
+        ));
+    }
+    let around = tokens.around.contains(&pad);
+    let padding = settings.padding(tokens);
+    // RoBERTa counts positions from this id, and skips it in a text.
+    let differs =
+        config.family() == Family::Roberta && padding.as_ref().is_some_and(|(_, id)| *id != pad);
+    if !around && !differs {
         return Ok(());
     }
+    let which = match around {
+        true => format!("which `{TOKENIZER}` adds to every text"),
+        false => format!("which is not the padding token of `{TOKENIZER}`"),
+    };
+    let help = match padding.filter(|(_, id)| !tokens.around.contains(id)) {
+        Some((name, id)) => format!(
+            "set `pad_token_id` in `{CONFIG}` to `{id}`, the id of `{}`, if the model was trained \
+             with it",
+            sanitize(&name)
+        ),
+        None => "take configuration and tokenizer from the same model".to_owned(),
+    };
     Err(Error::new(format!(
-        "expected ids below `{vocab}`, the `vocab_size` of `{CONFIG}`, found `{}` in `{}`",
-        tokens.max_id,
-        dir.join(TOKENIZER).display()
+        "expected the id of the padding token as `pad_token_id` of `{}`, found `{pad}`, {which}",
+        dir.join(CONFIG).display()
     ))
-    .help("take tokenizer and weights from the same model"))
+    .help(help))
 }

@@ -156,6 +156,7 @@ pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
         Activation::GeluErf => "gelu",
         Activation::GeluTanh => "gelu_new",
         Activation::Relu => "relu",
+        Activation::Silu => "silu",
     };
     let Architecture {
         vocab_size,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dataset::RowTable;
-use diagnostics::Error;
+use diagnostics::{Error, ErrorKind};
 use harness::Trained;
 use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, Value, json};
@@ -48,9 +48,13 @@ pub(crate) fn train(
     let Loaded {
         params: values,
         initialized: fresh,
+        head_unused,
     } = pretrained.load(&context.architecture, &table.classes, seed, run.threads())?;
+    if head_unused {
+        run.warn(pretrained.new_head_warning(&table.classes));
+    }
     let timeout = Duration::from_secs(params.host_timeout);
-    let mut group = ProcessGroup::init(run.hosts(), timeout, &|| run.stopped())?;
+    let mut group = ProcessGroup::init(run.hosts(), timeout, run.stop_flag())?;
     if let Some(group) = &mut group {
         check_same_data(&context, group)?;
     }
@@ -97,7 +101,11 @@ fn fit_once(
     )?;
     let (mut learner, state, best) = TransformerLearner::start(context, engine, group, run)?;
     let fitted = fit(&mut learner, &context.plan, state, best, run)?;
-    let stopped = learner.sync_stop(run.stopped())?;
+    // Hosts that do not answer after a stop signal have ended: the model is kept.
+    let stopped = match learner.sync_stop(run.stopped()) {
+        Err(error) if error.kind() == ErrorKind::Stopped => true,
+        synced => synced?,
+    };
     // Moments and gradients end with the learner.
     Ok((fitted, learner.device(), learner.into_group(), stopped))
 }
@@ -148,7 +156,7 @@ fn finish(
         classes,
         architecture: context.architecture.clone(),
         tokens: Arc::clone(&pretrained.tokens),
-        extras: pretrained.extras()?,
+        tokenizer_config: pretrained.tokenizer_config(),
         params: values,
         engine: Mutex::new(None),
     };
@@ -215,7 +223,7 @@ fn check_same_data(context: &TrainContext<'_>, group: &mut ProcessGroup) -> Resu
     }
     let own = diagnostics::sha256(&content);
     let leads = group.rank_and_size().0 == 0;
-    let first = group.broadcast(leads.then_some(own.as_bytes()))?;
+    let first = group.broadcast(leads.then_some(own.as_bytes()), own.len())?;
     // All hosts must fail: otherwise the others would wait for one that has ended.
     if group.any_rank(first != own.as_bytes())? {
         return Err(Error::new(

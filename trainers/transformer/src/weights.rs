@@ -16,19 +16,23 @@ pub(crate) const PICKLE: &str = "pytorch_model.bin";
 
 /// Prefixes of an encoder's names in a checkpoint with a head.
 const PREFIXES: [&str; 3] = ["bert.", "roberta.", "distilbert."];
+/// Prefixes of programs that wrap a model: `torch.compile`, `DataParallel`, Lightning.
+const WRAPPERS: [&str; 3] = ["_orig_mod.", "module.", "model."];
 
 /// Loaded weights.
 pub(crate) struct Loaded {
     pub(crate) params: Params,
     /// Names of the head's parameters that were initialized.
     pub(crate) initialized: Vec<String>,
+    /// True if the checkpoint has a last layer that is not used.
+    pub(crate) head_unused: bool,
 }
 
 /// Treatment of the checkpoint's head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HeadInit {
-    /// True if its last layer is for the same classes.
-    pub(crate) keep: bool,
+    /// Row of each class in its last layer; `None` if it is for other classes.
+    pub(crate) rows: Option<Vec<usize>>,
     /// Standard deviation and seed of initialized weights.
     pub(crate) initializer_range: f64,
     pub(crate) seed: u64,
@@ -70,7 +74,7 @@ pub(crate) fn shards(index: &[u8]) -> Result<BTreeSet<String>, String> {
 pub(crate) fn load(
     files: &[PathBuf],
     architecture: &Architecture,
-    head: HeadInit,
+    head: &HeadInit,
     threads: usize,
 ) -> Result<Loaded, Error> {
     let open = |path: &PathBuf| TensorFile::open(path).map_err(|error| unreadable(path, error));
@@ -82,12 +86,18 @@ pub(crate) fn load(
         }
     }
     let mut initialized = Vec::new();
+    let mut head_unused = false;
     let mut sources = Vec::new();
     let parameters = architecture.parameters();
     for (number, parameter) in parameters.iter().enumerate() {
         let found = place.get(&canonical(&parameter.name));
         let found = found.filter(|(file, name)| match parameter.role {
-            Role::HeadOut(_) => head.keep && open[*file].shape(name) == Some(&parameter.shape),
+            Role::HeadOut(_) => {
+                let fits = open[*file].shape(name) == Some(&parameter.shape);
+                let used = head.rows.is_some() && fits;
+                head_unused |= !used;
+                used
+            }
             _ => true,
         });
         sources.push(match found {
@@ -117,6 +127,7 @@ pub(crate) fn load(
     Ok(Loaded {
         params: values,
         initialized,
+        head_unused,
     })
 }
 
@@ -144,13 +155,28 @@ fn half_point(parameters: &[Parameter]) -> usize {
 fn values(
     files: &[TensorFile],
     sources: &[(&Parameter, Source<'_>)],
-    head: HeadInit,
+    head: &HeadInit,
 ) -> Result<Params, Error> {
     let values = sources.iter().map(|(parameter, source)| match source {
-        Source::Tensor(file, name) => read(&files[*file], name, parameter),
+        Source::Tensor(file, name) => {
+            let values = read(&files[*file], name, parameter)?;
+            Ok(match (parameter.role, &head.rows) {
+                (Role::HeadOut(_), Some(rows)) => permuted(&values, rows),
+                _ => values,
+            })
+        }
         Source::Initialized(number) => Ok(initial(parameter, *number, head)),
     });
     values.collect()
+}
+
+/// Returns these rows of a tensor.
+fn permuted(values: &[f32], rows: &[usize]) -> Vec<f32> {
+    let width = values.len() / rows.len();
+    let rows = rows.iter();
+    rows.flat_map(|&row| &values[row * width..][..width])
+        .copied()
+        .collect()
 }
 
 fn in_head(role: Role) -> bool {
@@ -180,7 +206,7 @@ fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>
 }
 
 /// Returns normal weights and zero biases, as transformers does.
-fn initial(parameter: &Parameter, number: u64, head: HeadInit) -> Vec<f32> {
+fn initial(parameter: &Parameter, number: u64, head: &HeadInit) -> Vec<f32> {
     let count = parameter.shape.iter().product();
     if let Role::HeadDense(Part::Bias) | Role::HeadOut(Part::Bias) = parameter.role {
         return vec![0.0; count];
@@ -191,9 +217,15 @@ fn initial(parameter: &Parameter, number: u64, head: HeadInit) -> Vec<f32> {
         .collect()
 }
 
-/// Removes the encoder's prefix; old checkpoints call weight and bias of a layer norm gamma and
-/// beta.
-fn canonical(name: &str) -> String {
+/// Removes the prefixes of wrappers and of the encoder; old checkpoints call weight and bias of a
+/// layer norm gamma and beta.
+fn canonical(mut name: &str) -> String {
+    while let Some(rest) = WRAPPERS
+        .iter()
+        .find_map(|wrapper| name.strip_prefix(wrapper))
+    {
+        name = rest;
+    }
     let name = PREFIXES
         .iter()
         .find_map(|prefix| name.strip_prefix(prefix))
@@ -218,16 +250,17 @@ fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
         )).help("check that the weights are those of the whole encoder that `config.json` describes")
 }
 
-/// Returns the error for pickled weights.
-pub(crate) fn refuse_pickle(path: &Path, model: &str) -> Error {
+/// Returns the error for pickled weights. `class` is the class of transformers that loads them.
+pub(crate) fn refuse_pickle(path: &Path, model: &str, class: &str) -> Error {
+    let model = sanitize(model);
     Error::new(format!(
             "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is loaded, and is refused",
             path.display()
         )).help(format!(
-            "convert it once, in Python, if you trust it: `from transformers import AutoModel; \
-             AutoModel.from_pretrained(\"{}\").save_pretrained(\"converted\", safe_serialization=True)`, and copy \
-             `tokenizer.json` next to it",
-            sanitize(model)
+            "convert it once, in Python, if you trust it: `from transformers import {class}, \
+             AutoTokenizer; {class}.from_pretrained(\"{model}\").save_pretrained(\"converted\"); \
+             AutoTokenizer.from_pretrained(\"{model}\").save_pretrained(\"converted\")`, and use the \
+             folder `converted`"
         ))
 }
 
@@ -261,6 +294,10 @@ mod tests {
                 "embeddings.LayerNorm.bias",
             ),
             ("classifier.weight", "classifier.weight"),
+            (
+                "_orig_mod.module.bert.pooler.dense.bias",
+                "pooler.dense.bias",
+            ),
             (
                 "roberta.encoder.layer.0.output.dense.weight",
                 "encoder.layer.0.output.dense.weight",

@@ -11,23 +11,24 @@ use crate::delimited::{Field, Malformed, RecordSpan, Shape, Step};
 use crate::findings::Findings;
 use crate::source::Source;
 
-/// Returns the content of a CSV record.
+/// Returns the content of a CSV record; `line` has its bytes.
 pub(super) fn row(
     fields: &[Field],
     columns: &Columns,
-    malformed: Option<Malformed>,
-    end: usize,
+    found: &RecordSpan,
+    line: &[u8],
+    delimiter: u8,
 ) -> RecordBody {
     if fields.len() != columns.count {
         let at = fields
             .get(columns.count)
-            .map_or(end as u32, |field| field.at);
+            .map_or(found.end as u32, |field| field.at);
         return RecordBody::Count {
             fields: fields.len() as u32,
             at,
         };
     }
-    let stray = match malformed {
+    let stray = match found.malformed {
         Some(Malformed::Stray(at)) => Some(at),
         _ => None,
     };
@@ -35,7 +36,54 @@ pub(super) fn row(
         text: Some(fields[columns.text]),
         label: columns.label.map(|label| fields[label]),
         stray,
+        rows: found.lines > 1 && holds_rows(line, delimiter, columns),
     }
+}
+
+/// True if the first and the last line of a record look like rows: then its quotes are probably
+/// part of two texts of a file without quoting.
+fn holds_rows(record: &[u8], delimiter: u8, columns: &Columns) -> bool {
+    // Commas and semicolons are common in texts, but a blank follows them.
+    let common = matches!(delimiter, b',' | b';');
+    let value = |(at, field): (usize, &[u8])| {
+        let blank = field.first().is_none_or(u8::is_ascii_whitespace);
+        let words = columns.label == Some(at) && field.contains(&b' ');
+        at == columns.text || !(blank || words)
+    };
+    let is_row = |line: Option<&[u8]>| {
+        let fields = || {
+            line.unwrap_or_default()
+                .split(move |byte| *byte == delimiter)
+        };
+        fields().count() == columns.count && (!common || fields().enumerate().all(value))
+    };
+    let mut lines = record.split(|byte| matches!(byte, b'\n' | b'\r'));
+    columns.count > 1 && is_row(lines.next()) && is_row(lines.next_back())
+}
+
+/// Returns `Some` if the record is not data: false if it is the header again, true if it is the
+/// line of dashes that some programs write `below_header`.
+pub(super) fn not_data(
+    fields: &[Field],
+    bytes: &[u8],
+    names: &[String],
+    below_header: bool,
+) -> Option<bool> {
+    let content = |field: &Field| &bytes[field.start as usize..field.end as usize];
+    let plain = |field: &Field| field.shape == Shape::Plain;
+    // In a single column, the name may be a text.
+    if fields.len() != names.len() || fields.len() < 2 || !fields.iter().all(plain) {
+        return None;
+    }
+    let mut pairs = fields.iter().zip(names);
+    if pairs.all(|(field, name)| content(field) == name.as_bytes()) {
+        return Some(false);
+    }
+    let dashes = |field: &Field| {
+        let content = content(field).trim_ascii();
+        content.len() > 1 && content.iter().all(|byte| *byte == b'-')
+    };
+    (below_header && fields.iter().all(dashes)).then_some(true)
 }
 
 /// Returns the column names of a header.
@@ -66,7 +114,7 @@ pub(super) fn open_quote_in_header(
         &codes::OPEN_QUOTE,
         message,
         Some(place),
-        "close it".to_owned(),
+        "close it, or pass --quoting none if quotes are part of the text".to_owned(),
     );
 }
 

@@ -1,10 +1,13 @@
 //! Messages about rows that cannot be used or look wrong.
 
 use diagnostics::{Place, Severity, sanitize};
+use memchr::memmem;
 
-use super::{Finding, Findings};
+use super::{Finding, Findings, MYSQL_NULL};
 use crate::block::{Block, Record, column};
 use crate::codes::{self, Code};
+use crate::delimited::lines;
+use crate::encoding;
 use crate::{ReadOptions, Source};
 
 #[derive(Clone, Copy)]
@@ -58,15 +61,23 @@ impl Reporter<'_> {
     }
 
     fn missing(&self, code: &'static Code, record: &Record, at: u32, findings: &mut Findings) {
-        let dropped = self.options.drop_missing;
-        findings.add(code, severity(dropped), || {
+        let (dropped, kept) = (self.options.drop_missing, self.options.keep_blank);
+        findings.add(code, severity(dropped || kept), || {
             let help = if dropped {
                 "dropped because of --drop-missing"
+            } else if kept {
+                "read as an empty text; pass --drop-missing to leave {them} out"
             } else {
                 "fix {them}, or pass --drop-missing"
             };
+            let field = &self.block.bytes[at as usize..];
+            let field = field.strip_prefix(b"\"").unwrap_or(field);
+            let null = match record.line > 0 && field.starts_with(MYSQL_NULL.as_bytes()) {
+                true => ", but `\\N`, the NULL of MySQL",
+                false => "",
+            };
             Finding {
-                message: code.meaning.to_owned(),
+                message: format!("{}{null}", code.meaning),
                 place: Some(self.place(record, at)),
                 help: help.to_owned(),
             }
@@ -83,11 +94,81 @@ impl Reporter<'_> {
 
     pub(super) fn unclosed(&self, record: &Record, quote: u32, findings: &mut Findings) {
         self.malformed(&codes::OPEN_QUOTE, findings, || Finding {
-            message:
-                "the quote opened here is never closed; the row extends to the end of the file"
-                    .to_owned(),
+            message: format!(
+                "the quote opened here is never closed; the row extends over `{}` lines to the end \
+                 of the file",
+                self.lines(record)
+            ),
             place: Some(self.place(record, quote)),
-            help: "close {them}, or double quotes that are part of the text".to_owned(),
+            help: match self.backslash(record) {
+                Some(help) => help.to_owned(),
+                None => {
+                    "close {them}, or pass --quoting none if quotes are part of the text".to_owned()
+                }
+            },
+        });
+    }
+
+    fn bytes(&self, record: &Record) -> &[u8] {
+        &self.block.bytes[record.start as usize..record.end as usize]
+    }
+
+    /// Number of lines of a record.
+    fn lines(&self, record: &Record) -> u64 {
+        lines(self.bytes(record).trim_ascii_end()) + 1
+    }
+
+    /// Returns the help for a record whose quotes are escaped with backslashes.
+    fn backslash(&self, record: &Record) -> Option<&'static str> {
+        memmem::find(self.bytes(record), b"\\\"").map(|_| {
+            r#"double quotes that are part of the text, instead of `\"`: sed 's/\\"/""/g' FILE > NEW-FILE"#
+        })
+    }
+
+    /// Returns the help for a record whose quotes are not as the format has them.
+    fn quoting_help(&self, record: &Record) -> Option<String> {
+        if let Some(help) = self.backslash(record) {
+            return Some(help.to_owned());
+        }
+        let delimiter = char::from(self.block.delimiter);
+        let blank = format!("{delimiter} \"");
+        memmem::find(self.bytes(record), blank.as_bytes()).map(|_| {
+            format!(
+                "remove the blank between the delimiter and a quote: \
+                 sed 's/{delimiter} *\"/{delimiter}\"/g' FILE > NEW-FILE"
+            )
+        })
+    }
+
+    pub(super) fn quoted_rows(&self, record: &Record, findings: &mut Findings) {
+        // Texts with commas and several lines are common.
+        let doubtful = matches!(self.block.delimiter, b',' | b';');
+        let warn = doubtful || self.options.quoting.is_some();
+        findings.add(&codes::QUOTED_ROWS, severity(warn), || Finding {
+            message: format!(
+                "`{}` lines that look like rows are one row, because a field begins with a quote",
+                self.lines(record)
+            ),
+            place: Some(self.place(record, record.start)),
+            help: self
+                .backslash(record)
+                .unwrap_or(
+                    "pass --quoting none if quotes are part of the text, or --quoting minimal if \
+                     texts have several lines",
+                )
+                .to_owned(),
+        });
+    }
+
+    pub(super) fn header(&self, record: &Record, dashes: bool, findings: &mut Findings) {
+        findings.add(&codes::HEADER_ROW, Severity::Warning, || Finding {
+            message: match dashes {
+                true => "the row has only dashes, and is dropped",
+                false => "the row repeats the header, and is dropped",
+            }
+            .to_owned(),
+            place: Some(self.place(record, record.start)),
+            help: "remove {them}; check whether files were joined".to_owned(),
         });
     }
 
@@ -98,7 +179,8 @@ impl Reporter<'_> {
             &codes::TOO_LARGE,
             format!("the record is larger than `{limit}` bytes; reading stopped here"),
             Some(self.place(record, at)),
-            "check for a quote that is never closed".to_owned(),
+            "check for a quote that is never closed; if quotes are part of the text, pass --quoting none"
+                .to_owned(),
         );
     }
 
@@ -112,15 +194,18 @@ impl Reporter<'_> {
         let expected = self.block.columns;
         self.malformed(&codes::FIELD_COUNT, findings, || {
             let unit = if fields == 1 { "field" } else { "fields" };
-            let hint = if fields > expected {
-                " (quote texts that contain the delimiter)"
+            let hint = if self.lines(record) > 1 {
+                "fix {them} (if quotes are part of the text, pass --quoting none)"
+            } else if fields > expected {
+                "fix {them} (quote texts that contain the delimiter)"
             } else {
-                ""
+                "fix {them}"
             };
+            let help = self.quoting_help(record);
             Finding {
                 message: format!("row has `{fields}` {unit}, the header has `{expected}`"),
                 place: Some(self.place(record, at)),
-                help: format!("fix {{them}}{hint}"),
+                help: help.unwrap_or_else(|| hint.to_owned()),
             }
         });
     }
@@ -154,8 +239,19 @@ impl Reporter<'_> {
             let message = format!(
                 "byte `0x{byte:02x}` at offset `{offset}` of the {file} is not valid UTF-8"
             );
-            let help = "save the file as UTF-8, or pass its encoding, such as --encoding latin-1"
-                .to_owned();
+            let help = if self.block.mostly_utf8() {
+                "other rows are UTF-8: rewrite only {them} as UTF-8".to_owned()
+            } else {
+                let names = encoding::candidates(&self.block.bytes[..self.block.used]);
+                let (first, others) = names.split_first().unwrap_or((&"latin-1", &[]));
+                let others = match others.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({} fit, too)", others.join(", ")),
+                };
+                format!(
+                    "save the file as UTF-8, or pass its encoding, such as --encoding {first}{others}"
+                )
+            };
             Finding {
                 message,
                 place,
@@ -168,9 +264,10 @@ impl Reporter<'_> {
         findings.add(&codes::TEXT_AFTER_QUOTE, Severity::Warning, || Finding {
             message: "there is text after the closing quote here".to_owned(),
             place: Some(self.place(record, at)),
-            help:
+            help: self.quoting_help(record).unwrap_or_else(|| {
                 "check whether rows were joined; quotes that are part of the text must be doubled"
-                    .to_owned(),
+                    .to_owned()
+            }),
         });
     }
 
@@ -209,7 +306,14 @@ impl Reporter<'_> {
         self.malformed(&codes::WRONG_TYPE, findings, || Finding {
             message: format!("expected `{column}` to be {expected}, found {kind}"),
             place: Some(self.place(record, record.start)),
-            help: "fix {them}, or pass another column".to_owned(),
+            help: match kind {
+                "an object" => {
+                    "pass another column; pandas writes such columns unless you pass \
+                     to_json(PATH, orient=\"records\", lines=True)"
+                }
+                _ => "fix {them}, or pass another column",
+            }
+            .to_owned(),
         });
     }
 }

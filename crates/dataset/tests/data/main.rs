@@ -5,11 +5,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod attacks;
 mod files;
 mod messages;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod properties;
+mod public_reports;
 mod rows;
 mod whole;
 

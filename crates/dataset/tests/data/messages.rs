@@ -54,9 +54,9 @@ fn malformed_rows() {
       help: 1 such row; fix it, or pass --drop-malformed
     ");
     insta::assert_snapshot!(messages("a.csv", "text,label\n\"a\n,1\",b\nc,\"open,1\nd,1\n"), @r"
-    error[D011]: the quote opened here is never closed; the row extends to the end of the file
+    error[D011]: the quote opened here is never closed; the row extends over `2` lines to the end of the file
       --> a.csv:4:3 (record 2)
-      help: close it, or double quotes that are part of the text, or pass --drop-malformed
+      help: close it, or pass --quoting none if quotes are part of the text, or pass --drop-malformed
     ");
     insta::assert_snapshot!(messages("a.csv", b"text,label\na,1\n\"b\nb\xe9\",1\n"), @r"
     error[D012]: byte `0xe9` at offset `19` of the file is not valid UTF-8
@@ -110,7 +110,7 @@ fn headers() {
     insta::assert_snapshot!(messages("a.csv", "text,\"label\na,b\n"), @r"
     error[D011]: the quote opened here in the header is never closed
       --> a.csv:1:6
-      help: close it
+      help: close it, or pass --quoting none if quotes are part of the text
     ");
     insta::assert_snapshot!(messages("a.csv", "\"A long review, which is not a header at all, but the first row\",1\nb,2\n"), @r"
     error[D005]: no column is named `text` or `label`; the header has `A long review, which is not a header at ...`, `1`
@@ -118,9 +118,9 @@ fn headers() {
       help: pass --text-column NAME --label-column NAME; the first line must be a header
     ");
     insta::assert_snapshot!(messages("a.csv", "t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0b\0\n\0"), @r"
-    error[D005]: no column is named `text` or `label`; the header has `t\u{0}e\u{0}x\u{0}t\u{0}`, `\u{0}l\u{0}a\u{0}b\u{0}e\u{0}l\u{0}`
-      --> a.csv:1
-      help: the file looks like UTF-16 without a byte order mark; pass --encoding utf-16le
+    error[D007]: the file looks like UTF-16 without a byte order mark
+      --> a.csv
+      help: pass --encoding utf-16le
     ");
     let wide = (1..30)
         .map(|n| format!("c{n}"))
@@ -145,11 +145,11 @@ fn json_lines() {
       --> a.jsonl:2:1 (record 2)
       help: 1 such row; fix it, or pass another column, or pass --drop-malformed
     ");
-    insta::assert_snapshot!(messages("a.jsonl", "{\"text\":\"a\",\"label\":{\"id\":7}}\n"), @r"
+    insta::assert_snapshot!(messages("a.jsonl", "{\"text\":\"a\",\"label\":{\"id\":7}}\n"), @r#"
     error[D016]: expected `label` to be a string, a number or true/false, found an object
       --> a.jsonl:1:1 (record 1)
-      help: 1 such row; fix it, or pass another column, or pass --drop-malformed
-    ");
+      help: 1 such row; pass another column; pandas writes such columns unless you pass to_json(PATH, orient="records", lines=True), or pass --drop-malformed
+    "#);
     insta::assert_snapshot!(messages("a.jsonl", "{\"review\":\"a\",\"lable\":1}\n"), @r"
     error[D005]: no column is named `text` or `label`; the first object has `review`, `lable`
       --> a.jsonl
@@ -159,9 +159,9 @@ fn json_lines() {
       help: 1 such row; fix it, or pass --drop-missing
     ");
     insta::assert_snapshot!(messages("a.json", "[\n{\"text\":\"a\",\"label\":1}\n]\n"), @r"
-    error[D015]: the line is not a JSON object: invalid type: sequence, expected an object
-      --> a.json:1:1 (record 1)
-      help: 2 such rows; write one JSON object per line, or pass --drop-malformed
+    error[D007]: the file has an array, expected one JSON object per line
+      --> a.json
+      help: convert it: jq -c '.[]' FILE > FILE.jsonl
     ");
     insta::assert_snapshot!(messages("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"\xff\",\"label\":1}\n"), @r"
     error[D012]: byte `0xff` at offset `32` of the file is not valid UTF-8
@@ -181,7 +181,7 @@ fn duplicates_and_similar_labels() {
       help: 2 such rows; remove them, unless these are independent observations
     ");
     insta::assert_snapshot!(messages("a.csv", "text,label\na,Spam\nb, spam\nc,ham\n"), @r"
-    warning[D024]: the labels `Spam` and ` spam` differ only in case or whitespace and are treated as different
+    warning[D024]: labels that differ only in case, whitespace or number format are treated as different: `Spam` and ` spam`
       help: use one spelling if they mean the same label
     ");
 }

@@ -156,9 +156,9 @@ fn missing_columns_and_wrong_types_are_errors() {
       help: pass another column, or write the file with that type
     ");
     insta::assert_snapshot!(given("a.parquet", "text,label\na,b\n").messages(&options()), @r"
-    error[D009]: the parquet file cannot be read: Parquet error: Invalid Parquet file. Corrupt footer
+    error[D009]: the file is not parquet: it does not begin with `PAR1`
       --> a.parquet
-      help: download or write the file again
+      help: rename it to end in its own format, such as .csv, or write it again
     ");
 }
 
@@ -187,16 +187,22 @@ fn invalid_utf8_values_are_refused() {
     ");
 }
 
-#[test]
-fn damaged_files_are_refused_and_do_not_panic() {
-    let column = || {
+/// Returns a file with two row groups.
+pub(super) fn three_hundred_rows() -> Vec<u8> {
+    let column = |rows| {
         ColumnValues::Strings(
-            (0..300)
+            (0..rows)
                 .map(|row| (row % 5 > 0).then_some("some text"))
                 .collect(),
         )
     };
-    let bytes = parquet_file(STRINGS, &[vec![column(), column()]], Compression::SNAPPY);
+    let groups = [100, 200].map(|rows| vec![column(rows), column(rows)]);
+    parquet_file(STRINGS, &groups, Compression::SNAPPY)
+}
+
+#[test]
+fn damaged_files_are_refused_and_do_not_panic() {
+    let bytes = three_hundred_rows();
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x55;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rows::long;
-use dataset::{RowPlace, check, codes, fetch_texts, leak, one_class};
+use dataset::{RowPlace, check, codes, fetch_texts, leak, unusable_labels};
 
 #[test]
 fn texts_can_be_reread() {
@@ -36,18 +36,27 @@ fn single_class_and_leaks_are_found() {
         train.read(&options()).unwrap(),
         test.read(&options()).unwrap(),
     );
-    let error = one_class(&train_rows, &train.source()).unwrap().to_string();
+    let error = unusable_labels(&train_rows, &train.source(), &options())
+        .unwrap()
+        .to_string();
     insta::assert_snapshot!(without(&error, train.folder.path()), @r"
     error[D020]: all `2` rows have the label `x`, expected at least two labels
       --> train.csv
       help: add rows with other labels, or pass another column with --label-column
     ");
-    assert_eq!(one_class(&test_rows, &test.source()), None);
-    let found = leak((&train_rows, &train.source()), (&test_rows, &test.source()));
+    assert_eq!(
+        unusable_labels(&test_rows, &test.source(), &options()),
+        None
+    );
+    let found = leak(
+        (&train_rows, &train.source()),
+        (&test_rows, &test.source()),
+        "test",
+    );
     assert_eq!(found.count(&codes::LEAK), 1);
     let message = without(&found.to_string(), train.folder.path());
     insta::assert_snapshot!(without(&message, test.folder.path()), @r"
-    warning[D023]: the text is also in the training data at `train.csv:3 (record 2)`
+    warning[D023]: the test text is also in the training data at `train.csv:3 (record 2)`
       --> test.csv:3 (record 2)
       help: 1 such row; remove it from one of the two data sets; otherwise the score is too high
     ");
@@ -65,7 +74,7 @@ fn check_continues_after_errors() {
     let summary = check(
         &train.source(),
         &test.source(),
-        &dropping(),
+        &options(),
         2,
         &GO,
         &mut each,
@@ -91,12 +100,12 @@ fn check_continues_after_errors() {
     warning[D022]: the same text with the same label is at `train.csv:2 (record 1)`
       --> train.csv:8 (record 7)
       help: remove it, unless these are independent observations
-    warning[D024]: the labels `x` and `X` differ only in case or whitespace and are treated as different
+    warning[D024]: labels that differ only in case, whitespace or number format are treated as different: `x` and `X`
       help: use one spelling if they mean the same label
     error[D013]: row has no text
       --> test.csv:2:1 (record 1)
       help: fix it, or pass --drop-missing
-    warning[D023]: the text is also in the training data at `train.csv:2 (record 1)`
+    warning[D023]: the test text is also in the training data at `train.csv:2 (record 1)`
       --> test.csv:3 (record 2)
       help: remove it from one of the two data sets; otherwise the score is too high
     ");
@@ -141,7 +150,7 @@ fn open_quote_does_not_exhaust_memory() {
             insta::assert_snapshot!(without(&bad.findings.to_string(), file.folder.path()), @r"
             error[D017]: the record is larger than `100000` bytes; reading stopped here
               --> a.csv:3:1 (record 2)
-              help: 1 such row; check for a quote that is never closed
+              help: 1 such row; check for a quote that is never closed; if quotes are part of the text, pass --quoting none
             ");
         }
     }

@@ -1,9 +1,15 @@
 //! Metrics of the confusion matrix.
 
-use super::ClassMetrics;
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
-/// Rows by `[true class][predicted class]`.
+use super::{ClassMetrics, ConfusedPair, MAX_CONFUSED, MAX_CONFUSION};
+
+/// Rows by `[true class][predicted class]`; empty above [`MAX_CONFUSION`] classes.
 pub(super) fn confusion(labels: &[u32], predicted: &[u32], classes: usize) -> Vec<Vec<u64>> {
+    if classes > MAX_CONFUSION {
+        return Vec::new();
+    }
     let mut matrix = vec![vec![0; classes]; classes];
     for (&truth, &guess) in labels.iter().zip(predicted) {
         matrix[truth as usize][guess as usize] += 1;
@@ -11,25 +17,56 @@ pub(super) fn confusion(labels: &[u32], predicted: &[u32], classes: usize) -> Ve
     matrix
 }
 
+/// The most frequent pairs of a class and another one that is predicted.
+pub(super) fn confused(
+    labels: &[u32],
+    predicted: &[u32],
+    classes: &[ClassMetrics],
+) -> Vec<ConfusedPair> {
+    let mut pairs: HashMap<(u32, u32), u64> = HashMap::new();
+    for (&truth, &guess) in labels.iter().zip(predicted).filter(|(a, b)| a != b) {
+        *pairs.entry((truth, guess)).or_default() += 1;
+    }
+    let mut pairs: Vec<_> = pairs.into_iter().collect();
+    pairs.sort_unstable_by_key(|&(pair, rows)| (Reverse(rows), pair));
+    pairs.truncate(MAX_CONFUSED);
+    let pair = |((truth, guess), rows): ((u32, u32), u64)| {
+        let class = &classes[truth as usize];
+        ConfusedPair {
+            label: class.label.clone(),
+            predicted: classes[guess as usize].label.clone(),
+            rows,
+            share: share(rows, class.support),
+        }
+    };
+    pairs.into_iter().map(pair).collect()
+}
+
 /// Precision, recall and F1 per class; 0 for a division by zero.
-pub(super) fn per_class(confusion: &[Vec<u64>], names: &[String]) -> Vec<ClassMetrics> {
+pub(super) fn per_class(
+    labels: &[u32],
+    predictions: &[u32],
+    names: &[String],
+) -> Vec<ClassMetrics> {
+    // Hits, rows and predictions of each class.
+    let mut counts = vec![[0u64; 3]; names.len()];
+    for (&truth, &guess) in labels.iter().zip(predictions) {
+        counts[truth as usize][0] += u64::from(truth == guess);
+        counts[truth as usize][1] += 1;
+        counts[guess as usize][2] += 1;
+    }
     names
         .iter()
-        .enumerate()
-        .map(|(class, label)| {
-            let hits = confusion[class][class];
-            let support: u64 = confusion[class].iter().sum();
-            let predicted: u64 = confusion.iter().map(|row| row[class]).sum();
-            ClassMetrics {
-                label: label.clone(),
-                precision: share(hits, predicted),
-                recall: share(hits, support),
-                f1: share(2 * hits, support + predicted),
-                support,
-                predicted,
-                roc_auc: None,
-                average_precision: None,
-            }
+        .zip(counts)
+        .map(|(label, [hits, support, predicted])| ClassMetrics {
+            label: label.clone(),
+            precision: share(hits, predicted),
+            recall: share(hits, support),
+            f1: share(2 * hits, support + predicted),
+            support,
+            predicted,
+            roc_auc: None,
+            average_precision: None,
         })
         .collect()
 }

@@ -96,13 +96,38 @@ pub struct Evaluation {
     pub ece: Option<f64>,
     /// One entry per class, in the order of the class numbers.
     pub per_class: Vec<ClassMetrics>,
-    /// Rows by `[true class][predicted class]`.
+    /// Rows by `[true class][predicted class]`; empty above [`MAX_CONFUSION`] classes.
     pub confusion: Vec<Vec<u64>>,
+    /// The most frequent errors, at most [`MAX_CONFUSED`].
+    pub confused: Vec<ConfusedPair>,
     /// Bins of the calibration plot; empty without probabilities.
     pub calibration: Vec<Bin>,
     /// One entry per class, or none above [`MAX_CURVES`] classes. Too long for `metrics.json`.
     #[serde(skip)]
     pub curves: Vec<ClassCurves>,
+}
+
+impl Evaluation {
+    /// Returns the most frequent class and its share of the rows: the accuracy of always predicting
+    /// it, as `DummyClassifier(strategy="most_frequent")`.
+    pub fn most_frequent(&self) -> Option<(&ClassMetrics, f64)> {
+        // The first of equals.
+        let class = self
+            .per_class
+            .iter()
+            .rev()
+            .max_by_key(|class| class.support)?;
+        (self.rows > 0).then(|| (class, counts::share(class.support, self.rows)))
+    }
+}
+
+/// Accuracy on the rows of a split whose text is not in the training data, if others are.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct UnseenTexts {
+    /// Number of these rows.
+    pub rows: u64,
+    /// Share of them with the right prediction; 0 without rows.
+    pub accuracy: f64,
 }
 
 /// The quality of a model on one class.
@@ -126,6 +151,19 @@ pub struct ClassMetrics {
     pub average_precision: Option<f64>,
 }
 
+/// Rows of one class that are predicted as another one.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct ConfusedPair {
+    /// The class as the user wrote it.
+    pub label: String,
+    /// The predicted class.
+    pub predicted: String,
+    /// Number of such rows.
+    pub rows: u64,
+    /// Their share of the rows of the class.
+    pub share: f64,
+}
+
 /// The curves of one class, thinned to [`MAX_POINTS`] points.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassCurves {
@@ -134,6 +172,12 @@ pub struct ClassCurves {
     /// (recall, precision), from (0, 1) to (1, share of the class).
     pub pr: Vec<(f64, f64)>,
 }
+
+/// Maximum classes of a confusion matrix: that of 5,000 classes has 500 MB as JSON.
+pub const MAX_CONFUSION: usize = 100;
+
+/// Maximum length of [`Evaluation::confused`].
+pub const MAX_CONFUSED: usize = 100;
 
 /// Maximum classes with curves: a plot of more would be unreadable.
 pub const MAX_CURVES: usize = 30;
@@ -167,8 +211,7 @@ pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation
     }
 
     let predicted = scores.predictions();
-    let confusion = counts::confusion(labels, &predicted, classes);
-    let mut per_class = counts::per_class(&confusion, names);
+    let mut per_class = counts::per_class(labels, &predicted, names);
     let mut curves = Vec::new();
     for (class, metrics) in (0u32..).zip(&mut per_class) {
         let ranked = ranking::rank(labels, scores, class, classes <= MAX_CURVES);
@@ -177,7 +220,11 @@ pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation
         curves.extend(ranked.curves);
     }
 
-    let right = (0..classes).map(|class| confusion[class][class]).sum();
+    let right = labels
+        .iter()
+        .zip(&predicted)
+        .filter(|(a, b)| a == b)
+        .count() as u64;
     let probability = scores.probability.as_deref();
     let calibration = probability
         .map(|p| calibration::bins(labels, &largest(p, classes), p, classes))
@@ -191,8 +238,9 @@ pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation
         macro_roc_auc: counts::mean(per_class.iter().filter_map(|c| c.roc_auc)),
         log_loss: probability.and_then(|p| calibration::log_loss(labels, p, classes)),
         ece: probability.and_then(|_| calibration::ece(&calibration)),
+        confused: counts::confused(labels, &predicted, &per_class),
         per_class,
-        confusion,
+        confusion: counts::confusion(labels, &predicted, classes),
         calibration,
         curves,
     }

@@ -293,6 +293,61 @@ fn many_classes_have_areas_but_no_curves() {
     );
 }
 
+mod public_reports {
+    use super::*;
+
+    /// DATA 30: scikit-learn#13034. The matrix of many classes would have gigabytes.
+    #[test]
+    fn many_classes_have_the_most_confused_pairs_only() {
+        let classes = MAX_CONFUSION + 1;
+        let scores = |labels: &[u32]| {
+            // Class 2 is taken for 1 always, class 3 for 0 once.
+            let mut decision = vec![0.0; labels.len() * classes];
+            for (row, &label) in labels.iter().enumerate() {
+                let predicted = match (label, row) {
+                    (2, _) => 1,
+                    (3, 0) => 0,
+                    (other, _) => other as usize,
+                };
+                decision[row * classes + predicted] = 1.0;
+            }
+            Scores {
+                classes,
+                decision,
+                probability: None,
+            }
+        };
+        let labels = [3, 3, 2, 2, 5];
+        let found = evaluate(&labels, &names(classes), &scores(&labels));
+        assert!(found.confusion.is_empty());
+        let pairs: Vec<_> = found
+            .confused
+            .iter()
+            .map(|pair| {
+                (
+                    pair.label.as_str(),
+                    pair.predicted.as_str(),
+                    pair.rows,
+                    pair.share,
+                )
+            })
+            .collect();
+        let names = names(classes);
+        assert_eq!(
+            pairs,
+            [
+                (&*names[2], &*names[1], 2, 1.0),
+                (&*names[3], &*names[0], 1, 0.5)
+            ]
+        );
+        assert_eq!((found.accuracy, found.per_class[3].recall), (0.4, 0.5));
+        assert_eq!(
+            (found.per_class[1].predicted, found.per_class[1].support),
+            (2, 0)
+        );
+    }
+}
+
 #[test]
 fn probabilities_are_the_softmax() {
     let scores = Scores::of_logits(vec![0.0, 0.0, 1000.0, 0.0, 0.0, 3f32.ln()], 2);

@@ -1,17 +1,21 @@
 //! ROC, precision-recall and calibration plots of one set.
 
+use kuva::plot::LinePlot;
 use kuva::render::plots::Plot;
 
 use super::format;
 use super::html::Html;
 use super::plots::{COLORS, FAINT, dots, legend, line, unit_square};
-use crate::metrics::{Bin, ClassMetrics, Evaluation, thin};
+use crate::metrics::{Bin, ClassMetrics, Evaluation, thin, wilson};
 
 /// Maximum coloured lines; of more, only the weakest classes are coloured.
 const MAX_COLOURED: usize = 8;
 
 /// Classes to colour if there are many.
 const WEAKEST: usize = 3;
+
+/// Minimum rows of a dot in the calibration plot: its 95 % interval is at most 0.53 wide.
+const MIN_BIN_ROWS: u64 = 10;
 
 /// Points of a line in the background.
 const FAINT_POINTS: usize = 40;
@@ -88,15 +92,12 @@ fn class_lines(
             let color = COLORS[(i - faint) % COLORS.len()];
             plots.push(line(lines[class], color, 2.0).into());
             let label = format::short(&evaluation.per_class[class].label, 30);
-            names.push((color, label, format::optional(area_of(class), 4)));
+            let area = format!("{area_name} {}", format::optional(area_of(class), 4));
+            names.push((color, label, area));
         }
     }
     page.svg(&unit_square(plots, x, y));
-    page.wrap(
-        "<p class=\"quiet\">",
-        area_name,
-        " per class, one against the rest",
-    );
+    page.raw("<p class=\"quiet\">each class against the rest");
     if faint > 0 {
         page.text(format_args!(
             "; the {WEAKEST} weakest of {} are coloured",
@@ -109,15 +110,11 @@ fn class_lines(
 
 fn calibration(page: &mut Html, evaluation: &Evaluation) {
     let bins = &evaluation.calibration;
-    // Bins with few rows are noise.
-    let least = (evaluation.rows / 1000).max(1);
-    let points: Vec<(f64, f64)> = bins
-        .iter()
-        .filter(|bin| bin.count >= least)
-        .filter_map(|bin| Some((bin.mean_confidence?, bin.accuracy?)))
-        .collect();
+    let least = (evaluation.rows / 100).max(MIN_BIN_ROWS);
+    let merged = merge(bins, least);
+    let points: Vec<(f64, f64)> = merged.iter().map(Dot::point).collect();
     let perfect = line(&[(0.0, 0.0), (1.0, 1.0)], FAINT, 1.5).with_dashed();
-    let plots = vec![
+    let mut plots = vec![
         line(&histogram(bins), FAINT, 1.0)
             .with_fill()
             .with_fill_opacity(0.5)
@@ -126,6 +123,7 @@ fn calibration(page: &mut Html, evaluation: &Evaluation) {
         line(&points, COLORS[0], 2.0).into(),
         dots(&points, COLORS[0]),
     ];
+    plots.extend(merged.iter().map(|dot| dot.interval().into()));
     page.raw("<figure><figcaption>Calibration</figcaption>");
     page.svg(&unit_square(
         plots,
@@ -134,19 +132,70 @@ fn calibration(page: &mut Html, evaluation: &Evaluation) {
     ));
     let error = format::optional(evaluation.ece, 4);
     page.wrap("<p class=\"quiet\">expected calibration error ", error, "");
+    page.raw("; vertical lines: 95 % intervals");
     if bins.iter().any(|bin| (1..least).contains(&bin.count)) {
-        page.text(format_args!("; no dot for bins of fewer than {least} rows"));
+        page.text(format_args!("; bins of fewer than {least} rows are merged"));
     }
     page.raw("</p>");
     let names = [
-        (COLORS[0], "model", "(dashed: perfect)"),
-        (FAINT, "share of rows", ""),
+        (COLORS[0], "model", "dashed: perfect"),
+        (FAINT, "share of rows", "of each bin"),
     ];
     legend(
         page,
         &names.map(|(color, name, note)| (color, name.to_owned(), note.to_owned())),
     );
     page.raw("</figure>");
+}
+
+/// Adjacent bins of the calibration plot, drawn as one dot.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Dot {
+    /// Sum of the probabilities.
+    confidence: f64,
+    right: u64,
+    rows: u64,
+}
+
+impl Dot {
+    /// (mean probability, share that is right)
+    fn point(&self) -> (f64, f64) {
+        let rows = self.rows.max(1) as f64;
+        (self.confidence / rows, self.right as f64 / rows)
+    }
+
+    fn interval(&self) -> LinePlot {
+        let (x, _) = self.point();
+        let (low, high) = wilson(self.right, self.rows);
+        line(&[(x, low), (x, high)], COLORS[0], 1.2)
+    }
+}
+
+/// Merges adjacent bins until each dot stands for at least `least` rows: the accuracy of a handful
+/// of rows is noise.
+fn merge(bins: &[Bin], least: u64) -> Vec<Dot> {
+    let mut merged: Vec<Dot> = Vec::new();
+    let mut open = Dot::default();
+    for bin in bins {
+        if let (Some(confidence), Some(accuracy)) = (bin.mean_confidence, bin.accuracy) {
+            open.confidence += confidence * bin.count as f64;
+            open.right += (accuracy * bin.count as f64).round() as u64;
+            open.rows += bin.count;
+        }
+        if open.rows >= least {
+            merged.push(std::mem::take(&mut open));
+        }
+    }
+    // The rest joins the last dot.
+    if open.rows > 0 {
+        let last = merged.pop().unwrap_or_default();
+        merged.push(Dot {
+            confidence: last.confidence + open.confidence,
+            right: last.right + open.right,
+            rows: last.rows + open.rows,
+        });
+    }
+    merged
 }
 
 /// The outline of one column per bin, as high as its share of the rows.
@@ -163,4 +212,40 @@ fn histogram(bins: &[Bin]) -> Vec<(f64, f64)> {
             ]
         })
         .collect()
+}
+
+#[cfg(test)]
+mod public_reports {
+    use super::*;
+
+    /// USER 8: bins of a handful of rows are merged, and each dot has an interval.
+    #[test]
+    fn small_bins_are_merged() {
+        let bin = |at: u64, right: u64, count: u64| Bin {
+            lower: at as f64 / 15.0,
+            upper: (at + 1) as f64 / 15.0,
+            mean_confidence: (count > 0).then_some((at as f64 + 0.5) / 15.0),
+            accuracy: (count > 0).then(|| right as f64 / count as f64),
+            count,
+        };
+        let bins = [
+            bin(5, 0, 2),
+            bin(6, 0, 0),
+            bin(7, 5, 8),
+            bin(8, 9, 12),
+            bin(9, 1, 1),
+        ];
+        let dots = merge(&bins, 10);
+        let rows: Vec<_> = dots.iter().map(|dot| (dot.right, dot.rows)).collect();
+        assert_eq!(rows, [(5, 10), (10, 13)]);
+        let (x, y) = dots[0].point();
+        // (2 * 5.5 + 8 * 7.5) / 15 / 10
+        assert!((x - 71.0 / 150.0).abs() < 1e-12 && (y - 0.5).abs() < 1e-12);
+        // scipy.stats.binomtest(5, 10).proportion_ci(method="wilson")
+        let interval = dots[0].interval();
+        let ends: Vec<f64> = interval.data.iter().map(|point| point.y).collect();
+        assert!((ends[0] - 0.236_593_1).abs() < 1e-6 && (ends[1] - 0.763_406_9).abs() < 1e-6);
+        assert_eq!(merge(&bins, 100).len(), 1, "fewer rows than a dot needs");
+        assert!(merge(&bins[1..2], 10).is_empty());
+    }
 }

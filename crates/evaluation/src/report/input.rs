@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use dataset::RowCounts;
+use diagnostics::Warning;
 
-use crate::metrics::Evaluation;
+use crate::metrics::{Evaluation, UnseenTexts};
 
 /// A run, as `report.html` shows it.
 #[derive(Clone, Debug, Default)]
 pub struct Report<'a> {
     /// Name of the trainer.
     pub title: &'a str,
+    /// File or folder of the data.
+    pub data: String,
+    /// Folder of the model, or name of the training job.
+    pub model: &'a str,
     /// Version, seed, time, memory, hyperparameters.
     pub run: RunInfo,
     /// The evaluations; the headline is the one named `test`, else `validation`, else the first.
@@ -29,8 +34,8 @@ pub struct Report<'a> {
     pub suspects: Vec<RowExample>,
     /// Loss and metrics over epochs or steps.
     pub curves: Vec<LearningCurve>,
-    /// Warnings, each a sentence.
-    pub warnings: Vec<String>,
+    /// Warnings.
+    pub warnings: Vec<Warning>,
 }
 
 /// Settings that repeat the run, and its time and memory.
@@ -65,6 +70,8 @@ pub struct SetReport<'a> {
     pub evaluation: &'a Evaluation,
     /// States if the model that was scored had been trained on these rows.
     pub note: &'a str,
+    /// Accuracy on its rows whose text is not in the training data, if others are.
+    pub unseen: Option<UnseenTexts>,
 }
 
 /// The candidates of a hyperparameter search, one per row of a table.
@@ -134,7 +141,7 @@ pub struct RowExample {
     pub predicted: String,
     /// Probability of the predicted class, if the model is calibrated.
     pub probability: Option<f64>,
-    /// Sort key: distance of the prediction from the label.
+    /// Decision value of the predicted class minus that of the label.
     pub score: f64,
 }
 

@@ -33,16 +33,20 @@ pub const START: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=
 pub fn html(report: &Report) -> String {
     let mut page = Html::new();
     page.raw(START)
-        .text(report.title)
-        .raw(" training report</title><style>")
+        .text(title(report))
+        .raw("</title><style>")
         .raw(STYLE)
         .raw("</style></head><body><header><h1>")
-        .text(report.title)
-        .raw(" <small>training report</small></h1><p class=\"quiet\">")
-        .text(format_args!(
-            "started {}, version {}",
-            report.run.started, report.run.version
-        ))
+        .text(report.title);
+    if !report.data.is_empty() {
+        page.wrap(" <small>on ", format::short(&report.data, 100), "</small>");
+    }
+    page.raw("</h1><p class=\"quiet\">");
+    if !report.model.is_empty() {
+        page.wrap("model <b>", format::short(report.model, 200), "</b>, ");
+    }
+    let (started, version) = (&report.run.started, &report.run.version);
+    page.text(format_args!("started {started}, version {version}"))
         .raw("</p></header>");
 
     let primary = primary(&report.sets);
@@ -68,6 +72,21 @@ pub fn html(report: &Report) -> String {
     run::section(&mut page, &report.run);
     page.raw("</main></body></html>\n");
     page.finish()
+}
+
+/// Returns the title of the browser's tab: trainer, data and model, and the headline accuracy.
+fn title(report: &Report) -> String {
+    let mut title = report.title.to_owned();
+    for (name, value) in [(" on ", report.data.as_str()), (": ", report.model)] {
+        if !value.is_empty() {
+            title.push_str(name);
+            title.push_str(&format::short(value, 60));
+        }
+    }
+    if let Some(set) = primary(&report.sets) {
+        title.push_str(&format!(", accuracy {:.4}", set.evaluation.accuracy));
+    }
+    title
 }
 
 /// Returns the main set: test, else validation, else the first.

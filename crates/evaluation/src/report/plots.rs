@@ -11,6 +11,7 @@ use kuva::render::theme::Theme;
 use super::format;
 use super::html::{Html, Svg};
 use super::input::LearningCurve;
+use crate::metrics::{MAX_POINTS, thin};
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 340.0;
@@ -96,7 +97,7 @@ pub(super) fn legend(page: &mut Html, entries: &[Entry]) {
         page.raw("<li><i style=\"background:")
             .raw(color)
             .raw("\"></i>");
-        page.wrap("<span class=\"label\">", name, "</span> ")
+        page.wrap("<b class=\"label\">", name, "</b>: ")
             .wrap("", note, "</li>");
     }
     page.raw("</ul>");
@@ -121,17 +122,22 @@ pub(super) fn learning(page: &mut Html, curves: &[LearningCurve]) {
 fn learning_plot(page: &mut Html, curve: &LearningCurve) {
     let (mut plots, mut xs, mut entries): (Vec<Plot>, Vec<f64>, Vec<Entry>) = Default::default();
     for (drawn, color) in curve.lines.iter().zip(COLORS) {
-        let plot = line(&drawn.points, color, 2.0);
-        if plot.data.len() < 2 {
+        let finite = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
+        let mut points: Vec<_> = drawn.points.iter().copied().filter(finite).collect();
+        if points.len() < 2 {
             continue;
         }
-        let points: Vec<_> = plot.data.iter().map(|point| (point.x, point.y)).collect();
+        let is_saved = |&(x, _): &(f64, f64)| Some(x) == curve.saved;
+        let saved = points.iter().copied().find(is_saved);
+        if points.len() > MAX_POINTS {
+            points = thin(&points, MAX_POINTS);
+        }
+        let plot = line(&points, color, 2.0);
         xs.extend(points.iter().map(|&(x, _)| x));
         if points.len() <= 40 {
             plots.push(dots(&points, color));
         }
         plots.push(plot.into());
-        let saved = points.iter().find(|&&(x, _)| Some(x) == curve.saved);
         let note = match (saved, points.last()) {
             (Some((x, y)), _) => format!("{y:.4} in the saved {} {x}", curve.x_name),
             (None, last) => format!("final {:.4}", last.map_or(f64::NAN, |&(_, y)| y)),

@@ -26,6 +26,19 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
             &percent(e.accuracy, 2),
             &interval,
         );
+        if let Some((class, share)) = e.most_frequent() {
+            let note = format!("always predicting `{}`", short(&class.label, 24));
+            tile(page, "baseline", &percent(share, 2), &note);
+        }
+        if let Some(unseen) = set.unseen {
+            let note = format!("{} rows whose text is not in train", count(unseen.rows));
+            tile(
+                page,
+                "accuracy, unseen texts",
+                &percent(unseen.accuracy, 2),
+                &note,
+            );
+        }
         tile(
             page,
             "macro-F1",
@@ -51,19 +64,14 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
         let classes = format!("{} classes", count(e.per_class.len() as u64));
         tile(page, "rows evaluated", &count(e.rows), &classes);
     }
-    let cpu = report
-        .run
+    let run = &report.run;
+    let cpu = run
         .cpu_seconds
-        .map(|cpu| format!("{} of CPU time", seconds(cpu)));
-    tile(
-        page,
-        "time",
-        &seconds(report.run.seconds),
-        &cpu.unwrap_or_default(),
-    );
-    if let Some(peak) = report.run.peak_rss_bytes {
-        tile(page, "peak memory", &bytes(peak), "resident");
-    }
+        .map(|cpu| format!("{} of CPU", seconds(cpu)));
+    let peak = run.peak_rss_bytes;
+    let peak = peak.map(|peak| format!("{} of memory", bytes(peak)));
+    let note: Vec<String> = cpu.into_iter().chain(peak).collect();
+    tile(page, "time", &seconds(run.seconds), &note.join(", "));
     page.raw("</section>");
 }
 
@@ -123,8 +131,8 @@ fn body(page: &mut Html, evaluation: &Evaluation) {
 }
 
 fn classes(page: &mut Html, evaluation: &Evaluation) {
-    page.raw("<div class=\"wide\"><table class=\"classes\"><thead><tr><th>class<th>precision")
-        .raw("<th>recall<th>F1<th>rows<th>predicted<th>ROC area<th>average precision")
+    page.raw("<div class=\"wide\" tabindex=\"0\"><table class=\"classes\"><thead><tr><th>class")
+        .raw("<th>precision<th>recall<th>F1<th>rows<th>predicted<th>ROC area<th>average precision")
         .raw("</tr></thead><tbody>");
     let mut shown: Vec<&ClassMetrics> = evaluation.per_class.iter().collect();
     if shown.len() > MAX_CLASSES {
@@ -168,7 +176,7 @@ fn matrix(page: &mut Html, evaluation: &Evaluation) {
     } else {
         ""
     };
-    page.raw("<div class=\"wide\"><table class=\"")
+    page.raw("<div class=\"wide\" tabindex=\"0\"><table class=\"")
         .raw(small)
         .raw("matrix\"><thead><tr>");
     page.raw("<th class=\"corner\">true \u{2193} &nbsp; predicted \u{2192}</th>");
@@ -216,40 +224,30 @@ fn matrix_cell(page: &mut Html, rows: u64, share: f64, hit: bool) {
 
 /// The largest cells off the diagonal.
 fn confused_pairs(page: &mut Html, evaluation: &Evaluation) {
-    let mut cells: Vec<(u64, usize, usize)> = Vec::new();
-    for (truth, row) in evaluation.confusion.iter().enumerate() {
-        cells.extend(
-            row.iter()
-                .enumerate()
-                .map(|(guess, &rows)| (rows, truth, guess)),
-        );
-    }
-    cells.retain(|&(rows, truth, guess)| rows > 0 && truth != guess);
-    cells.sort_by_key(|&(rows, truth, guess)| (std::cmp::Reverse(rows), truth, guess));
-    if cells.is_empty() {
+    if evaluation.confused.is_empty() {
         page.raw("<p class=\"quiet\">no errors</p>");
         return;
     }
     page.raw("<h3>Most confused</h3><ol class=\"pairs\">");
     let classes = evaluation.per_class.len();
-    for &(rows, truth, guess) in cells
+    for pair in evaluation
+        .confused
         .iter()
         .take(MAX_PAIRS.min(classes * (classes - 1) / 2))
     {
-        let class = &evaluation.per_class[truth];
         page.wrap(
-            "<li><span class=\"label\">",
-            short(&class.label, 40),
+            "<li><span class=\"chip label\">",
+            short(&pair.label, 40),
             "</span> taken for ",
         );
-        let guess = &evaluation.per_class[guess].label;
         page.wrap(
-            "<span class=\"label\">",
-            short(guess, 40),
+            "<span class=\"chip label\">",
+            short(&pair.predicted, 40),
             "</span> <span class=\"quiet\">",
         );
-        let share = format::percent(rows as f64 / class.support.max(1) as f64, 1);
-        page.text(format_args!("{} rows, {share}", count(rows)))
+        let share = format::percent(pair.share, 1);
+        let unit = if pair.rows == 1 { "row" } else { "rows" };
+        page.text(format_args!("{} {unit}, {share}", count(pair.rows)))
             .raw("</span></li>");
     }
     page.raw("</ol>");

@@ -11,27 +11,34 @@ const MAX_FOLDED: usize = 20_000;
 /// Minimum length of a rest that is folded.
 const MIN_FOLDED_BYTES: usize = 100;
 
-/// Title and note of a list.
+/// Title and content of a list.
 pub(super) struct Titles {
     open: &'static str,
-    note: &'static str,
+    order: &'static str,
 }
 
 pub(super) const WORST: Titles = Titles {
     open: "<section id=\"worst\"><h2>Worst errors</h2>",
-    note: "<p class=\"quiet\">wrong predictions with the highest confidence</p>",
+    order: "wrong predictions",
 };
 
 pub(super) const SUSPECTS: Titles = Titles {
     open: "<section id=\"suspects\"><h2>Likely mislabelled</h2>",
-    note: "<p class=\"quiet\">training rows that the model contradicts most</p>",
+    order: "training rows whose label is not the prediction",
 };
 
 pub(super) fn section(page: &mut Html, titles: &Titles, rows: &[RowExample]) {
     if rows.is_empty() {
         return;
     }
-    page.raw(titles.open).raw(titles.note);
+    page.raw(titles.open);
+    page.raw("<p class=\"quiet\">").raw(titles.order);
+    page.raw(match rows[0].probability {
+        Some(_) => ", highest probability of the prediction first</p>",
+        None => {
+            ", largest margin first: decision value of the prediction minus that of the label</p>"
+        }
+    });
     for row in rows {
         article(page, row);
     }
@@ -54,19 +61,12 @@ fn article(page: &mut Html, row: &RowExample) {
         short(&row.predicted, 60),
         "</span> ",
     );
-    if let Some(probability) = row.probability {
-        page.wrap(
-            "<span class=\"quiet\">probability ",
-            percent(probability, 1),
-            "</span> ",
-        );
-    }
-    page.wrap(
-        "<span class=\"quiet\">score ",
-        format_args!("{:.3}", row.score),
-        "</span>",
-    );
-    page.raw("</header>");
+    page.raw("<span class=\"quiet\">");
+    match row.probability {
+        Some(probability) => page.wrap("probability ", percent(probability, 1), ""),
+        None => page.wrap("margin ", format_args!("{:.3}", row.score), ""),
+    };
+    page.raw("</span></header>");
 
     let (head, rest) = match split_text(&row.text, MAX_SHOWN) {
         (_, rest) if rest.len() < MIN_FOLDED_BYTES => (row.text.as_str(), ""),

@@ -1,20 +1,49 @@
 //! Warnings, row counts, and settings that repeat the run.
 
 use dataset::RowCounts;
+use diagnostics::Warning;
 
-use super::format::{bytes, count, seconds};
+use super::format::{bytes, count, seconds, short};
 use super::html::Html;
 use super::input::{RunInfo, Trials};
 
-pub(super) fn warnings(page: &mut Html, warnings: &[String]) {
+/// Maximum warnings, files, and characters of a warning or value: a page must stay readable.
+const MAX_WARNINGS: usize = 50;
+const MAX_FILES: usize = 100;
+const MAX_CHARS: usize = 2000;
+
+pub(super) fn warnings(page: &mut Html, warnings: &[Warning]) {
     if warnings.is_empty() {
         return;
     }
     page.raw("<section class=\"warnings\" id=\"warnings\"><h2>Warnings</h2><ul>");
-    for warning in warnings {
-        page.wrap("<li>", warning, "</li>");
+    for warning in warnings.iter().take(MAX_WARNINGS) {
+        page.raw("<li>");
+        if let Some(code) = warning.code {
+            page.wrap("<b>", code, "</b> ");
+        }
+        page.text(short(&warning.message, MAX_CHARS));
+        if let Some(place) = &warning.place {
+            page.wrap("<p><code>", short(&place.to_string(), 200), "</code></p>");
+        }
+        for help in &warning.help {
+            page.wrap("<p><b>help:</b> ", short(help, MAX_CHARS), "</p>");
+        }
+        page.raw("</li>");
     }
-    page.raw("</ul></section>");
+    page.raw("</ul>");
+    more(page, warnings.len(), MAX_WARNINGS, "warnings");
+    page.raw("</section>");
+}
+
+/// Counts what a list leaves out.
+fn more(page: &mut Html, all: usize, shown: usize, things: &'static str) {
+    if all > shown {
+        let rest = count((all - shown) as u64);
+        page.wrap("<p class=\"quiet\">and ", rest, " more ")
+            .raw(things);
+        page.raw(", in metrics.json</p>");
+    }
 }
 
 /// Statements about the training.
@@ -29,8 +58,8 @@ pub(super) fn trials(page: &mut Html, trials: Option<&Trials>) {
     let Some(trials) = trials else {
         return;
     };
-    page.raw("<section id=\"tuning\"><h2>Tuning</h2><div class=\"wide\"><table><thead><tr>");
-    page.raw("<th>trial");
+    page.raw("<section id=\"tuning\"><h2>Tuning</h2><div class=\"wide\" tabindex=\"0\">")
+        .raw("<table><thead><tr><th>trial");
     for column in &trials.columns {
         page.wrap("<th>", column, "</th>");
     }
@@ -51,10 +80,10 @@ pub(super) fn channels(page: &mut Html, channels: &[(&str, RowCounts)]) {
     if channels.is_empty() {
         return;
     }
-    page.raw("<section id=\"data\"><h2>Data</h2><div class=\"wide\"><table><thead><tr>")
-        .raw(
-            "<th>channel<th>rows read<th>used<th>dropped<th class=\"left\">why</tr></thead><tbody>",
-        );
+    page.raw(
+        "<section id=\"data\"><h2>Data</h2><div class=\"wide\" tabindex=\"0\"><table><thead><tr>",
+    )
+    .raw("<th>channel<th>rows read<th>used<th>dropped<th class=\"left\">why</tr></thead><tbody>");
     for (name, counts) in channels {
         let dropped: u64 = counts.dropped.values().sum();
         page.wrap("<tr><th scope=\"row\">", name, "</th>");
@@ -78,24 +107,32 @@ pub(super) fn channels(page: &mut Html, channels: &[(&str, RowCounts)]) {
 }
 
 fn files(page: &mut Html, channels: &[(&str, RowCounts)]) {
-    page.raw("<h3>Files</h3><div class=\"wide\"><table class=\"files\"><thead><tr><th>channel")
+    page.raw("<h3>Files</h3><div class=\"wide\" tabindex=\"0\"><table class=\"files\">")
+        .raw("<thead><tr><th>channel")
         .raw(
             "<th class=\"left\">file<th>rows<th>size<th class=\"left\">SHA-256</tr></thead><tbody>",
         );
-    for (name, counts) in channels {
-        for file in &counts.files {
-            page.wrap("<tr><th scope=\"row\">", name, "</th>");
-            page.wrap("<td class=\"left\"><code>", &file.path, "</code></td>");
-            page.wrap("<td>", count(file.rows_read), "</td>");
-            page.wrap("<td>", bytes(file.bytes), "</td>");
-            page.wrap(
-                "<td class=\"left\"><code class=\"hash\">",
-                file.sha256.as_deref().unwrap_or_default(),
-                "</code></td></tr>",
-            );
-        }
+    let all = channels
+        .iter()
+        .flat_map(|(name, counts)| counts.files.iter().map(move |file| (name, file)));
+    let files = all.clone().count();
+    for (name, file) in all.take(MAX_FILES) {
+        page.wrap("<tr><th scope=\"row\">", name, "</th>");
+        page.wrap(
+            "<td class=\"left\"><code>",
+            short(&file.path, 300),
+            "</code></td>",
+        );
+        page.wrap("<td>", count(file.rows_read), "</td>");
+        page.wrap("<td>", bytes(file.bytes), "</td>");
+        page.wrap(
+            "<td class=\"left\"><code class=\"hash\">",
+            file.sha256.as_deref().unwrap_or_default(),
+            "</code></td></tr>",
+        );
     }
     page.raw("</tbody></table></div>");
+    more(page, files, MAX_FILES, "files");
 }
 
 pub(super) fn section(page: &mut Html, run: &RunInfo) {
@@ -119,12 +156,16 @@ pub(super) fn section(page: &mut Html, run: &RunInfo) {
     }
     page.raw("</dl></div></div>");
     if !run.command.is_empty() {
-        page.wrap("<h3>Command</h3><pre>", &run.command, "</pre>");
+        page.wrap(
+            "<h3>Command</h3><pre>",
+            short(&run.command, MAX_CHARS),
+            "</pre>",
+        );
     }
     page.raw("</section>");
 }
 
 fn entry(page: &mut Html, name: &str, value: &str) {
     page.wrap("<dt>", name, "</dt>")
-        .wrap("<dd>", value, "</dd>");
+        .wrap("<dd>", short(value, MAX_CHARS), "</dd>");
 }

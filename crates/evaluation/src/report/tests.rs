@@ -1,9 +1,10 @@
 use std::collections::HashSet;
 
 use dataset::{FileCounts, RowCounts};
+use diagnostics::{Place, Warning};
 
 use super::*;
-use crate::metrics::{Evaluation, Scores, evaluate};
+use crate::metrics::{Evaluation, Scores, UnseenTexts, evaluate};
 
 const EVIL: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
 
@@ -40,17 +41,33 @@ fn evaluation(names: &[&str], rows: usize, calibrated: bool) -> Evaluation {
     )
 }
 
+fn example(word: &str) -> RowExample {
+    RowExample {
+        place: word.to_owned(),
+        text: word.to_owned(),
+        label: word.to_owned(),
+        predicted: word.to_owned(),
+        probability: Some(0.9),
+        score: 1.5,
+    }
+}
+
+fn warning(word: &str) -> Warning {
+    Warning {
+        place: Some(Place {
+            file: word.to_owned(),
+            line: Some(3),
+            column: None,
+            record: None,
+        }),
+        ..Warning::from(format!("{word}\n  help: {word}"))
+    }
+}
+
 /// A report with `word` in every place that user data can reach.
 fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
     let own = || word.to_owned();
-    let row = RowExample {
-        place: own(),
-        text: own(),
-        label: own(),
-        predicted: own(),
-        probability: Some(0.9),
-        score: 1.5,
-    };
+    let row = example(word);
     let counts = RowCounts {
         files: vec![FileCounts {
             path: own(),
@@ -64,6 +81,8 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
     };
     Report {
         title: word,
+        data: own(),
+        model: word,
         run: RunInfo {
             version: own(),
             started: own(),
@@ -78,16 +97,22 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
                 name: "validation",
                 evaluation,
                 note: word,
+                unseen: None,
             },
             SetReport {
                 name: "test",
                 evaluation,
                 note: word,
+                unseen: Some(UnseenTexts {
+                    rows: 40,
+                    accuracy: 0.75,
+                }),
             },
             SetReport {
                 name: word,
                 evaluation,
                 note: word,
+                unseen: None,
             },
         ],
         summary: vec![own()].leak(),
@@ -112,7 +137,7 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
             }],
             saved: Some(1.0),
         }],
-        warnings: vec![own()],
+        warnings: vec![warning(word)],
     }
 }
 
@@ -284,7 +309,7 @@ fn many_classes_show_the_weakest() {
     let page = html(&full("word", &some));
     assert!(page.contains("the 3 weakest of 20 are coloured"));
     assert_eq!(
-        page.matches("<li><span class=\"label\">").count(),
+        page.matches("<li><span class=\"chip label\">").count(),
         3 * 12,
         "pairs of three sets"
     );
@@ -295,4 +320,89 @@ fn many_classes_show_the_weakest() {
     assert!(
         page.contains("too many classes for a matrix") && page.contains("too many classes for ROC")
     );
+}
+
+mod public_reports {
+    use super::*;
+
+    /// USER 17: the title names trainer, data and model; warnings have parts; labels that are
+    /// numbers are told from values; no grid ends with a single card.
+    #[test]
+    fn page_names_data_and_model_and_formats_warnings() {
+        let set = evaluation(&["0", "1", "2", "3"], 60, true);
+        let mut report = full("word", &set);
+        (report.title, report.data, report.model) = ("svm", "movie.csv".to_owned(), "models/svm");
+        report.warnings[0].code = Some("D022");
+        report.strongest = vec![report.strongest[0].clone(); 4];
+        let page = html(&report);
+        for expected in [
+            "<title>svm on movie.csv: models/svm, accuracy 0.6667</title>",
+            "<h1>svm <small>on movie.csv</small></h1>",
+            "model <b>models/svm</b>, ",
+            "<li><b>D022</b> word<p><code>word:3</code></p><p><b>help:</b> word</p></li>",
+            "<b class=\"label\">0</b>: area ",
+            "<li><span class=\"chip label\">0</span> taken for <span class=\"chip label\">1</span>",
+            "<div class=\"cards\" style=\"--columns:4\">",
+        ] {
+            assert!(page.contains(expected), "{expected}");
+        }
+        report.strongest.truncate(3);
+        assert!(html(&report).contains("--columns:3"));
+    }
+
+    /// USER 29: the share of the most frequent class and the accuracy on unseen texts.
+    #[test]
+    fn headline_has_baseline_and_accuracy_on_unseen_texts() {
+        let set = evaluation(&["no", "yes"], 61, true);
+        let page = html(&full("word", &set));
+        assert!(page.contains("<h3>baseline</h3><b>50.82\u{a0}%</b><p>always predicting `no`</p>"));
+        assert!(page.contains("<b>75.00\u{a0}%</b><p>40 rows whose text is not in train</p>"));
+    }
+
+    /// USER 12: the order of the worst errors is stated, and the shown number is the one sorted by.
+    #[test]
+    fn order_of_worst_errors_is_stated() {
+        let set = evaluation(&["no", "yes"], 60, true);
+        let mut report = full("word", &set);
+        let page = html(&report);
+        assert!(page.contains("highest probability of the prediction first"));
+        assert!(page.contains("probability 90.0\u{a0}%") && !page.contains("margin "));
+        report.worst[0].probability = None;
+        report.suspects.clear();
+        let page = html(&report);
+        assert!(page.contains("largest margin first") && page.contains("margin 1.500"));
+    }
+}
+
+mod attacks {
+    use super::*;
+
+    /// F9 and figures: report.html is bounded for 100,000 files, thousands of classes and epochs.
+    #[test]
+    fn page_is_bounded() {
+        let names: Vec<String> = (0..2000).map(|i| format!("topic {i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let set = evaluation(&names, 4000, false);
+        let mut report = full("word", &set);
+        let mut counts = report.channels[0].1.clone();
+        counts.files = vec![counts.files[0].clone(); 100_000];
+        report.channels = vec![("train", counts)].leak();
+        report.strongest[0].features = vec![("word".repeat(100), 1.0); 25];
+        report.strongest = vec![report.strongest[0].clone(); 2000];
+        report.warnings = vec![report.warnings[0].clone(); 1000];
+        report.warnings[0].message = "x".repeat(1_000_000);
+        report.curves[0].lines[0].points = (0..100_000)
+            .map(|x| (f64::from(x), f64::from(x % 7)))
+            .collect();
+        report.run.hyperparameters = [("x".to_owned(), "x".repeat(1_000_000))].into();
+        let page = html(&report);
+        assert!(page.len() < 1_500_000, "{} bytes", page.len());
+        for rest in [
+            "99,900 more files",
+            "1,900 more classes",
+            "950 more warnings",
+        ] {
+            assert!(page.contains(rest), "{rest}");
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! The strongest words of each class, as bars.
 
-use super::format::short;
+use super::format::{count, short};
 use super::html::Html;
 use super::input::ClassFeatures;
 
-/// Maximum words per class, and maximum classes that are not folded.
+/// Maximum words per class, maximum classes that are not folded, and maximum classes.
 const MAX_WORDS: usize = 25;
 const MAX_UNFOLDED: usize = 12;
+const MAX_CLASSES: usize = 100;
 
 pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
     if classes.is_empty() {
@@ -14,6 +15,8 @@ pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
     }
     page.raw("<section id=\"words\"><h2>Strongest features</h2>")
         .raw("<p class=\"quiet\">strongest weights of each class</p>");
+    let hidden = classes.len().saturating_sub(MAX_CLASSES);
+    let classes = &classes[..classes.len() - hidden];
     let (open, folded) = classes.split_at(classes.len().min(MAX_UNFOLDED));
     cards(page, open);
     if !folded.is_empty() {
@@ -25,11 +28,27 @@ pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
         cards(page, folded);
         page.raw("</details>");
     }
+    if hidden > 0 {
+        let hidden = count(hidden as u64);
+        page.wrap(
+            "<p class=\"quiet\">and ",
+            hidden,
+            " more classes: see `explain`</p>",
+        );
+    }
     page.raw("</section>");
 }
 
 fn cards(page: &mut Html, classes: &[ClassFeatures]) {
-    page.raw("<div class=\"cards\">");
+    // No row has a single card, if another number of columns prevents it.
+    let columns = [4, 3, 5, 2]
+        .into_iter()
+        .find(|columns| classes.len() % columns != 1);
+    page.wrap(
+        "<div class=\"cards\" style=\"--columns:",
+        columns.unwrap_or(4).min(classes.len()),
+        "\">",
+    );
     for class in classes {
         page.wrap(
             "<div class=\"words\"><h3 class=\"label\">",

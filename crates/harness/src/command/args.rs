@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
-use dataset::{ReadOptions, Source};
+use dataset::{Format, ReadOptions, Source};
 use diagnostics::Error;
 
+use crate::model_dir::Columns;
 use crate::range::{MAX_INTEGER, integer, number};
 
 /// Protects the system from a typing error: no machine has more cores.
@@ -72,21 +73,104 @@ pub(super) fn subcommand_index(arguments: &[OsString]) -> usize {
     index
 }
 
-/// Options for reading data.
+/// The quoting of fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Quoting {
+    /// A field that begins with a quote ends at the next single quote
+    Minimal,
+    /// Quotes are part of the text
+    None,
+}
+
+/// Parses a delimiter.
+fn delimiter(value: &str) -> Result<u8, String> {
+    match value.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err("expected one ASCII character, or `tab`".to_owned()),
+    }
+}
+
+/// Columns of the training data.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Data")]
-pub(super) struct DataArgs {
+pub(super) struct TrainColumns {
     /// Column with the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_column: String,
     /// Column with the label
     #[arg(long, value_name = "NAME", default_value = "label")]
     label_column: String,
+}
+
+impl TrainColumns {
+    pub(super) fn columns(&self) -> Columns {
+        Columns {
+            text: self.text_column.clone(),
+            label: self.label_column.clone(),
+        }
+    }
+}
+
+/// Columns of other labelled data.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct LabelledColumns {
+    #[command(flatten)]
+    pub(super) text: TextColumn,
+    /// Column with the label [default: as in the model's training data, or `label`]
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
+}
+
+impl LabelledColumns {
+    /// Returns the given columns, else those of the model.
+    pub(super) fn or(&self, model: Columns) -> Columns {
+        Columns {
+            label: self.label_column.clone().unwrap_or(model.label.clone()),
+            ..self.text.or(model)
+        }
+    }
+}
+
+/// Column of data without labels.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct TextColumn {
+    /// Column with the text [default: as in the model's training data, or `text`]
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
+}
+
+impl TextColumn {
+    /// Returns the given column, else that of the model.
+    pub(super) fn or(&self, model: Columns) -> Columns {
+        Columns {
+            text: self.text_column.clone().unwrap_or(model.text),
+            ..model
+        }
+    }
+}
+
+/// Options for reading data.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataArgs {
     /// Encoding of the files, such as latin-1 [default: utf-8]
     ///
     /// A byte order mark in the file takes precedence.
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
+    /// Delimiter of CSV and TSV files: one character, or `tab` [default: by file name and header]
+    ///
+    /// Without it, a delimiter that alone gives the columns is used, with a warning.
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// Quoting of CSV and TSV files [default: minimal]
+    ///
+    /// Without it, quoted fields of a TSV file must not contain lines that look like rows.
+    #[arg(long, value_name = "QUOTING", value_enum)]
+    quoting: Option<Quoting>,
     /// Drop and count rows without text or label instead of failing
     #[arg(long, action = ArgAction::SetTrue)]
     drop_missing: bool,
@@ -99,16 +183,22 @@ pub(super) struct DataArgs {
 }
 
 impl DataArgs {
-    pub(super) fn options(&self) -> Result<ReadOptions, Error> {
+    /// Returns the options for reading these columns.
+    pub(super) fn options(&self, columns: Columns) -> Result<ReadOptions, Error> {
         let encoding = self
             .encoding
             .as_deref()
             .map(dataset::encoding)
             .transpose()?;
         Ok(ReadOptions {
-            text_column: self.text_column.clone(),
-            label_column: self.label_column.clone(),
+            text_column: columns.text,
+            label_column: columns.label,
             encoding,
+            delimiter: self.delimiter,
+            quoting: self.quoting.map(|quoting| match quoting {
+                Quoting::Minimal => dataset::Quoting::Minimal,
+                Quoting::None => dataset::Quoting::None,
+            }),
             drop_missing: self.drop_missing,
             drop_malformed: self.drop_malformed,
             threads: self.threads(),
@@ -128,7 +218,7 @@ pub(super) struct TrainArgs {
     /// Training data: a file or a folder [default: the channel `train`]
     ///
     /// Files end in .csv, .tsv, .jsonl or .parquet, and may be compressed (.gz, .zst).
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]
     ///
@@ -161,6 +251,11 @@ pub(super) struct TrainArgs {
     /// Check the arguments and hyperparameters, then exit without reading data
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) check: bool,
+    /// Print metric lines on standard error, as in a training job, instead of the table of epochs
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) metric_lines: bool,
+    #[command(flatten)]
+    pub(super) columns: TrainColumns,
     #[command(flatten)]
     pub(super) data: DataArgs,
 }
@@ -185,31 +280,66 @@ pub(super) struct EvaluateArgs {
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
-    /// Labelled data: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: PathBuf,
+    #[command(flatten)]
+    pub(super) input: InputArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    /// Write a report to this file, like the report.html of `train`
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) columns: LabelledColumns,
     #[command(flatten)]
     pub(super) read: DataArgs,
+}
+
+/// The labelled data of `evaluate` and `check`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct InputArgs {
+    /// Labelled data: a file, a folder, or `-` for standard input
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "data",
+        conflicts_with = "data"
+    )]
+    path: Option<PathBuf>,
+    /// The same as PATH
+    #[arg(long, value_name = "PATH", visible_aliases = ["input"])]
+    data: Option<PathBuf>,
+    /// Format of standard input [default: csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    input_format: Option<StreamFormat>,
+}
+
+impl InputArgs {
+    pub(super) fn sources(&self) -> Result<Vec<Source>, Error> {
+        let path = self.path.as_deref().or(self.data.as_deref());
+        file_or_stdin(path, self.input_format)
+    }
 }
 
 /// Arguments of `predict`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PredictArgs {
     /// Texts to classify [default: rows from standard input]
-    #[arg(value_name = "TEXT", conflicts_with = "input")]
+    #[arg(
+        value_name = "TEXT",
+        conflicts_with_all = [
+            "input", "input_format", "text_column", "encoding", "delimiter", "quoting",
+            "drop_missing", "drop_malformed"
+        ]
+    )]
     pub(super) texts: Vec<String>,
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
     /// Data to classify: a file, a folder, or `-` for standard input
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) input: Option<PathBuf>,
-    /// Format of standard input
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = StreamFormat::Csv)]
-    pub(super) input_format: StreamFormat,
+    /// Format of standard input [default: csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) input_format: Option<StreamFormat>,
     /// File to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -219,6 +349,8 @@ pub(super) struct PredictArgs {
     /// Add the probability of each class
     #[arg(long)]
     pub(super) all_classes: bool,
+    #[command(flatten)]
+    pub(super) columns: TextColumn,
     #[command(flatten)]
     pub(super) read: DataArgs,
 }
@@ -235,10 +367,9 @@ pub(super) enum StreamFormat {
 /// Arguments of `check`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
-    /// Labelled data: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: PathBuf,
-    /// Test data; its texts are looked up in --data
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    /// Test data; its texts are looked up in PATH
     #[arg(long, value_name = "PATH")]
     pub(super) test: Option<PathBuf>,
     /// Findings to print per code; the others are only counted
@@ -247,6 +378,11 @@ pub(super) struct CheckArgs {
     /// Print one JSON object per finding, then a summary
     #[arg(long)]
     pub(super) json: bool,
+    /// Model whose column names are the defaults
+    #[arg(long, value_name = "DIR")]
+    pub(super) model_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) columns: LabelledColumns,
     #[command(flatten)]
     pub(super) read: DataArgs,
 }
@@ -274,6 +410,27 @@ pub(super) struct DescribeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Returns the data files of a path; standard input for `-` and for no path.
+pub(super) fn file_or_stdin(
+    path: Option<&Path>,
+    format: Option<StreamFormat>,
+) -> Result<Vec<Source>, Error> {
+    match (path.filter(|path| path.as_os_str() != "-"), format) {
+        (None, None | Some(StreamFormat::Csv)) => Ok(vec![Source::stdin(Format::CSV)]),
+        (None, Some(StreamFormat::Jsonl)) => Ok(vec![Source::stdin(Format::Jsonl)]),
+        (Some(path), None) => sources(path),
+        (Some(path), Some(_)) => {
+            let message = format!(
+                "expected --input-format with standard input only, found the path `{}`",
+                path.display()
+            );
+            Err(Error::usage(message).help(
+                "leave out --input-format: the format of a file is known by its name; or pass `-`",
+            ))
+        }
+    }
 }
 
 /// Returns the data files of a path.

@@ -4,11 +4,11 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{CheckSummary, codes};
-use diagnostics::{Diagnostic, Error, Severity, print_line, sanitize};
+use diagnostics::{Diagnostic, Error, Severity, counted, print_json, print_line, sanitize};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
-use crate::Trainer;
+use crate::{Trainer, model_dir};
 
 /// Labels that are listed; the others are only counted.
 const MAX_LABELS: usize = 20;
@@ -17,20 +17,23 @@ pub(super) fn command<T: Trainer>() -> Command {
     CheckArgs::augment_args(Command::new("check"))
         .about("List the problems of labelled data")
         .long_about(
-            "List the problems of labelled data.\n\nThe exit code is 1 if `train` would refuse the data.",
+            "List the problems of labelled data.\n\nThe exit code is 1 if `train` would refuse the data \
+             with the same options.",
         )
         .after_help(format!(
-            "Examples:\n  {name} check --data reviews.csv\n  {name} check --data train/ --test test.csv --json",
+            "Examples:\n  {name} check reviews.csv\n  {name} check train/ --test test.csv --json",
             name = T::NAME
         ))
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
-    let sources = args::sources(&args.data)?;
+    let sources = args.input.sources()?;
     let test = args
         .test
         .as_deref()
         .map_or_else(|| Ok(Vec::new()), args::sources)?;
+    let columns = args.model_dir.as_deref().map(model_dir::columns);
+    let columns = columns.unwrap_or_default();
     let mut printed = Ok(());
     let mut errors = Vec::new();
     let mut print = |finding: &Diagnostic| {
@@ -39,7 +42,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         }
         if printed.is_ok() {
             printed = match args.json {
-                true => print_line(json!(finding)),
+                true => print_json(&json!(finding)),
                 false => print_line(finding),
             };
         }
@@ -47,7 +50,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     let summary = dataset::check(
         &sources,
         &test,
-        &args.read.options()?,
+        &args.read.options(args.columns.or(columns))?,
         args.limit,
         &AtomicBool::new(false),
         &mut print,
@@ -82,23 +85,24 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
             .counts()
             .map(|(code, _, count)| (code.to_owned(), json!(count)))
             .collect();
-        return print_line(json!({ "summary": summary, "findings": counts }));
+        return print_json(&json!({ "summary": summary, "findings": counts }));
     }
     print_line(format_args!(
-        "{} rows, {} usable, {} labels",
-        summary.rows.read,
+        "{}, {} usable, {}",
+        counted(summary.rows.read, "row"),
         summary.rows.used,
-        summary.labels.len()
+        counted(summary.labels.len() as u64, "label"),
     ))?;
     for (label, rows) in summary.labels.iter().take(MAX_LABELS) {
         print_line(format_args!("{rows:9}  {}", sanitize(label)))?;
     }
     let more = summary.labels.len().saturating_sub(MAX_LABELS);
     if more > 0 {
-        print_line(format_args!("... and {more} more labels"))?;
+        let more = counted(more as u64, "more label");
+        print_line(format_args!("... and {more}"))?;
     }
     for (code, severity, count) in findings.counts() {
-        print_line(format_args!("{count:9}  {code} ({severity:?})"))?;
+        print_line(format_args!("{count:9}  {severity} {code}"))?;
     }
     Ok(())
 }

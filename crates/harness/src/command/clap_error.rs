@@ -2,14 +2,16 @@
 
 use std::error::Error as _;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use diagnostics::{Error, sanitize};
 
+use super::suggest::{self, Suggestion};
 use crate::range::RangeError;
 
-/// Turns the first paragraph of clap's error into the message, with values in backticks, and its
-/// tip into the help line.
-pub(super) fn to_error(error: &clap::Error) -> Error {
+/// Turns the first paragraph of clap's error into the message, with values in backticks. The help
+/// line is ours for the common errors, otherwise clap's tip. `options`: names of the command's
+/// options.
+pub(super) fn to_error(error: &clap::Error, options: &[String]) -> Error {
     if let Some(error) = range_error(error) {
         return error;
     }
@@ -23,9 +25,60 @@ pub(super) fn to_error(error: &clap::Error) -> Error {
         .collect();
     let message = message.join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);
-    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
-    let help = tip.map_or_else(|| "run with --help for all options".to_owned(), backticks);
-    Error::usage(backticks(message)).help(help)
+    let tip = || {
+        Some(backticks(
+            paragraphs.find_map(|p| p.trim().strip_prefix("tip: "))?,
+        ))
+    };
+    let help = help(error, options).or_else(tip);
+    Error::usage(backticks(message)).help(help.unwrap_or_else(|| ALL_OPTIONS.to_owned()))
+}
+
+const ALL_OPTIONS: &str = "run with --help for all options";
+
+/// Returns the help line for the errors that clap explains too little or wrongly.
+fn help(error: &clap::Error, options: &[String]) -> Option<String> {
+    let text = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(text.as_str()),
+        ContextValue::Strings(texts) => texts.first().map(String::as_str),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let name = text(ContextKind::InvalidArg)?.strip_prefix("--")?;
+            // A text that begins with dashes: clap's tip to put `--` before it is right.
+            if name.contains(char::is_whitespace) {
+                return None;
+            }
+            let name = name.split('=').next()?;
+            Some(
+                match suggest::option(name, options.iter().map(String::as_str)) {
+                    Suggestion::Name(option) => format!("did you mean `--{option}`?"),
+                    Suggestion::Unavailable => {
+                        format!("leave it out: there is no such option here; {ALL_OPTIONS}")
+                    }
+                    Suggestion::Unknown => ALL_OPTIONS.to_owned(),
+                },
+            )
+        }
+        ErrorKind::InvalidValue => {
+            let ContextValue::Strings(values) = error.get(ContextKind::ValidValue)? else {
+                return None;
+            };
+            let given = text(ContextKind::InvalidValue)?;
+            let value = suggest::nearest(given, values.iter().map(String::as_str))?;
+            Some(format!("did you mean `{value}`?"))
+        }
+        ErrorKind::ArgumentConflict => {
+            let given = text(ContextKind::InvalidArg)?;
+            Some(match text(ContextKind::PriorArg) {
+                Some(other) if other != given => "leave out one of them".to_owned(),
+                _ => format!("give `{}` once", given.split(' ').next()?),
+            })
+        }
+        ErrorKind::MissingRequiredArgument => Some(format!("add what is missing; {ALL_OPTIONS}")),
+        _ => None,
+    }
 }
 
 /// Returns the error for a number that is not in the range of its option.
@@ -78,12 +131,13 @@ mod tests {
             )
             .arg(Arg::new("data").long("data").required(true));
         let error = command.try_get_matches_from([&["svm"], arguments].concat());
-        to_error(&error.unwrap_err()).to_string()
+        let options = ["min-df", "kernel", "data"].map(str::to_owned);
+        to_error(&error.unwrap_err(), &options).to_string()
     }
 
     #[test]
     fn all_errors_have_one_form() {
-        let help = "help: run with --help for all options";
+        let help = "help: did you mean `rbf`?";
         let invalid = |value: &str| {
             format!(
                 "error: expected a whole number from 1 to 8 for --min-df, found `{value}`\n  \
@@ -100,7 +154,7 @@ mod tests {
         );
         assert_eq!(
             message(&["--data", "d", "--min-fd", "5"]),
-            "error: unexpected argument `--min-fd` found\n  help: a similar argument exists: `--min-df`"
+            "error: unexpected argument `--min-fd` found\n  help: did you mean `--min-df`?"
         );
         assert_eq!(
             message(&["--data", "d", "--kernel", "rfb"]),
@@ -109,9 +163,15 @@ mod tests {
             )
         );
         assert_eq!(
+            message(&["--data", "d", "--data", "e"]),
+            "error: the argument `--data <data>` cannot be used multiple times\n  \
+             help: give `--data` once"
+        );
+        assert_eq!(
             message(&[]),
             format!(
-                "error: the following required arguments were not provided: --data <data>\n  {help}"
+                "error: the following required arguments were not provided: --data <data>\n  \
+                 help: add what is missing; {ALL_OPTIONS}"
             )
         );
     }

@@ -2,9 +2,10 @@
 
 use std::any::TypeId;
 use std::error::Error as _;
+use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Args, Command};
-use diagnostics::{Error, print_line};
+use diagnostics::{Error, print_json, print_line};
 use sagemaker::metrics::definitions;
 use sagemaker::trainer_description::{
     ChannelSpec, HyperparameterSpec, ParameterRange, ParameterType, Supports, TrainerDescription,
@@ -31,7 +32,7 @@ pub(super) fn command<T: Trainer>() -> Command {
 pub(super) fn run<T: Trainer>(args: &DescribeArgs) -> Result<(), Error> {
     let description = describe::<T>();
     if args.json {
-        return print_line(serde_json::json!(description));
+        return print_json(&serde_json::json!(description));
     }
     let TrainerDescription { name, version, .. } = &description;
     print_line(format_args!(
@@ -47,7 +48,8 @@ pub(super) fn run<T: Trainer>(args: &DescribeArgs) -> Result<(), Error> {
         .iter()
         .filter(|one| !one.reserved)
     {
-        let kind = format!("{:?}", parameter.parameter_type);
+        let kind = serde_json::json!(parameter.parameter_type);
+        let kind = kind.as_str().unwrap_or_default();
         print_line(format_args!("hyperparameter {} ({kind})", parameter.name))?;
     }
     for metric in &description.metrics {
@@ -188,6 +190,25 @@ fn is_common(arg: &Arg) -> bool {
     common
         .get_arguments()
         .any(|common| common.get_id() == arg.get_id())
+}
+
+/// Returns the value of an option of `train` as JSON: a number or a boolean if it is one.
+pub(super) fn typed(train: &Command, name: &str, value: &str) -> serde_json::Value {
+    let text = || serde_json::Value::from(value);
+    let Some(arg) = train.get_arguments().find(|arg| arg.get_id() == name) else {
+        return text();
+    };
+    let texts = [TypeId::of::<String>(), TypeId::of::<PathBuf>()];
+    let parsed = arg.get_value_parser().type_id();
+    let number = || match value.parse::<u64>() {
+        Ok(integer) => Some(integer.into()),
+        Err(_) => serde_json::Number::from_f64(value.parse().ok()?).map(Into::into),
+    };
+    match value.parse::<bool>() {
+        Ok(flag) if is_boolean(arg) => flag.into(),
+        _ if texts.iter().any(|id| parsed == *id) => text(),
+        _ => number().unwrap_or_else(text),
+    }
 }
 
 fn is_boolean(arg: &Arg) -> bool {

@@ -1,7 +1,7 @@
 //! `explain`: shows the strongest features per class, of the model or of one text.
 
 use clap::{Args, Command};
-use diagnostics::{Error, print_line, sanitize};
+use diagnostics::{Error, print_json, print_line, sanitize};
 use serde_json::json;
 
 use super::args::ExplainArgs;
@@ -38,15 +38,18 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
     if args.json {
         let predicted = predicted
             .map(|(label, probability)| json!({ "label": label, "probability": probability }));
-        return print_line(json!({ "prediction": predicted, "classes": strongest }));
+        return print_json(&json!({ "prediction": predicted, "classes": strongest }));
     }
     if let Some((label, probability)) = predicted {
         let probability = probability.map_or_else(String::new, |p| format!(" ({p:.3})"));
         print_line(format_args!("prediction: {}{probability}", sanitize(label)))?;
     }
-    for class in strongest {
+    if strongest.iter().all(|class| class.features.is_empty()) {
+        print_line("no class has features: no word of the text is in the vocabulary")?;
+    }
+    for class in strongest.iter().filter(|class| !class.features.is_empty()) {
         print_line(format_args!("for {}", sanitize(&class.label)))?;
-        for (feature, weight) in class.features {
+        for (feature, weight) in &class.features {
             print_line(format_args!("{weight:9.4}  {feature}"))?;
         }
     }

@@ -7,6 +7,7 @@ use diagnostics::{Error, sanitize};
 use sagemaker::{Hyperparameter, Paths, Value, hyperparameters};
 
 use super::args;
+use super::suggest::{self, Suggestion};
 
 /// Arguments of `train` that SageMaker sets in a job. With other values the job would succeed
 /// without a model.
@@ -22,7 +23,7 @@ pub(super) const RESERVED: [&str; 7] = [
 
 /// Normalises the arguments (hyphens in flags, `--flag=true` to `--flag`) and inserts the job's
 /// hyperparameters before the arguments of `train`. A hyperparameter is left out if the command
-/// line has a flag that excludes it.
+/// line has its flag, or one that excludes it.
 pub(super) fn merge(
     command: &Command,
     paths: &Paths,
@@ -76,7 +77,10 @@ fn job_flags(
             // Python writes `True`.
             value.make_ascii_lowercase();
         }
-        if !given.iter().any(|given| excludes(train, given, flag)) {
+        if !given
+            .iter()
+            .any(|given| given.id == flag.id || excludes(train, given, flag))
+        {
             accepted.push(hyperparameter);
         }
     }
@@ -136,10 +140,10 @@ fn hyphenated(arguments: Vec<OsString>) -> Vec<OsString> {
     arguments.into_iter().map(one).collect()
 }
 
-/// Replaces `--flag=true` by `--flag` and drops `--flag=false` with all earlier `--flag`: the last
-/// one wins.
+/// Replaces `--flag=true` by `--flag` and drops `--flag=false`.
 fn boolean_values(known: &[Flag], arguments: Vec<OsString>) -> Result<Vec<OsString>, Error> {
     let mut result: Vec<OsString> = Vec::with_capacity(arguments.len());
+    let mut seen: Vec<&Id> = Vec::new();
     let mut rest = arguments.into_iter();
     for argument in rest.by_ref() {
         if argument == "--" {
@@ -149,18 +153,25 @@ fn boolean_values(known: &[Flag], arguments: Vec<OsString>) -> Result<Vec<OsStri
         let flag = known
             .iter()
             .find(|flag| flag.is_boolean && flag.matches(&argument));
-        let value = argument.to_str().and_then(|text| text.split_once('='));
-        let (Some(flag), Some((name, value))) = (flag, value) else {
+        let Some(flag) = flag else {
             result.push(argument);
             continue;
         };
-        let is_other = |other: &OsString| {
-            let other = known.iter().find(|known| known.matches(other));
-            other.is_none_or(|other| other.id != flag.id)
+        if seen.contains(&&flag.id) {
+            let message = format!(
+                "the argument `--{}` cannot be used multiple times",
+                flag.name
+            );
+            return Err(Error::usage(message).help(format!("give `--{}` once", flag.name)));
+        }
+        seen.push(&flag.id);
+        let Some((name, value)) = argument.to_str().and_then(|text| text.split_once('=')) else {
+            result.push(argument);
+            continue;
         };
         match value {
             "true" => result.push(name.into()),
-            "false" => result.retain(is_other),
+            "false" => {}
             _ => {
                 let message = format!("invalid value `{}` for `{name}`", sanitize(value));
                 return Err(Error::usage(message).help("use true or false"));
@@ -169,6 +180,14 @@ fn boolean_values(known: &[Flag], arguments: Vec<OsString>) -> Result<Vec<OsStri
     }
     result.extend(rest);
     Ok(result)
+}
+
+/// Returns the names of a command's options.
+pub(super) fn options(command: &Command) -> Vec<String> {
+    known_flags(command)
+        .into_iter()
+        .map(|flag| flag.name)
+        .collect()
 }
 
 fn known_flags(command: &Command) -> Vec<Flag> {
@@ -214,22 +233,23 @@ fn several_values(paths: &Paths, name: &str, values: usize) -> Error {
 }
 
 fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Error {
-    let flag = name.replace('_', "-");
-    let near = |known: &str| strsim::jaro_winkler(known, &flag);
-    let nearest = known
-        .iter()
-        .map(|flag| &flag.name)
-        .max_by(|a, b| near(a).total_cmp(&near(b)));
-    let nearest = nearest.map_or_else(String::new, |known| {
-        format!("did you mean `{}`? ", known.replace('-', "_"))
-    });
-    let file = paths.hyperparameters();
-    Error::usage(format!(
+    let names = known.iter().map(|flag| flag.name.as_str());
+    let advice = match suggest::option(name, names) {
+        Suggestion::Name(option) => match option.replace('-', "_") {
+            path if RESERVED.contains(&path.as_str()) => {
+                format!("remove it: SageMaker sets `{path}`; ")
+            }
+            option => format!("did you mean `{option}`? "),
+        },
+        Suggestion::Unavailable => "remove it: this trainer has no such setting; ".to_owned(),
+        Suggestion::Unknown => "remove it; ".to_owned(),
+    };
+    let message = format!(
         "unknown hyperparameter `{}` in `{}`",
         sanitize(name),
-        file.display()
-    ))
-    .help(format!(
-        "{nearest}run `train --help` for all hyperparameters"
+        paths.hyperparameters().display()
+    );
+    Error::usage(message).help(format!(
+        "{advice}run `train --help` for all hyperparameters"
     ))
 }

@@ -4,11 +4,13 @@
 mod args;
 mod check;
 mod clap_error;
+mod crash;
 mod describe;
 mod evaluate;
 mod explain;
 mod hyperparameters;
 mod predict;
+mod suggest;
 mod train;
 
 use std::ffi::OsString;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use diagnostics::{Error, ErrorKind, Exit, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -41,6 +43,7 @@ const STYLES: Styles = Styles::styled()
 pub fn run<T: Trainer>() -> ExitCode {
     let paths = Paths::new(Env::process());
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    crash::record_panics();
     ExitCode::from(main::<T>(&paths, arguments))
 }
 
@@ -48,25 +51,37 @@ fn main<T: Trainer>(paths: &Paths, arguments: Vec<OsString>) -> u8 {
     let subcommand = arguments.get(args::subcommand_index(&arguments));
     let is_training = subcommand.is_some_and(|word| word == "train");
     let error_format = args::error_format(&arguments);
-    let outcome = parse::<T>(paths, arguments).and_then(|parsed| match parsed {
-        Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
-        Parsed::Printed(exit) => Ok(exit),
+    let is_job = is_training && paths.in_container();
+    if is_job {
+        crash::expect_kill(&paths.failure());
+    }
+    let outcome = crash::catch(|| {
+        parse::<T>(paths, arguments).and_then(|parsed| match parsed {
+            Parsed::Command(matches) => dispatch::<T>(paths, &matches).map(|()| Exit::Ok),
+            Parsed::Printed(exit) => Ok(exit),
+        })
     });
+    let was_stopped =
+        |error: &Error| matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted);
+    if is_job && outcome.as_ref().err().is_none_or(was_stopped) {
+        // It could not be written if it cannot be removed.
+        let _ = std::fs::remove_file(paths.failure());
+    }
     let error = match outcome {
         Ok(exit) => return exit as u8,
         Err(error) => error,
     };
     // SageMaker shows the text of the failure file and treats every code but 0 as a failure.
-    let is_job = is_training && paths.in_container();
-    if is_job && !matches!(error.kind(), ErrorKind::Stopped | ErrorKind::Interrupted) {
-        let chain = [format!("{} train failed", T::NAME), error.to_string()];
+    if is_job && !was_stopped(&error) {
+        let text = LogText::new(&error).to_string();
+        let chain = [format!("{} train failed", T::NAME), text];
         if let Err(error) = failure::write(&paths.failure(), &failure::compose(&chain)) {
             eprint_line(format!("{error}\n  help: {}", error.help()));
         }
     }
     match error_format {
         ErrorFormat::Text => eprint_line(&error),
-        ErrorFormat::Json => eprint_line(serde_json::json!(error.to_json())),
+        ErrorFormat::Json => eprint_json(&serde_json::json!(error.to_json())),
     }
     match error.exit() {
         Exit::Usage if is_job => Exit::Failed as u8,
@@ -83,8 +98,9 @@ fn command<T: Trainer>() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(T::ABOUT)
         .long_about(format!(
-            "{}\n\nThe same commands work on a laptop and in an Amazon SageMaker container.",
-            T::ABOUT
+            "{}\n\n{} The same commands work on a laptop and in an Amazon SageMaker container.",
+            T::ABOUT,
+            T::CHOOSE
         ))
         .styles(STYLES)
         .subcommand_required(true)
@@ -117,6 +133,9 @@ fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Pars
         arguments.retain(|word| word != "-h" && word != "--help");
     }
     let arguments = hyperparameters::merge(&command, paths, arguments)?;
+    let name = arguments.get(at).and_then(|word| word.to_str());
+    let subcommand = name.and_then(|name| command.find_subcommand(name));
+    let options = subcommand.map_or_else(Vec::new, hyperparameters::options);
     match command.try_get_matches_from(arguments) {
         Ok(matches) => Ok(Parsed::Command(matches)),
         Err(error) if is_help(&error) => {
@@ -127,7 +146,7 @@ fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Pars
                 false => Exit::Ok,
             }))
         }
-        Err(error) => Err(clap_error::to_error(&error)),
+        Err(error) => Err(clap_error::to_error(&error, &options)),
     }
 }
 
@@ -140,6 +159,7 @@ fn is_help(error: &clap::Error) -> bool {
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {
     // The file that `predict` is writing; removed on a signal.
     let unfinished = Arc::default();
+    stop::exit_on_abort()?;
     if matches.subcommand_name() != Some("train") {
         stop::end_at_once(Arc::clone(&unfinished))?;
     }
@@ -153,7 +173,8 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
                 },
                 own: from_matches(matches)?,
             };
-            train::run::<T>(paths, arguments, matches, Stop::watch()?)
+            let failure = paths.in_container().then(|| paths.failure());
+            train::run::<T>(paths, arguments, matches, Stop::watch(failure)?)
         }
         Some(("evaluate", matches)) => {
             evaluate::run::<T>(&from_matches(matches)?, from_matches(matches)?)
@@ -172,7 +193,7 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
 }
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
-    A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error))
+    A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error, &[]))
 }
 
 /// Loads the model of a folder to the device that the arguments name.
@@ -185,7 +206,10 @@ fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T
         let help = format!("pass --model-dir the folder that `{} train` wrote", T::NAME);
         return Err(Error::new(message).help(help));
     }
-    model_dir::check_model(dir)?;
+    model_dir::check_program(dir, T::NAME)?;
+    if !T::Model::is_resaved(dir) {
+        model_dir::check_model(dir)?;
+    }
     let mut model = T::Model::load(dir)?;
     T::load_to_device(&mut model, own, threads)?;
     Ok(model)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -16,9 +17,9 @@ use super::evaluate::stream_error;
 use super::load;
 use crate::model_dir;
 use crate::{Model, Trainer};
-use dataset::{Format, Labels, ReadOptions, Source, stream};
-use diagnostics::Error;
+use dataset::{Labels, ReadOptions, Source, stream};
 use diagnostics::atomic_dir::parent;
+use diagnostics::{Error, eprint_line, sanitize};
 use evaluation::metrics::Scores;
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -29,7 +30,8 @@ pub(super) fn command<T: Trainer>() -> Command {
             "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nPrints one \
              prediction per row, in the order of the rows, as CSV with a header or as JSON lines: file (only with several \
              files), record (number of the row in its file, from 1), label, probability (empty if the model is not \
-             calibrated), score (decision value).",
+             calibrated), score (decision value). A row without text is classified as an empty text, with a warning; \
+             --drop-missing leaves it out.",
         )
         .after_help(format!(
             "Examples:\n  {name} predict --model-dir models/{name} \"some text\"\n  \
@@ -45,7 +47,6 @@ pub(super) fn run<T: Trainer>(
     unfinished: &Mutex<Option<PathBuf>>,
 ) -> Result<(), Error> {
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
-    // Opened before the output: the output may replace the input.
     let sources = if args.texts.is_empty() {
         sources(args)?
     } else {
@@ -59,7 +60,8 @@ pub(super) fn run<T: Trainer>(
     };
     let output = args.output.as_deref().and_then(output_file);
     if let Some(path) = &output {
-        refuse_model_file(&args.model_dir, path)?;
+        refuse_model_file(&args.model_dir, path, "--output")?;
+        refuse_input(&sources, path, "--output")?;
     }
     let (mut out, partial) = open(output.as_deref())?;
     let set_unfinished = |path: Option<&Path>| {
@@ -68,15 +70,24 @@ pub(super) fn run<T: Trainer>(
     };
     set_unfinished(partial.as_deref());
     let target = output.as_deref().unwrap_or(Path::new("standard output"));
-    let mut write = |text: &str| match out.write_all(text.as_bytes()) {
-        // A closed pipe (`| head`) is not an error; the rest is not needed.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => other.map_err(Error::io("write", target)),
+    let mut header = writer.header();
+    // The header precedes the first row: without rows, such as after an error, nothing is written.
+    let mut write = |rows: &str| {
+        let header = match rows.is_empty() {
+            true => String::new(),
+            false => std::mem::take(&mut header),
+        };
+        let mut write = |text: &str| out.write_all(text.as_bytes());
+        match write(&header).and_then(|()| write(rows)) {
+            // A closed pipe (`| head`) is not an error; the rest is not needed.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            other => other.map_err(Error::io("write", target)),
+        }
     };
-    write(&writer.header())?;
     if args.texts.is_empty() {
         predict_stream(args, &model, &sources, &writer, &mut write)?;
     } else {
+        warn_file_name(&args.texts);
         let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
         let scores = model.predict(&mut model.scratch(), &texts)?;
         write(&writer.rows((1..).map(|record| (0, record)), &scores))?;
@@ -98,12 +109,15 @@ fn predict_stream<M: Model>(
     writer: &PredictionWriter<'_>,
     write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
-    stream(
+    let streamed = stream(
         sources,
         &ReadOptions {
             hash: false,
             block_bytes: M::BLOCK_BYTES,
-            ..args.read.options()?
+            keep_blank: true,
+            ..args
+                .read
+                .options(args.columns.or(model_dir::columns(&args.model_dir)))?
         },
         Labels::Ignored,
         &AtomicBool::new(false),
@@ -117,7 +131,19 @@ fn predict_stream<M: Model>(
         |text: Result<String, Error>| write(&text?),
     )
     .map_err(stream_error)?;
+    streamed.findings.warnings().for_each(eprint_line);
     Ok(())
+}
+
+/// Warns of a text that is the name of a file, whose rows were probably meant.
+fn warn_file_name(texts: &[String]) {
+    for text in texts.iter().filter(|text| Path::new(text).is_file()) {
+        let text = sanitize(text);
+        eprint_line(format!(
+            "warning: `{text}` is a file, but its name is classified as a text\n  \
+             help: pass --input {text} to classify the rows of the file"
+        ));
+    }
 }
 
 /// Names of standard output.
@@ -136,19 +162,39 @@ fn output_file(output: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Fails if the predictions would replace a file of the model.
-fn refuse_model_file(model: &Path, output: &Path) -> Result<(), Error> {
+/// Fails if the output would replace a file of the model.
+pub(super) fn refuse_model_file(model: &Path, output: &Path, flag: &str) -> Result<(), Error> {
     let real = |path: &Path| fs::canonicalize(path).ok();
     let inside = real(model).is_some_and(|model| Some(model) == real(parent(output)));
     let name = output.file_name().and_then(|name| name.to_str());
     match name {
         Some(name) if inside && model_dir::names(model).iter().any(|own| own == name) => {
             Err(Error::usage(format!(
-                "expected another file than the model's `{name}` for the predictions"
+                "expected another file than the model's `{name}` for the output"
             ))
-            .help("choose another --output"))
+            .help(format!("choose another {flag}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Fails if the output would replace a file that it is made from.
+pub(super) fn refuse_input(sources: &[Source], output: &Path, flag: &str) -> Result<(), Error> {
+    let file = |path: &Path| {
+        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let Some(output) = file(output) else {
+        return Ok(());
+    };
+    let mut paths = sources.iter().filter_map(Source::path);
+    match paths.find(|path| file(path) == Some(output)) {
+        None => Ok(()),
+        Some(path) => Err(Error::usage(format!(
+            "expected another file than the input `{}` for the output",
+            path.display()
+        ))
+        .help(format!("choose another {flag}"))),
     }
 }
 
@@ -175,18 +221,12 @@ fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath
 }
 
 fn sources(args: &PredictArgs) -> Result<Vec<Source>, Error> {
-    if let Some(path) = args.input.as_ref().filter(|path| path.as_os_str() != "-") {
-        return args::sources(path);
-    }
     if args.input.is_none() && io::stdin().is_terminal() {
         let message = "expected a text, found no TEXT, no --input and no rows on standard input";
         return Err(Error::usage(message)
             .help("try `predict --model-dir DIR \"some text\"`, or --input FILE"));
     }
-    Ok(vec![Source::stdin(match args.input_format {
-        StreamFormat::Csv => Format::CSV,
-        StreamFormat::Jsonl => Format::Jsonl,
-    })])
+    args::file_or_stdin(args.input.as_deref(), args.input_format)
 }
 
 /// Formats predictions.

@@ -1,5 +1,8 @@
-//! Checksums of a model's files, kept in its `config.json`: weights of one run with the vocabulary
-//! of another would load and predict wrongly.
+//! Checksums of a model's files: weights of one run with the vocabulary of another would load and
+//! predict wrongly.
+//!
+//! They are in `config.json`, or in `checksums.json` if other programs may write the folder again:
+//! transformers copies unknown members of `config.json`, which would then be stale.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,44 +10,99 @@ use std::io;
 use std::path::Path;
 
 use diagnostics::Error;
-use diagnostics::checksums::{FileChecksum, of_dir, verify};
-use serde::Deserialize;
+use diagnostics::checksums::{FileChecksum, of_dir, sha256, verify};
+use serde::{Deserialize, Serialize};
 
 use super::CONFIG;
 
-/// The member of `config.json` with the checksums.
+/// The file with the checksums of a model that other programs may write again.
+pub(crate) const CHECKSUMS: &str = "checksums.json";
+/// The member of `config.json` or `checksums.json` with the checksums.
 const KEY: &str = "files";
+/// The member of `config.json` with the sha256 of `checksums.json`.
+const LINK: &str = "checksums_sha256";
 
-/// The part of `config.json` with the checksums.
+/// The members of `config.json` that all trainers have; `checksums.json` has `files` too.
 #[derive(Default, Deserialize)]
 struct Config {
     files: Option<BTreeMap<String, FileChecksum>>,
+    checksums_sha256: Option<String>,
+    columns: Option<Columns>,
 }
 
-/// Adds the checksums of the other files to `config.json`, a JSON object with at least one member.
-pub(crate) fn seal(dir: &Path) -> Result<(), Error> {
-    let path = dir.join(CONFIG);
+/// Names of the columns of the data.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Columns {
+    pub(crate) text: String,
+    pub(crate) label: String,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            text: "text".to_owned(),
+            label: "label".to_owned(),
+        }
+    }
+}
+
+/// Adds the checksums of the other files to `config.json`; if they are `separate`, writes
+/// `checksums.json` and adds its sha256.
+pub(crate) fn seal(dir: &Path, separate: bool) -> Result<(), Error> {
     let mut sums = of_dir(dir)?;
     sums.remove(CONFIG);
+    if !separate {
+        return append(dir, KEY, &sums);
+    }
+    let damaged = || Error::io("write", &dir.join(CHECKSUMS))(io::ErrorKind::InvalidData.into());
+    let sums = BTreeMap::from([(KEY, sums)]);
+    let text = serde_json::to_string_pretty(&sums).map_err(|_| damaged())? + "\n";
+    super::write(dir, CHECKSUMS, text.as_bytes())?;
+    append(dir, LINK, &sha256(text.as_bytes()))
+}
+
+/// Adds the columns of the training data to `config.json`: they are the defaults of `evaluate`,
+/// `predict` and `check`.
+pub(crate) fn remember_columns(dir: &Path, columns: &Columns) -> Result<(), Error> {
+    append(dir, "columns", columns)
+}
+
+/// Returns the columns of the model's training data; the defaults if `config.json` has none.
+pub(crate) fn columns(dir: &Path) -> Columns {
+    let text = fs::read(dir.join(CONFIG)).unwrap_or_default();
+    let config: Config = serde_json::from_slice(&text).unwrap_or_default();
+    config.columns.unwrap_or_default()
+}
+
+/// Adds a member to `config.json`, a JSON object with at least one member.
+fn append(dir: &Path, key: &str, value: &impl Serialize) -> Result<(), Error> {
+    let path = dir.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let damaged = || Error::io("write", &path)(io::ErrorKind::InvalidData.into());
     // Appended as text: order and digits of the trainer's members stay.
     let rest = text.trim_end().strip_suffix('}').ok_or_else(damaged)?;
-    let sums = serde_json::to_string_pretty(&sums).map_err(|_| damaged())?;
-    let sums = sums.replace('\n', "\n  ");
-    let text = format!("{},\n  \"{KEY}\": {sums}\n}}\n", rest.trim_end());
+    let value = serde_json::to_string_pretty(value).map_err(|_| damaged())?;
+    let value = value.replace('\n', "\n  ");
+    let text = format!("{},\n  \"{key}\": {value}\n}}\n", rest.trim_end());
     fs::write(&path, text).map_err(Error::io("write", &path))
 }
 
 /// Returns the names of a model's files: `config.json` and those with a checksum.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
-    let text = fs::read(dir.join(CONFIG)).unwrap_or_default();
-    let config: Config = serde_json::from_slice(&text).unwrap_or_default();
-    let others = config.files.unwrap_or_default().into_keys();
-    std::iter::once(CONFIG.to_owned()).chain(others).collect()
+    let others = [CONFIG, CHECKSUMS].into_iter().flat_map(|name| {
+        let text = fs::read(dir.join(name)).unwrap_or_default();
+        let config: Config = serde_json::from_slice(&text).unwrap_or_default();
+        config.files.unwrap_or_default().into_keys()
+    });
+    [CONFIG, CHECKSUMS]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(others)
+        .collect()
 }
 
-/// Verifies the files of a model. Models of older versions have no checksums and pass.
+/// Verifies the files of a model. Models of older versions have no checksums and pass, as do
+/// folders without `checksums.json`, into which another program has written the model.
 pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
     let path = dir.join(CONFIG);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
@@ -55,8 +113,22 @@ pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
         ))
         .help("copy the whole folder again, or train again")
     };
-    let config: Config =
-        serde_json::from_slice(&text).map_err(|error| wrong(format!("`{CONFIG}`: {error}")))?;
+    let parse = |name: &str, text: &[u8]| -> Result<Config, Error> {
+        serde_json::from_slice(text).map_err(|error| wrong(format!("`{name}`: {error}")))
+    };
+    let mut config = parse(CONFIG, &text)?;
+    let separate = dir.join(CHECKSUMS);
+    if let Some(expected) = config.checksums_sha256.take()
+        && separate.exists()
+    {
+        let text = fs::read(&separate).map_err(Error::io("read", &separate))?;
+        if sha256(&text) != expected {
+            return Err(wrong(format!(
+                "`{CONFIG}` was not written with `{CHECKSUMS}`"
+            )));
+        }
+        config = parse(CHECKSUMS, &text)?;
+    }
     verify(dir, &config.files.unwrap_or_default()).map_err(wrong)
 }
 
@@ -74,8 +146,31 @@ mod tests {
         .unwrap();
         fs::write(home.path().join("weights"), [7; 300_000]).unwrap();
         fs::write(home.path().join("words"), "a\nb\n").unwrap();
-        seal(home.path()).unwrap();
+        seal(home.path(), false).unwrap();
         home
+    }
+
+    #[test]
+    fn separate_checksums_are_checked_where_they_are() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
+        write("config.json", "{\n  \"x\": 1\n}\n");
+        write("weights", "w");
+        seal(home.path(), true).unwrap();
+        check_model(home.path()).unwrap();
+        let own = ["config.json", "checksums.json", "weights"];
+        assert_eq!(names(home.path()), own);
+        write("weights", "v");
+        let error = check_model(home.path()).unwrap_err().to_string();
+        assert!(error.contains("`weights` does not match"), "{error}");
+        write("checksums.json", "{}");
+        let error = check_model(home.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("not written with `checksums.json`"),
+            "{error}"
+        );
+        fs::remove_file(home.path().join("checksums.json")).unwrap();
+        check_model(home.path()).unwrap();
     }
 
     #[test]
@@ -120,6 +215,23 @@ mod tests {
             let error = check_model(home.path()).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    /// USER 28: column names are remembered in the model.
+    #[test]
+    fn columns_are_kept_and_have_defaults() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("config.json"), "{\n  \"x\": 1\n}\n").unwrap();
+        assert_eq!(columns(home.path()), Columns::default());
+        let own = Columns {
+            text: "größe \"x\"".to_owned(),
+            label: "b".to_owned(),
+        };
+        remember_columns(home.path(), &own).unwrap();
+        seal(home.path()).unwrap();
+        check_model(home.path()).unwrap();
+        assert_eq!(columns(home.path()), own);
+        assert_eq!(columns(&home.path().join("missing")), Columns::default());
     }
 
     #[test]

@@ -3,14 +3,14 @@
 mod checksums;
 mod save;
 
-pub(crate) use checksums::{check_model, names};
-pub(crate) use save::{forget_report, save, writable};
+pub(crate) use checksums::{CHECKSUMS, Columns, check_model, columns, names, remember_columns};
+pub(crate) use save::{ModelLock, forget_report, save, writable};
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use diagnostics::Error;
+use diagnostics::{Error, sanitize};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use text::features::Terms;
@@ -56,6 +56,35 @@ pub fn check_format(dir: &Path, expected: (&str, u32), found: (&str, u32)) -> Re
         words(found)
     );
     Err(unreadable(dir, CONFIG, message))
+}
+
+/// Refuses the model of another program: `format` names the program, `arch` may name a second one
+/// that reads the folder. A folder without `format` in the layout of Hugging Face is of
+/// `transformer`.
+///
+/// # Errors
+/// The model is of another program; the help names it.
+pub(crate) fn check_program(dir: &Path, program: &str) -> Result<(), Error> {
+    let Ok(config) = read_config::<serde_json::Value>(dir) else {
+        // The program's own reader explains what is wrong.
+        return Ok(());
+    };
+    let text = |name: &str| config.get(name).and_then(serde_json::Value::as_str);
+    let format = text("format").and_then(|format| format.strip_prefix("trainyard-"));
+    let programs = match (format, text("model_type")) {
+        (Some(format), _) => [text("arch").unwrap_or(format), format],
+        (None, Some(_)) => ["transformer"; 2],
+        (None, None) => return Ok(()),
+    };
+    if programs.contains(&program) {
+        return Ok(());
+    }
+    let other = sanitize(programs[0]);
+    let message = format!(
+        "expected a model of `{program}`, found one of `{other}` in `{}`",
+        dir.display()
+    );
+    Err(Error::new(message).help(format!("use the `{other}` command for this model")))
 }
 
 /// Checks that the ids of `id2label` count from 0.

@@ -1,19 +1,20 @@
 //! Writes a model folder so that a crash never leaves half a model.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use diagnostics::Error;
-use diagnostics::atomic_dir::{PARTIAL, Staged, check_writable, parent, remove_stale, sync};
+use diagnostics::atomic_dir::{Staged, check_writable, lock, parent, remove_stale, sync};
 use evaluation::report;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::CONFIG;
 use super::checksums::seal;
+use super::{CHECKSUMS, CONFIG};
 
 /// Files that belong to one model and are removed with it.
-const STALE: [&str; 3] = [CONFIG, "metrics.json", "report.html"];
+const STALE: [&str; 4] = [CONFIG, CHECKSUMS, "metrics.json", "report.html"];
 
 /// Fails if a model could not be written to `dir`. Creates nothing.
 pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
@@ -39,11 +40,63 @@ fn is_ours(bytes: &[u8]) -> bool {
     format.is_some_and(|format| format.starts_with("trainyard-"))
 }
 
+/// A model folder that no other training writes to, in this container or another.
+pub(crate) struct ModelLock {
+    /// Folders that did not exist, innermost first; removed on drop if they are still empty.
+    created: Vec<PathBuf>,
+    /// `None` if the file system has no locks.
+    _lock: Option<File>,
+}
+
+impl ModelLock {
+    /// Creates and locks the folder.
+    ///
+    /// # Errors
+    /// Another training has locked it, or it cannot be created.
+    pub(crate) fn acquire(dir: &Path) -> Result<Self, Error> {
+        let missing = dir
+            .ancestors()
+            .take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
+        let created: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        loop {
+            fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+            match fs::canonicalize(dir).and_then(|real| lock(&real)) {
+                Ok(lock) => {
+                    return Ok(Self {
+                        created,
+                        _lock: lock,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(Error::new(format!(
+                        "another training writes a model to `{}`",
+                        dir.display()
+                    ))
+                    .help("wait for it, or choose another --model-dir"));
+                }
+                // A training that ended has replaced or removed the folder.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("read", dir)(error)),
+            }
+        }
+    }
+}
+
+impl Drop for ModelLock {
+    fn drop(&mut self) {
+        // A folder with files cannot be removed.
+        for dir in &self.created {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+}
+
 /// Writes a model: `write` fills an empty folder, `extra` files are added, all is synced, then the
-/// folder is put in place, atomically if the file system allows.
+/// folder is put in place, atomically if the file system allows. `separate`: see [`seal`].
 pub(crate) fn save(
     dir: &Path,
     extra: &[(&str, Vec<u8>)],
+    separate: bool,
     write: impl Fn(&Path) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // A symbolic link stays: its target is replaced.
@@ -51,7 +104,7 @@ pub(crate) fn save(
     remove_stale(&real);
     let fill = |staged: &Path| {
         write(staged)?;
-        seal(staged)?;
+        seal(staged, separate)?;
         for (name, bytes) in extra {
             let path = staged.join(name);
             fs::write(&path, bytes).map_err(Error::io("write", &path))?;
@@ -84,28 +137,41 @@ pub(crate) fn forget_report(path: &Path) -> Result<(), Error> {
 
 /// Renames the new folder, or exchanges it with the old one, atomically. On error nothing changed.
 fn place_whole(staged: &Path, dir: &Path) -> io::Result<()> {
-    if !dir.exists() {
+    let is_empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty || !dir.exists() {
+        // Not all file systems can exchange; all can replace an empty folder.
         fs::rename(staged, dir)?;
     } else if holds_foreign(dir, staged)? {
         return Err(io::ErrorKind::DirectoryNotEmpty.into());
     } else {
         renameat_with(CWD, staged, CWD, dir, RenameFlags::EXCHANGE)?;
+        rescue_foreign(staged, dir)?;
     }
     // Best effort: the model is in place; this only adds durability after a power cut.
     let _ = File::open(parent(dir)).and_then(|parent| parent.sync_all());
     Ok(())
 }
 
-/// True if the old folder has files of the user, which must stay.
+/// True if the old folder has files of others, which must stay: of the user, or of a `predict`
+/// that is running.
 fn holds_foreign(dir: &Path, staged: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let ours = STALE.iter().any(|&stale| name == stale) || staged.join(&name).exists();
-        if !ours && !name.to_string_lossy().starts_with(PARTIAL) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(!foreign(dir, staged)?.is_empty())
+}
+
+/// Moves files that others created in the old folder just before the exchange.
+fn rescue_foreign(old: &Path, new: &Path) -> io::Result<()> {
+    let names = foreign(old, new)?;
+    let mut names = names.iter();
+    names.try_for_each(|name| fs::rename(old.join(name), new.join(name)))
+}
+
+/// Returns the names of files in `old` that a model does not have.
+fn foreign(old: &Path, new: &Path) -> io::Result<Vec<OsString>> {
+    let mut names: Vec<OsString> = fs::read_dir(old)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<_>>()?;
+    names.retain(|name| !STALE.iter().any(|stale| name == stale) && !new.join(name).exists());
+    Ok(names)
 }
 
 /// Replaces the files one by one. `config.json` is removed first and written last: without it the
@@ -164,7 +230,7 @@ mod tests {
     }
 
     fn write(dir: &Path, word: &str) {
-        save(dir, &[("metrics.json", word.into())], |staged| {
+        save(dir, &[("metrics.json", word.into())], false, |staged| {
             fs::write(staged.join("model.safetensors"), word).unwrap();
             fs::write(staged.join(CONFIG), config(word)).unwrap();
             Ok(())
@@ -212,32 +278,11 @@ mod tests {
     }
 
     #[test]
-    fn partial_folders_of_dead_processes_are_removed() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join("model");
-        // No process has the largest id; process 1 is alive.
-        let (dead, alive) = (i32::MAX.to_string(), "1");
-        let left = |pid: &str| {
-            [
-                dir.join(format!("{PARTIAL}{pid}")),
-                home.path().join(format!(".model{PARTIAL}{pid}")),
-            ]
-        };
-        left(&dead)
-            .iter()
-            .chain(&left(alive))
-            .for_each(|path| fs::create_dir_all(path).unwrap());
-        remove_stale(&dir);
-        assert!(left(&dead).iter().all(|path| !path.exists()));
-        assert!(left(alive).iter().all(|path| path.exists()));
-    }
-
-    #[test]
     fn failed_write_keeps_old_model() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("model");
         write(&dir, "one");
-        let failed = save(&dir, &[], |staged| {
+        let failed = save(&dir, &[], false, |staged| {
             fs::write(staged.join(CONFIG), "two").unwrap();
             Err(Error::new("full").help("free some space"))
         });
@@ -254,5 +299,76 @@ mod tests {
         let error = writable(&home.path().join("file/model")).unwrap_err();
         assert!(error.to_string().contains("file/model"), "{error}");
         assert_eq!(names(home.path()), ["file"]);
+    }
+}
+
+#[cfg(test)]
+mod attacks {
+    use super::*;
+
+    fn write(dir: &Path, word: &str) {
+        save(dir, &[], false, |staged| {
+            fs::write(staged.join(CONFIG), format!("{{\"word\": \"{word}\"}}\n")).unwrap();
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    /// ATTACK F2: a second training of the same folder is refused; after the first, it is not.
+    #[test]
+    fn second_training_of_a_folder_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let model = home.path().join("deep/model");
+        let first = ModelLock::acquire(&model).unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&model, &link).unwrap();
+        for same in [&model, &link] {
+            let error = ModelLock::acquire(same).err().unwrap().to_string();
+            assert!(
+                error.contains("another training writes a model to"),
+                "{error}"
+            );
+        }
+        write(&model, "one");
+        drop(first);
+        drop(ModelLock::acquire(&model).unwrap());
+        assert!(model.join(CONFIG).exists());
+    }
+
+    /// ATTACK F2: a training that fails leaves no empty folders.
+    #[test]
+    fn unused_folders_are_removed() {
+        let home = tempfile::tempdir().unwrap();
+        drop(ModelLock::acquire(&home.path().join("a/b")).unwrap());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+
+    /// ATTACK F3: a file that `predict --output MODEL/answers.csv` is writing stays.
+    #[test]
+    fn file_that_predict_writes_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let model = home.path().join("model");
+        write(&model, "one");
+        for name in [".partial-Ab3x9Q", ".partial-123456"] {
+            fs::write(model.join(name), "rows").unwrap();
+            write(&model, "two");
+            assert_eq!(fs::read_to_string(model.join(name)).unwrap(), "rows");
+        }
+    }
+
+    /// ATTACK F3: files that appear during the exchange are moved, not removed.
+    #[test]
+    fn files_that_appear_late_are_moved() {
+        let home = tempfile::tempdir().unwrap();
+        let (old, new) = (home.path().join("old"), home.path().join("new"));
+        for dir in [&old, &new] {
+            fs::create_dir(dir).unwrap();
+            fs::write(dir.join(CONFIG), dir.to_str().unwrap()).unwrap();
+        }
+        fs::write(old.join("late.csv"), "rows").unwrap();
+        rescue_foreign(&old, &new).unwrap();
+        assert_eq!(fs::read_to_string(new.join("late.csv")).unwrap(), "rows");
+        let config = fs::read_to_string(new.join(CONFIG)).unwrap();
+        assert_eq!(config, new.to_str().unwrap());
     }
 }

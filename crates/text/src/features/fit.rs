@@ -25,9 +25,22 @@ pub enum FitError {
     /// No term is left after `min_df` and `max_df`.
     #[error("expected terms, found none")]
     NoTerms,
+    /// The training rows have no words.
+    #[error("expected words in the training rows, found none")]
+    NoWords,
     /// Positions of n-grams have 32 bits.
     #[error("expected at most `{}` words with n-grams, found `{_0}`", u32::MAX)]
     TooManyTokens(usize),
+}
+
+impl FitError {
+    /// Tells rows without words from options that drop all terms.
+    fn of_no_terms(frequency: &[u32]) -> Self {
+        match frequency.iter().any(|&rows| rows > 0) {
+            true => Self::NoTerms,
+            false => Self::NoWords,
+        }
+    }
 }
 
 /// Fits the vocabulary on the rows marked in `counted`, and counts the terms of all rows.
@@ -35,7 +48,7 @@ pub enum FitError {
 /// `order` has each row's encoder and its index there.
 ///
 /// # Errors
-/// If no term is left, or if n-grams are requested and there are more than `u32::MAX` tokens.
+/// If no word or no term is left, or if n-grams are requested and there are more than `u32::MAX` tokens.
 pub fn fit(
     encoders: Vec<TokenizedRows>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,
@@ -94,7 +107,7 @@ pub fn fit(
     drop((sorted, words, names));
     let columns = Columns::choose(&levels, &documents, params);
     if columns.frequency.is_empty() {
-        return Err(FitError::NoTerms);
+        return Err(FitError::of_no_terms(&frequency));
     }
     let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
     let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);

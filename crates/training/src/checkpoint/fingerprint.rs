@@ -55,13 +55,21 @@ impl Fingerprint {
         if more > 0 {
             differences.push(format!("{more} more"));
         }
-        Err(Error::new(format!(
+        let error = Error::new(format!(
                 "the checkpoint `{}` belongs to another run: {}",
                 dir.display(),
                 differences.join("; ")
             )).help(
             "to resume, use the values of the checkpoint; to start over, choose another --checkpoint-dir (in a job, \
              another S3 folder for checkpoints) or delete the checkpoints",
-        ))
+        );
+        let takes_models = self.0.contains_key("--pretrained-model");
+        Err(match takes_models && self.0.get("--epochs") != found.0.get("--epochs") {
+            true => error.help(
+                "to train a finished model for more epochs, pass its folder as --pretrained-model, \
+                 and another --checkpoint-dir",
+            ),
+            false => error,
+        })
     }
 }

@@ -79,7 +79,7 @@ impl Checkpoints {
     ) -> Result<(Self, Found), Error> {
         fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         let lock = lock(dir)?;
-        atomic_dir::remove_stale_locked(dir);
+        atomic_dir::remove_stale(dir);
         let mut checkpoints = Self {
             dir: dir.to_owned(),
             every,

@@ -208,8 +208,8 @@ fn other_run_is_refused_and_folder_is_unchanged() {
 #[test]
 fn partial_folders_of_dead_processes_are_removed() {
     let home = saved();
-    // Left by process 1 of another container, on a machine where process 1 is alive.
-    let partial = home.path().join(".partial-1");
+    // Left by a killed process: without a lock.
+    let partial = Staged::inside(home.path()).unwrap().path().to_owned();
     fs::create_dir(&partial).unwrap();
     fs::copy(
         at(&home, 30).join("manifest.json"),

@@ -57,13 +57,6 @@ pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Error> {
 pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
     match arch(dir, FORMAT, VERSION)?.as_str() {
         ARCH => {}
-        "bilstm" => {
-            return Err(Error::new(format!(
-                "expected a model of the architecture `{ARCH}`, found `bilstm` in `{}`",
-                dir.join(CONFIG).display()
-            ))
-            .help("use the `bilstm` command for this model"));
-        }
         other => {
             let message = format!("expected the architecture `{ARCH}`, found `{other}`");
             return Err(unreadable(dir, CONFIG, message));

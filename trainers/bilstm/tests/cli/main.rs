@@ -5,6 +5,7 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+mod attacks;
 mod bag;
 mod model;
 mod public_reports;

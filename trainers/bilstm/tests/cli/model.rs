@@ -47,7 +47,7 @@ fn pytorch_reads_the_model() {
 }
 
 /// Writes a tokenizer file that requests padding and truncation, which must not happen.
-fn tokenizer(home: &Home) -> std::path::PathBuf {
+pub(super) fn tokenizer(home: &Home) -> std::path::PathBuf {
     let mut vocab = serde_json::Map::new();
     for name in [
         "[PAD]", "[UNK]", "the", "a", "film", "good", "bad", "##s", "of", "is", "and", "movie",

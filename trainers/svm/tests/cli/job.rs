@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{FakeMl, movie_csv, run};
 
 use super::{BIN, Workspace};
@@ -18,7 +18,7 @@ fn train_check_reads_no_data() {
     let facts = workspace
         .train(&rows, &["--check", "--json", "--min-df", "7"])
         .json();
-    assert_eq!(facts["parameters"]["min_df"], "7");
+    assert_eq!(facts["parameters"]["min_df"], 7);
     workspace
         .train(&rows, &["--check", "--min-df", "-7"])
         .expect_code(2);
@@ -35,7 +35,7 @@ fn train_check_reads_no_data() {
     let of = |name: &str| facts["parameters"][name].clone();
     assert_eq!(
         (of("min_df"), of("max_ngrams"), of("max_df")),
-        ("3".into(), "2".into(), "1.0".into())
+        (3.into(), 2.into(), 1.0.into())
     );
     let ml = FakeMl::new().hyperparameter("min_df", "three");
     run(ml.train(Path::new(BIN), &["--check"])).expect_code(1);
@@ -56,15 +56,21 @@ fn aliases_work_and_command_line_overrides_hyperparameters() {
         .hyperparameter("stopwords", "english")
         .hyperparameter("min_df", "5");
     let found = parameters(&ml, &[]);
-    let of = |name: &str| found[name].as_str().unwrap().to_owned();
+    let of = |name: &str| found[name].clone();
     assert_eq!(
         ["alpha", "max_ngrams", "loss", "stopwords", "min_df"].map(of),
-        ["0.001", "3", "hinge", "english", "5"]
+        [
+            json!(0.001),
+            json!(3),
+            json!("hinge"),
+            json!("english"),
+            json!(5)
+        ]
     );
-    assert_eq!(parameters(&ml, &["--max_ngrams", "1"])["max_ngrams"], "1");
-    assert_eq!(parameters(&ml, &["--alpha=0.01"])["alpha"], "0.01");
+    assert_eq!(parameters(&ml, &["--max_ngrams", "1"])["max_ngrams"], 1);
+    assert_eq!(parameters(&ml, &["--alpha=0.01"])["alpha"], 0.01);
     let found = parameters(&ml, &["--c", "2"]);
-    assert_eq!((&found["c"], &found["alpha"]), (&"2".into(), &Value::Null));
+    assert_eq!((&found["c"], &found["alpha"]), (&json!(2), &Value::Null));
 }
 
 #[test]

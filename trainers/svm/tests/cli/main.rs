@@ -4,12 +4,15 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+mod attacks;
 mod edge_cases;
+mod findings;
 mod job;
 mod model;
 mod predict;
 mod public_reports;
 mod rows;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -154,18 +154,20 @@ fn broken_pipe_is_ok_full_disk_is_error() {
 }
 
 #[test]
-fn output_may_be_the_input_and_is_written_atomically() {
+fn output_is_written_atomically() {
     let workspace = Workspace::with_model(&["--no-report"]);
     let rows = workspace.write("rows.csv", "text,label\ngood film,1\nbad film,0\n");
-    let path = rows.to_str().unwrap();
-    let in_place = ["--input", path, "--output", path];
-    workspace.svm("predict", &in_place).expect_code(0);
-    let answers = String::from_utf8(workspace.read("rows.csv")).unwrap();
+    let output = workspace.path("answers.csv");
+    let [input, output] = [&rows, &output].map(|path| path.to_str().unwrap());
+    let to_file = ["--input", input, "--output", output];
+    workspace.svm("predict", &to_file).expect_code(0);
+    let answers = String::from_utf8(workspace.read("answers.csv")).unwrap();
     assert!(answers.starts_with("record,label,probability,score\n1,"));
     assert_eq!(answers.lines().count(), 3);
-    // The predictions have no column `text`: the second run fails and does not change the file.
-    workspace.svm("predict", &in_place).expect_code(1);
-    assert_eq!(workspace.read("rows.csv"), answers.as_bytes());
+    // The second run fails and does not change the file.
+    workspace.write("rows.csv", "text,label\ngood film,1\nbad, film,0\n");
+    workspace.svm("predict", &to_file).expect_code(1);
+    assert_eq!(workspace.read("answers.csv"), answers.as_bytes());
     let names = std::fs::read_dir(rows.parent().unwrap()).unwrap();
     let left: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert!(

@@ -4,7 +4,7 @@
 use crate::engine::LossTarget;
 
 /// Returns a micro-batch's part of the step's loss, and the gradient of logits (rows, classes)
-/// times the loss scale.
+/// times the loss scale. The smoothed loss of a row is times the class weight of its label.
 pub(super) fn loss(logits: &[f32], target: &LossTarget<'_>) -> (f64, Vec<f32>) {
     let classes = target.class_weights.len();
     let weights: Vec<f64> = target.class_weights.iter().map(|&w| w.into()).collect();
@@ -17,16 +17,16 @@ pub(super) fn loss(logits: &[f32], target: &LossTarget<'_>) -> (f64, Vec<f32>) {
         let exponentials = row.iter().map(|&logit| (f64::from(logit) - largest).exp());
         let exponentials: Vec<f64> = exponentials.collect();
         let total: f64 = exponentials.iter().sum();
-        let own = (1.0 - target.label_smoothing) * weights[label as usize];
+        let weight = weights[label as usize];
+        let own = 1.0 - target.label_smoothing;
         // Weight of each class's -log(p).
         let share = |class: usize| {
             let label = if class == label as usize { own } else { 0.0 };
-            label + smooth * weights[class]
+            (label + smooth) * weight
         };
-        let all: f64 = (0..classes).map(share).sum();
         for (class, &logit) in row.iter().enumerate() {
             sum -= share(class) * (f64::from(logit) - largest - total.ln());
-            let slope = all * exponentials[class] / total - share(class);
+            let slope = weight * exponentials[class] / total - share(class);
             gradient.push((slope / target.total_weight * target.loss_scale) as f32);
         }
     }
@@ -41,7 +41,9 @@ mod tests {
     /// ```python
     /// logits = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], requires_grad=True)
     /// weight = torch.tensor([1.0, 0.5, 2.0])
-    /// loss = torch.nn.CrossEntropyLoss(weight, label_smoothing=0.1)(logits, torch.tensor([2, 0]))
+    /// labels = torch.tensor([2, 0])
+    /// losses = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)(logits, labels)
+    /// loss = (losses * weight[labels]).sum() / weight[labels].sum()
     /// loss.backward(); print(loss, logits.grad)
     /// ```
     #[test]
@@ -55,14 +57,14 @@ mod tests {
             loss_scale: 4.0,
         };
         let (loss, gradient) = loss(&[0.5, -1.0, 2.0, 0.0, 3.0, -2.0], &target);
-        assert!((loss - 1.250_582_8).abs() < 1e-6, "{loss}");
+        assert!((loss - 1.268_091_6).abs() < 1e-6, "{loss}");
         let theirs = [
-            0.100_879_96,
-            0.019_433_03,
-            -0.120_313_02,
-            -0.295_141_5,
-            0.315_202_5,
-            -0.020_060_97,
+            0.094_638_04,
+            0.003_852_82,
+            -0.098_490_88,
+            -0.295_403_33,
+            0.304_388_6,
+            -0.008_985_29,
         ];
         for (ours, theirs) in gradient.iter().zip(theirs) {
             assert!((ours / 4.0 - theirs).abs() < 1e-6, "{gradient:?}");

@@ -62,7 +62,7 @@ impl NcclGroup {
             _ => None,
         };
         // NCCL needs no more to find the other processes.
-        let bytes = hosts.broadcast(own.as_ref().map(<[u8; ID_BYTES]>::as_slice))?;
+        let bytes = hosts.broadcast(own.as_ref().map(<[u8; ID_BYTES]>::as_slice), ID_BYTES)?;
         let bytes: [u8; ID_BYTES] = bytes.try_into().map_err(|bytes: Vec<u8>| {
             Error::new(format!(
                 "expected `{ID_BYTES}` bytes from the first host, found `{}`",

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use diagnostics::{Error, sanitize};
@@ -24,6 +24,8 @@ pub(crate) struct Config {
     family: Family,
 }
 
+/// The start of transformers' default labels.
+const DEFAULT_LABEL: &str = "LABEL_";
 /// Limit on rows of a table: untrusted files must not exhaust memory.
 const MAX_ROWS: usize = 10_000_000;
 /// Limit on the width of matrices.
@@ -55,12 +57,21 @@ const FAMILIES: [(&str, Family, &str); 5] = [
     ),
 ];
 
-const ACTIVATIONS: [(&str, Activation); 4] = [
+const ACTIVATIONS: [(&str, Activation); 8] = [
     ("gelu", Activation::GeluErf),
+    ("gelu_python", Activation::GeluErf),
     ("gelu_new", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
     ("relu", Activation::Relu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
 ];
+
+/// The end of the class names of classifiers, as in `architectures`.
+const CLASSIFIER: &str = "ForSequenceClassification";
+/// The key with transformers' version, in every config.json that it writes.
+const TRANSFORMERS: &str = "transformers_version";
 
 impl Config {
     /// Reads a config.json; refuses unsupported networks.
@@ -73,8 +84,13 @@ impl Config {
 
     fn parse(text: &[u8]) -> Result<Self, (String, String)> {
         let damaged = |error: String| (error, "copy or download the model again".to_owned());
-        let json: Map<String, Value> =
+        let mut json: Map<String, Value> =
             serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+        if json.get("model_type").is_none_or(Value::is_null)
+            && let Some(kind) = model_type_of_class(&json)
+        {
+            json.insert("model_type".to_owned(), kind.into());
+        }
         let help = || "choose a pretrained model of these families; MiniLM is a `bert`".to_owned();
         let found = json.get("model_type").and_then(Value::as_str);
         let known = FAMILIES.iter().find(|(name, ..)| Some(*name) == found);
@@ -146,7 +162,7 @@ impl Config {
         dropout: Option<f64>,
     ) -> Result<Architecture, String> {
         let distil = self.family == Family::DistilBert;
-        let size = |key: &str, max: usize| self.size(key, max);
+        let size = |key: &str, max: usize, default| self.size(key, max, default);
         let [hidden, layers, heads, intermediate] = match distil {
             true => ["dim", "n_layers", "n_heads", "hidden_dim"],
             false => [
@@ -156,19 +172,27 @@ impl Config {
                 "intermediate_size",
             ],
         };
-        let vocab_size = size("vocab_size", MAX_ROWS)?;
+        let roberta = self
+            .json
+            .get("model_type")
+            .is_some_and(|kind| kind == "roberta");
+        let vocab_size = size(
+            "vocab_size",
+            MAX_ROWS,
+            if roberta { 50_265 } else { 30_522 },
+        )?;
         let architecture = Architecture {
             family: self.family,
             vocab_size,
-            hidden_size: size(hidden, MAX_WIDTH)?,
-            num_hidden_layers: size(layers, MAX_LAYERS)?,
-            num_attention_heads: size(heads, MAX_WIDTH)?,
-            intermediate_size: size(intermediate, MAX_WIDTH)?,
-            max_position_embeddings: size("max_position_embeddings", MAX_ROWS)?,
+            hidden_size: size(hidden, MAX_WIDTH, 768)?,
+            num_hidden_layers: size(layers, MAX_LAYERS, if distil { 6 } else { 12 })?,
+            num_attention_heads: size(heads, MAX_WIDTH, 12)?,
+            intermediate_size: size(intermediate, MAX_WIDTH, 3072)?,
+            max_position_embeddings: size("max_position_embeddings", MAX_ROWS, 512)?,
             type_vocab_size: if distil {
                 0
             } else {
-                size("type_vocab_size", MAX_WIDTH)?
+                size("type_vocab_size", MAX_WIDTH, 2)?
             },
             hidden_act: self.activation()?,
             layer_norm_eps: if distil { 1e-12 } else { self.epsilon()? },
@@ -252,13 +276,16 @@ impl Config {
         }
     }
 
-    fn size(&self, key: &str, max: usize) -> Result<usize, String> {
-        let found = self.json.get(key);
-        let size = found.and_then(Value::as_u64).map(|size| size as usize);
+    /// Returns a size; transformers' default if the key is missing.
+    fn size(&self, key: &str, max: usize, default: usize) -> Result<usize, String> {
+        let Some(found) = self.json.get(key) else {
+            return Ok(default);
+        };
+        let size = found.as_u64().map(|size| size as usize);
         size.filter(|size| (1..=max).contains(size)).ok_or_else(|| {
-            let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
+            let found = found.to_string();
             format!(
-                "expected `{key}` from 1 to `{max}`, found {}",
+                "expected `{key}` from 1 to `{max}`, found `{}`",
                 sanitize(&found)
             )
         })
@@ -287,13 +314,82 @@ impl Config {
         }
     }
 
-    /// Returns the labels in `id2label`, if they count from 0 and are distinct.
-    pub(crate) fn labels(&self) -> Option<Vec<String>> {
-        let names = self.json.get("id2label")?.as_object()?;
-        let label = |id: usize| Some(names.get(&id.to_string())?.as_str()?.to_owned());
-        let labels: Vec<String> = (0..names.len()).map(label).collect::<Option<_>>()?;
-        let different: BTreeSet<&String> = labels.iter().collect();
-        (different.len() == labels.len()).then_some(labels)
+    /// Returns the labels as transformers reads them: `id2label`, else `LABEL_0` and so on.
+    ///
+    /// # Errors
+    ///
+    /// Ids do not count from 0, or a label occurs twice.
+    pub(crate) fn labels(&self) -> Result<Vec<String>, String> {
+        let Some(found) = self.json.get("id2label").filter(|found| !found.is_null()) else {
+            let count = self.json.get("num_labels").and_then(Value::as_u64);
+            let count = count.unwrap_or(2).min(MAX_WIDTH as u64);
+            return Ok((0..count)
+                .map(|id| format!("{DEFAULT_LABEL}{id}"))
+                .collect());
+        };
+        let names = found
+            .as_object()
+            .ok_or("expected `id2label` to be an object")?;
+        let label = |id: usize| match names.get(&id.to_string()) {
+            Some(Value::String(label)) => Ok(label.clone()),
+            Some(Value::Number(label)) => Ok(label.to_string()),
+            _ => Err(format!("expected a label for the id `{id}` in `id2label`")),
+        };
+        let labels: Vec<String> = (0..names.len()).map(label).collect::<Result<_, _>>()?;
+        let mut seen = BTreeSet::new();
+        match labels.iter().find(|label| !seen.insert(*label)) {
+            Some(twice) => Err(format!(
+                "expected different labels in `id2label`, found `{}` twice",
+                sanitize(twice)
+            )),
+            None => Ok(labels),
+        }
+    }
+
+    /// Returns the class of the head for each of the classes, by name; `None` if the names differ.
+    /// `LABEL_3`, a default name, is the class `3`.
+    pub(crate) fn head_rows(&self, classes: &[String]) -> Option<Vec<usize>> {
+        fn name(label: &str) -> &str {
+            let number = label.strip_prefix(DEFAULT_LABEL);
+            number
+                .filter(|text| text.parse::<u32>().is_ok())
+                .unwrap_or(label)
+        }
+        let labels = self.labels().ok()?;
+        let names = labels.iter().map(|label| name(label)).zip(0..);
+        let place: BTreeMap<&str, usize> = names.collect();
+        let row = |class: &String| place.get(name(class)).copied();
+        let rows: Vec<usize> = classes.iter().map(row).collect::<Option<_>>()?;
+        let different: BTreeSet<&usize> = rows.iter().collect();
+        (different.len() == labels.len() && rows.len() == labels.len()).then_some(rows)
+    }
+
+    /// Refuses a classifier that does not give a text one of several labels.
+    pub(crate) fn one_label_per_text(&self) -> Result<(), String> {
+        match self.json.get("problem_type") {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::String(kind)) if kind == "single_label_classification" => Ok(()),
+            Some(found) => Err(format!(
+                "expected `problem_type` to be `single_label_classification`, found `{}`",
+                sanitize(&found.to_string())
+            )),
+        }
+    }
+
+    /// True if transformers wrote this file: trained models do not have its version.
+    pub(crate) fn is_of_transformers(text: &[u8]) -> bool {
+        let json: Result<Map<String, Value>, _> = serde_json::from_slice(text);
+        json.is_ok_and(|json| json.contains_key(TRANSFORMERS))
+    }
+
+    /// Returns the class of transformers that loads a folder with its head, if it has one.
+    pub(crate) fn auto_class(dir: &Path) -> &'static str {
+        let text = std::fs::read(dir.join(CONFIG)).unwrap_or_default();
+        let json: Map<String, Value> = serde_json::from_slice(&text).unwrap_or_default();
+        match class_name(&json).is_some_and(|name| name.ends_with(CLASSIFIER)) {
+            true => "AutoModelForSequenceClassification",
+            false => "AutoModel",
+        }
     }
 
     /// Returns the token limit of the trained model, 0 if invalid; `None` for pretrained models.
@@ -308,9 +404,15 @@ impl Config {
         for stale in [
             "_num_labels",
             "num_labels",
+            // Checksums of the pretrained model.
             "files",
+            "checksums_sha256",
             "torch_dtype",
             "finetuning_task",
+            // tokenizer_config.json has it.
+            "tokenizer_class",
+            "auto_map",
+            TRANSFORMERS,
         ] {
             json.remove(stale);
         }
@@ -341,8 +443,28 @@ impl Config {
         }
     }
 
+    /// Returns the family.
+    pub(crate) fn family(&self) -> Family {
+        self.family
+    }
+
     /// Returns the JSON text.
     pub(crate) fn text(&self) -> String {
         format!("{:#}\n", Value::Object(self.json.clone()))
     }
+}
+
+/// Returns the first class in `architectures`.
+fn class_name(json: &Map<String, Value>) -> Option<&str> {
+    json.get("architectures")?.get(0)?.as_str()
+}
+
+/// Returns the `model_type` of the class in `architectures`, such as `BertForMaskedLM`.
+fn model_type_of_class(json: &Map<String, Value>) -> Option<&'static str> {
+    let class = class_name(json)?;
+    let of_class = FAMILIES.iter().find(|(_, _, classifier)| {
+        let rest = class.strip_prefix(classifier.trim_end_matches(CLASSIFIER));
+        rest.is_some_and(|rest| rest.starts_with("For") || rest.starts_with("Model"))
+    });
+    of_class.map(|(kind, ..)| *kind)
 }

@@ -65,8 +65,8 @@ fn unsupported_networks_are_errors() {
             "expected `is_decoder` to be false",
         ),
         (
-            json!({ "hidden_act": "silu" }),
-            "`gelu_new`, `gelu_pytorch_tanh`, `relu`, found `silu`",
+            json!({ "hidden_act": "mish" }),
+            "`relu`, `silu`, `swish`, found `mish`",
         ),
         (json!({ "hidden_size": 9 }), "a multiple of"),
         (
@@ -108,7 +108,43 @@ fn trained_config_keeps_other_keys() {
     assert_eq!(config.json["something"], json!([1]));
     assert!(!config.json.contains_key("num_labels"));
     let twice = parse(&json!({ "id2label": { "0": "a", "1": "a" } })).unwrap();
-    assert_eq!(twice.labels(), None);
+    assert!(twice.labels().unwrap_err().contains("found `a` twice"));
     let odd = parse(&json!({ "trainyard": { "max_len": "x" } })).unwrap();
     assert_eq!(odd.max_len(), Some(0));
+}
+
+#[test]
+fn labels_and_defaults_are_those_of_transformers() {
+    let labels = |changes: &Value| parse(changes).unwrap().labels().unwrap();
+    assert_eq!(labels(&json!({})), ["LABEL_0", "LABEL_1"]);
+    assert_eq!(labels(&json!({ "num_labels": 3 }))[2], "LABEL_2");
+    assert_eq!(
+        labels(&json!({ "id2label": { "0": 0, "1": 5 } })),
+        ["0", "5"]
+    );
+    let bert = json!({ "architectures": ["BertForMaskedLM"] });
+    let config = Config::parse(bert.to_string().as_bytes()).unwrap();
+    let found = config.architecture(2, None).unwrap();
+    assert_eq!((found.vocab_size, found.type_vocab_size), (30_522, 2));
+    assert_eq!(config.json["model_type"], "bert");
+}
+
+#[test]
+fn rows_of_the_head_are_found_by_name() {
+    let rows = |id2label: Value, classes: &[&str]| {
+        let classes: Vec<String> = classes.iter().map(|&class| class.to_owned()).collect();
+        let config = parse(&json!({ "id2label": id2label })).unwrap();
+        config.head_rows(&classes)
+    };
+    let ab = || json!({ "0": "b", "1": "a" });
+    assert_eq!(rows(ab(), &["a", "b"]), Some(vec![1, 0]));
+    assert_eq!(rows(ab(), &["a", "c"]), None);
+    assert_eq!(rows(ab(), &["a"]), None);
+    assert_eq!(rows(Value::Null, &["0", "1"]), Some(vec![0, 1]));
+    assert_eq!(rows(Value::Null, &["LABEL_1", "LABEL_0"]), Some(vec![1, 0]));
+    assert_eq!(rows(Value::Null, &["neg", "pos"]), None);
+    assert_eq!(
+        rows(json!({ "0": 1, "1": 0 }), &["0", "1"]),
+        Some(vec![1, 0])
+    );
 }

@@ -32,6 +32,12 @@ fn relu(x: f32) -> (f32, f32) {
 }
 
 #[inline(always)]
+fn silu(x: f32) -> (f32, f32) {
+    let share = 1.0 / (1.0 + exp(-x));
+    (x * share, share + x * share * (1.0 - share))
+}
+
+#[inline(always)]
 fn map_biased(x: &mut [f32], bias: &[f32], value: &mut [f32], of: impl Fn(f32) -> (f32, f32)) {
     let width = bias.len();
     for (x, value) in x.chunks_exact_mut(width).zip(value.chunks_exact_mut(width)) {
@@ -56,6 +62,10 @@ pub(super) fn activate(kind: Activation, x: &mut [f32], bias: &[f32], value: &mu
         Activation::Relu => vectorized(
             #[inline(always)]
             || map_biased(x, bias, value, relu),
+        ),
+        Activation::Silu => vectorized(
+            #[inline(always)]
+            || map_biased(x, bias, value, silu),
         ),
     }
 }
@@ -207,7 +217,12 @@ mod tests {
             assert!(of(f32::NAN).0.is_nan());
             assert!((of(-30.0).0, of(30.0).0) == (-0.0, 30.0));
         }
-        assert!(relu(f32::NAN).0.is_nan());
+        assert!(relu(f32::NAN).0.is_nan() && silu(f32::NAN).0.is_nan());
+        for step in -60..60 {
+            let x = step as f32 / 10.0;
+            let rise = (silu(x + 1e-2).0 - silu(x - 1e-2).0) / 2e-2;
+            assert!((rise - silu(x).1).abs() < 1e-4, "{x}");
+        }
     }
 
     #[test]

@@ -61,8 +61,9 @@ pub(super) fn losses(
     .collect()
 }
 
-/// Weighted cross entropy with label smoothing, as PyTorch's: label y has weight 1 - smoothing, the
-/// rest is spread over all classes, each times its class weight.
+/// Cross entropy with label smoothing: label y has weight 1 - smoothing, the rest is spread over
+/// all classes. All of it is times the class weight of y. PyTorch weighs each term by its own class
+/// instead: then a row of a frequent class mostly learns the rare ones.
 fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
     let max_logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits
@@ -70,20 +71,20 @@ fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
         .map(|&logit| f64::from(logit - max_logit).exp())
         .sum();
     let smoothed = target.label_smoothing / logits.len() as f64;
+    let weight = f64::from(target.class_weights[label]) / target.total_weight;
     let share = |class: usize| {
         let label = if class == label {
             1.0 - target.label_smoothing
         } else {
             0.0
         };
-        (smoothed + label) * f64::from(target.class_weights[class]) / target.total_weight
+        (smoothed + label) * weight
     };
-    let shares: f64 = (0..logits.len()).map(share).sum();
     let mut loss = 0.0;
     for (class, logit) in logits.iter_mut().enumerate() {
         let log = f64::from(*logit - max_logit) - sum.ln();
         loss -= share(class) * log;
-        *logit = (target.loss_scale * (shares * log.exp() - share(class))) as f32;
+        *logit = (target.loss_scale * (weight * log.exp() - share(class))) as f32;
     }
     loss
 }

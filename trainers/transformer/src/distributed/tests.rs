@@ -18,6 +18,7 @@ fn host(rank: usize, count: usize, port: u16) -> Hosts {
         rank,
         leader: Some(format!("127.0.0.1:{port}")),
         interface: Some("lo".to_owned()),
+        ..Hosts::default()
     }
 }
 
@@ -32,7 +33,7 @@ pub(crate) fn run_hosts<T: Send>(count: usize, work: impl Fn(ProcessGroup) -> T 
                 scope.spawn(move || {
                     let timeout = Duration::from_secs(60);
                     work(
-                        ProcessGroup::init(&hosts(rank), timeout, &|| false)
+                        ProcessGroup::init(&hosts(rank), timeout, Arc::default())
                             .unwrap()
                             .unwrap(),
                     )
@@ -55,7 +56,7 @@ fn all_hosts_get_same_sum() {
             .collect();
         group.sum(&mut values).unwrap();
         let voted = group.any_rank(rank == 2).unwrap() && !group.any_rank(false).unwrap();
-        let id = group.broadcast((rank == 0).then_some(b"id")).unwrap();
+        let id = group.broadcast((rank == 0).then_some(b"id"), 2).unwrap();
         (values, voted, id)
     });
     let expected = (0..100_000).map(|n| 0.6 * n as f32);
@@ -75,9 +76,10 @@ fn missing_host_is_named_after_timeout() {
         rank,
         leader: Some("127.0.0.1:1".to_owned()),
         interface: Some("eth0".to_owned()),
+        ..Hosts::default()
     };
     let timeout = Duration::from_millis(300);
-    let message = ProcessGroup::init(&hosts(1), timeout, &|| false)
+    let message = ProcessGroup::init(&hosts(1), timeout, Arc::default())
         .unwrap_err()
         .to_string();
     assert!(
@@ -90,7 +92,7 @@ fn missing_host_is_named_after_timeout() {
     );
     let mut first = hosts(0);
     first.leader = Some("127.0.0.1:0".to_owned());
-    let message = ProcessGroup::init(&first, timeout, &|| false)
+    let message = ProcessGroup::init(&first, timeout, Arc::default())
         .unwrap_err()
         .to_string();
     assert!(
@@ -98,11 +100,11 @@ fn missing_host_is_named_after_timeout() {
         "{message}"
     );
     first.leader = Some("algo-1".to_owned());
-    let message = ProcessGroup::init(&first, timeout, &|| false)
+    let message = ProcessGroup::init(&first, timeout, Arc::default())
         .unwrap_err()
         .to_string();
     assert!(message.contains("expected `host:port`"), "{message}");
-    let stopped = ProcessGroup::init(&hosts(1), Duration::from_secs(60), &|| true);
+    let stopped = ProcessGroup::init(&hosts(1), Duration::from_secs(60), Arc::new(true.into()));
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Stopped);
 }
 
@@ -153,11 +155,11 @@ fn connect(port: u16, bytes: &[u8]) -> TcpStream {
 fn other_peers_do_not_block_hosts() {
     let port = free_port();
     let timeout = Duration::from_secs(60);
-    let hello = |rank: u32| [&rendezvous::HELLO[..], &rank.to_le_bytes()].concat();
+    let hello = |rank: u32| [&rendezvous::HELLO[..], &rank.to_le_bytes(), &[b'0'; 32]].concat();
     let start = Instant::now();
     thread::scope(|scope| {
         let first = scope.spawn(move || {
-            let mut group = ProcessGroup::init(&host(0, 2, port), timeout, &|| false)
+            let mut group = ProcessGroup::init(&host(0, 2, port), timeout, Arc::default())
                 .unwrap()
                 .unwrap();
             group.any_rank(false).unwrap()
@@ -169,7 +171,7 @@ fn other_peers_do_not_block_hosts() {
         let waits = connect(port, &hello(1));
         drop(connect(port, &hello(1)));
         thread::sleep(Duration::from_millis(200));
-        let mut second = ProcessGroup::init(&host(1, 2, port), timeout, &|| false)
+        let mut second = ProcessGroup::init(&host(1, 2, port), timeout, Arc::default())
             .unwrap()
             .unwrap();
         assert!(second.any_rank(true).unwrap());
@@ -185,7 +187,8 @@ fn taken_slot_is_refused() {
     let port = free_port();
     thread::scope(|scope| {
         let timeout = Duration::from_secs(60);
-        let join = |rank, timeout| ProcessGroup::init(&host(rank, 3, port), timeout, &|| false);
+        let join =
+            |rank, timeout| ProcessGroup::init(&host(rank, 3, port), timeout, Arc::default());
         let first = scope.spawn(move || join(0, timeout).unwrap().unwrap().any_rank(false));
         let mut second = join(1, timeout).unwrap().unwrap();
         // The second host is connected before the first has filled its slot.
@@ -200,4 +203,139 @@ fn taken_slot_is_refused() {
         assert!(second.any_rank(false).unwrap());
         assert!(first.join().unwrap().unwrap() && third.join().unwrap().unwrap());
     });
+}
+
+mod attacks {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// Returns the error of the first of two hosts, whose peer has the key and then does `evil`, and
+    /// the seconds that it took.
+    fn first_host_with(
+        stop: Arc<AtomicBool>,
+        timeout: Duration,
+        evil: impl FnOnce(TcpStream) + Send,
+    ) -> (Error, f64) {
+        let port = free_port();
+        let start = Instant::now();
+        let error = thread::scope(|scope| {
+            let first = scope.spawn(move || ProcessGroup::init(&host(0, 2, port), timeout, stop));
+            let peer = loop {
+                let address = format!("127.0.0.1:{port}");
+                match rendezvous::connect(&address, 1, &[0; 32]) {
+                    Ok(stream) => break stream,
+                    Err(_) => thread::sleep(Duration::from_millis(5)),
+                }
+            };
+            evil(peer);
+            first.join().unwrap().unwrap_err()
+        });
+        (error, start.elapsed().as_secs_f64())
+    }
+
+    /// ATTACK F6: a stranger without the job's key gets no seat, and no vote.
+    #[test]
+    fn host_of_another_job_gets_no_seat() {
+        let port = free_port();
+        let with_key = |rank, key| Hosts {
+            key: [key; 32],
+            ..host(rank, 2, port)
+        };
+        thread::scope(|scope| {
+            let join = |hosts: Hosts, timeout| {
+                scope.spawn(move || ProcessGroup::init(&hosts, timeout, Arc::default()))
+            };
+            let first = join(with_key(0, 1), 5 * TIMEOUT);
+            let stranger = join(with_key(1, 2), TIMEOUT).join().unwrap();
+            let message = stranger.unwrap_err().to_string();
+            assert!(message.contains("a host of another job"), "{message}");
+            // The seat is free for the right one.
+            let second = join(with_key(1, 1), 5 * TIMEOUT);
+            assert!(first.join().unwrap().is_ok() && second.join().unwrap().is_ok());
+        });
+    }
+
+    /// ATTACK F6: hosts with another seed, rate, dropout or other weights do not train together.
+    #[test]
+    fn other_arguments_are_refused() {
+        let port = free_port();
+        let found: Vec<String> = thread::scope(|scope| {
+            let start = |rank: usize| {
+                let value = ["1", "2"][rank].to_owned();
+                let hosts = Hosts {
+                    arguments: BTreeMap::from([("--seed".to_owned(), value)]),
+                    ..host(rank, 2, port)
+                };
+                scope.spawn(move || ProcessGroup::init(&hosts, 5 * TIMEOUT, Arc::default()))
+            };
+            let hosts = [start(0), start(1)];
+            hosts
+                .map(|host| host.join().unwrap().unwrap_err().to_string())
+                .into()
+        });
+        assert!(
+            found[0].contains("found others on another host"),
+            "{}",
+            found[0]
+        );
+        let expected = "found `2` for `--seed` and `1` on the first host";
+        assert!(found[1].contains(expected), "{}", found[1]);
+    }
+
+    /// ATTACK F6: 39 GB are announced: refused before memory is taken.
+    #[test]
+    fn length_of_a_message_is_known_before() {
+        let (error, seconds) = first_host_with(Arc::default(), 30 * TIMEOUT, |mut peer| {
+            peer.write_all(&39_000_000_000_u64.to_le_bytes()).unwrap();
+            thread::sleep(Duration::from_secs(1));
+        });
+        assert!(
+            error.to_string().contains("it is at another step"),
+            "{error}"
+        );
+        assert!(seconds < 20.0, "{seconds}");
+    }
+
+    /// ATTACK F6: single bytes do not prolong the time of a message.
+    #[test]
+    fn dripped_message_ends_in_time() {
+        let (error, seconds) = first_host_with(Arc::default(), TIMEOUT, |mut peer| {
+            while peer.write_all(&[0]).is_ok() {
+                thread::sleep(TIMEOUT / 4);
+            }
+        });
+        assert!(
+            error.to_string().contains("no complete message in 2 s"),
+            "{error}"
+        );
+        assert!(seconds < 10.0, "{seconds}");
+    }
+
+    /// ATTACK F6: a stop signal ends the wait for a silent host.
+    #[test]
+    fn stop_does_not_wait_for_silent_hosts() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&stop);
+        let (error, seconds) = first_host_with(watched, 60 * TIMEOUT, |peer| {
+            stop.store(true, Ordering::Relaxed);
+            thread::sleep(STOP_GRACE + TIMEOUT);
+            drop(peer);
+        });
+        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert!(seconds < 20.0, "{seconds}");
+    }
+
+    /// ATTACK F6: the first host listens on its address only.
+    #[test]
+    fn other_interfaces_are_closed() {
+        let port = free_port();
+        thread::scope(|scope| {
+            let first = host(0, 2, port);
+            scope.spawn(move || ProcessGroup::init(&first, TIMEOUT, Arc::default()).unwrap_err());
+            drop(connect(port, b""));
+            // Another address of the loopback interface.
+            assert!(TcpStream::connect(("127.0.0.2", port)).is_err());
+        });
+    }
 }

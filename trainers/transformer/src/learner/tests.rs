@@ -147,7 +147,7 @@ fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
         parameters: Vec::new(),
         dropout: 0,
     };
-    let progress = std::sync::Arc::new(Progress::new());
+    let progress = std::sync::Arc::new(Progress::new(false));
     let mut run = Run::new(1, 0, Stop::default(), progress);
     let fitted = fit(&mut learner, &context.plan, state, None, &mut run).unwrap();
     assert_eq!((fitted.state.step, fitted.state.updates()), (2, 1));

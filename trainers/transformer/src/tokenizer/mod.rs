@@ -8,27 +8,17 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable};
 use diagnostics::Error;
-use harness::model_dir;
 use serde_json::value::RawValue;
-use tokenizers::{Tokenizer, TruncationParams};
+use text::tokenizer_json::{catch_panic, check_growth};
+use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams};
 
+mod settings;
 pub(crate) mod token_cache;
 
+pub(crate) use settings::{SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, TokenizerSettings};
 use token_cache::{PieceTokenizer, TokenCache};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
-/// Tokenizer settings of Python.
-pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// Tokenizer files that are copied to the model folder if they exist.
-pub(crate) const OPTIONAL: [&str; 2] = [TOKENIZER_CONFIG, "special_tokens_map.json"];
-
-/// Reads the optional files of a folder: names and contents.
-pub(crate) fn optional_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let names = OPTIONAL.into_iter().filter(|name| dir.join(name).exists());
-    names
-        .map(|name| Ok((name.to_owned(), model_dir::read(dir, name)?)))
-        .collect()
-}
 
 /// Token range of a word, and its text.
 pub(crate) type WordSpan = (Range<usize>, String);
@@ -42,6 +32,8 @@ pub(crate) struct TextTokenizer {
     json: Vec<u8>,
     /// Replaces a text without tokens.
     unknown_id: u32,
+    /// Ids that stand around every text.
+    pub(crate) around: Vec<u32>,
     /// Ids of special tokens, such as `[CLS]`.
     special: Vec<u32>,
     /// Largest id of the vocabulary.
@@ -59,22 +51,41 @@ impl fmt::Debug for TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads a tokenizer.json. Its padding and truncation are overridden: MiniLM's pads every text
-    /// to 128.
-    pub(crate) fn read(path: &Path, max_len: usize) -> Result<Self, Error> {
-        let json = std::fs::read(path).map_err(Error::io("read", path))?;
-        Self::parse(json, max_len).map_err(|error| {
+    /// Reads the tokenizer.json of a folder. Its padding and the length of its truncation are
+    /// overridden: MiniLM's pads every text to 128.
+    pub(crate) fn read(
+        dir: &Path,
+        settings: &TokenizerSettings,
+        max_len: usize,
+    ) -> Result<Self, Error> {
+        let path = dir.join(TOKENIZER);
+        let json = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let parsed = check_growth(&json)
+            .and_then(|()| settings.apply(json))
+            .and_then(|json| catch_panic(|| Self::parse(json, settings, max_len)));
+        parsed.map_err(|error| {
             Error::new(format!("`{}` cannot be used as a tokenizer: {error}", path.display())).help("take the `tokenizer.json` of the pretrained model, made by the Hugging Face tokenizers library")
         })
     }
 
-    fn parse(json: Vec<u8>, max_len: usize) -> Result<Self, String> {
+    fn parse(json: Vec<u8>, settings: &TokenizerSettings, max_len: usize) -> Result<Self, String> {
         let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|error| error.to_string())?;
         tokenizer.with_padding(None);
+        let own_side = tokenizer.get_truncation().map(|cut| cut.direction);
+        let direction = settings.truncation_side().or(own_side).unwrap_or_default();
         let cut = TruncationParams {
             max_length: max_len,
+            direction,
             ..TruncationParams::default()
         };
+        // The library would truncate to a negative length.
+        let special = tokenizer.get_post_processor();
+        let special = special.map_or(0, |processor| processor.added_tokens(false));
+        if special >= max_len {
+            return Err(format!(
+                "it adds `{special}` special tokens to a text, of at most `{max_len}` tokens"
+            ));
+        }
         tokenizer
             .with_truncation(Some(cut))
             .map_err(|error| error.to_string())?;
@@ -87,10 +98,17 @@ impl TextTokenizer {
         let unknown = ["[UNK]", "<unk>"]
             .iter()
             .find_map(|name| tokenizer.token_to_id(name));
+        let around = tokenizer.encode_fast("", true);
+        let from_the_start = direction == TruncationDirection::Right;
+        let pieces = from_the_start.then(|| PieceTokenizer::new(&tokenizer, max_len));
         Ok(Self {
             unknown_id: unknown.unwrap_or(0),
+            around: around
+                .map_err(|error| error.to_string())?
+                .get_ids()
+                .to_vec(),
             special: special.collect(),
-            pieces: PieceTokenizer::new(&tokenizer, max_len),
+            pieces: pieces.flatten(),
             tokenizer,
             json,
             max_id,
@@ -103,14 +121,16 @@ impl TextTokenizer {
     }
 
     fn ids(&self, text: &str, cache: &mut TokenCache) -> Result<Vec<u32>, String> {
-        let found = match &self.pieces {
-            Some(pieces) => pieces.ids(&self.tokenizer, text, cache),
-            None => self
-                .tokenizer
-                .encode_fast(text, true)
-                .map(|encoding| encoding.get_ids().to_vec()),
-        };
-        let mut ids = found.map_err(|error| error.to_string())?;
+        let mut ids = catch_panic(|| {
+            let found = match &self.pieces {
+                Some(pieces) => pieces.ids(&self.tokenizer, text, cache),
+                None => self
+                    .tokenizer
+                    .encode_fast(text, true)
+                    .map(|encoding| encoding.get_ids().to_vec()),
+            };
+            found.map_err(|error| error.to_string())
+        })?;
         if ids.is_empty() {
             ids.push(self.unknown_id);
         }
@@ -119,10 +139,11 @@ impl TextTokenizer {
 
     /// Returns the ids of a text, and token range and text of each of its words.
     pub(crate) fn encode_words(&self, text: &str) -> Result<(Vec<u32>, Vec<WordSpan>), Error> {
-        let encoding = self
-            .tokenizer
-            .encode(text, true)
-            .map_err(|error| unreadable(&error.to_string()))?;
+        let encoding = catch_panic(|| {
+            let encoding = self.tokenizer.encode(text, true);
+            encoding.map_err(|error| error.to_string())
+        });
+        let encoding = encoding.map_err(|error| unreadable(&error))?;
         let mut words: Vec<(Range<usize>, Range<usize>, Option<u32>)> = Vec::new();
         let places = encoding
             .get_ids()
@@ -149,6 +170,25 @@ impl TextTokenizer {
         Ok((encoding.get_ids().to_vec(), named.collect()))
     }
 
+    /// Returns the side at which texts are truncated, as in tokenizer_config.json.
+    pub(crate) fn truncation_side(&self) -> &'static str {
+        match self.tokenizer.get_truncation().map(|cut| cut.direction) {
+            Some(TruncationDirection::Left) => "left",
+            _ => "right",
+        }
+    }
+
+    /// Returns the id of a token.
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// True if the token is matched in a text before words are split.
+    pub(crate) fn is_added(&self, token: &str) -> bool {
+        let mut added = self.tokenizer.get_added_tokens_decoder().into_values();
+        added.any(|added| added.content == token)
+    }
+
     /// Returns tokenizer.json with this truncation and without padding; the rest is unchanged.
     pub(crate) fn trained_json(&self) -> Result<Vec<u8>, Error> {
         let of_file = |error: serde_json::Error| unreadable(&error.to_string());
@@ -163,9 +203,10 @@ impl TextTokenizer {
         serde_json::to_vec(&file).map_err(of_file)
     }
 
-    /// Returns the checksum of the file.
+    /// Returns the checksum of the file and of the truncation side.
     pub(crate) fn sha256(&self) -> String {
-        diagnostics::sha256(&self.json)
+        let file = diagnostics::sha256(&self.json);
+        format!("{file} {}", self.truncation_side())
     }
 }
 
@@ -333,7 +374,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn tokens(max_len: usize) -> TextTokenizer {
-        TextTokenizer::parse(json().into_bytes(), max_len).unwrap()
+        let settings = TokenizerSettings::default();
+        TextTokenizer::parse(json().into_bytes(), &settings, max_len).unwrap()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use testkit::{movie_csv, run, start};
 use super::{Home, kit};
 
 /// Creates the job's folder of a host.
-fn host(home: &Home, number: usize) -> PathBuf {
+pub(super) fn host(home: &Home, number: usize) -> PathBuf {
     let base = home.path(&format!("host-{number}"));
     let config = base.join("input/config");
     std::fs::create_dir_all(&config).unwrap();
@@ -20,7 +20,7 @@ fn host(home: &Home, number: usize) -> PathBuf {
     base
 }
 
-fn job(base: &Path, rows: &Path, port: u16, flags: &[&str]) -> Command {
+pub(super) fn job(base: &Path, rows: &Path, port: u16, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_transformer"));
     let pretrained = kit::pretrained();
     command

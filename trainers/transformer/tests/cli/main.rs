@@ -5,6 +5,7 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+mod attacks;
 mod hosts;
 #[path = "../kit/mod.rs"]
 mod kit;

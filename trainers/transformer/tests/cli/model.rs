@@ -9,7 +9,7 @@ use super::{Home, kit};
 
 /// transformers gives the same logits, labels and probabilities.
 #[track_caller]
-fn compare(home: &Home, rows: &Path) {
+pub(super) fn compare(home: &Home, rows: &Path) {
     let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
     let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
     let outcome = home.transformer("predict", &arguments);

@@ -69,7 +69,7 @@ fn pickles_are_refused_unread() {
         &[
             "pytorch_model.bin",
             "a pickle can run any program",
-            "safe_serialization=True",
+            "save_pretrained(\"converted\")",
         ],
     );
 }
@@ -193,8 +193,9 @@ fn offline_error_names_missing_file() {
         assert!(start.elapsed().as_secs_f64() < 2.0, "within a second or so");
         assert_eq!(outcome.code(), Some(1), "{}", outcome.stderr);
         for expected in [
+            "there is no folder `nobody/nothing`",
             "`config.json`",
-            "`nobody/nothing`",
+            "the model `nobody/nothing`",
             "the hub is unreachable",
             "  help: ",
         ] {

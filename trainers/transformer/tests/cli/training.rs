@@ -37,7 +37,7 @@ fn divergence_keeps_last_good_model() {
     let metrics = home.metrics();
     assert_eq!(metrics["history"].as_array().unwrap().len(), 3);
     assert_eq!(metrics["details"]["model_of_epoch"], 1);
-    let warning = metrics["warnings"][0].as_str().unwrap();
+    let warning = metrics["warnings"][0]["message"].as_str().unwrap();
     assert!(
         warning.contains("training failed; saved the last good model"),
         "{warning}"

@@ -1,17 +1,20 @@
 //! Writes the results of a run: model, `metrics.json`, `report.html`, metric lines, summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use diagnostics::{Error, atomic_dir, eprint_line, print_line, sanitize};
+use diagnostics::{
+    Error, atomic_dir, counted, eprint_line, eprint_metrics, print_json, print_line, sanitize,
+};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::TrainArgs;
+use super::typed_parameters;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
-use evaluation::metrics::{ClassMetrics, Evaluation, Scores, evaluate};
+use evaluation::metrics::{ClassMetrics, Evaluation, Scores, UnseenTexts, evaluate};
 use evaluation::report::SetReport;
 use training::Run;
 use training::progress::Progress;
@@ -34,6 +37,8 @@ struct Evaluated {
     split: Split,
     evaluation: Evaluation,
     scored: ScoredRows,
+    /// Present if some of the rows have a text of the training data.
+    unseen: Option<UnseenTexts>,
 }
 
 /// What the model that scored some rows had seen of them.
@@ -70,6 +75,7 @@ impl<T: Trainer> Finished<T> {
         model_dir: &Path,
         output_dir: &Path,
         progress: &Progress,
+        job: Option<String>,
     ) -> Result<(), Error> {
         let error = self.trained.error.take();
         if let Some(error) = &error {
@@ -89,13 +95,18 @@ impl<T: Trainer> Finished<T> {
         let metrics = self.metrics(&evaluated, usage, common.seed);
         let mut files = vec![("metrics.json", format!("{metrics:#}\n").into_bytes())];
         if has_report {
-            files.push((REPORT, self.report(&evaluated, usage)?.into_bytes()));
+            let name = job.unwrap_or_else(|| model_dir.display().to_string());
+            files.push((REPORT, self.report(&evaluated, usage, name)?.into_bytes()));
         }
-        let model = &self.trained.model;
+        let save = |dir: &Path| {
+            self.trained.model.save(dir)?;
+            model_dir::remember_columns(dir, &common.columns.columns())
+        };
+        let separate = T::Model::SEPARATE_CHECKSUMS;
         if model_dir == output_dir {
-            model_dir::save(model_dir, &files, |dir| model.save(dir))?;
+            model_dir::save(model_dir, &files, separate, save)?;
         } else {
-            model_dir::save(model_dir, &[], |dir| model.save(dir))?;
+            model_dir::save(model_dir, &[], separate, save)?;
             atomic_dir::write_files(output_dir, &files)?;
             if !has_report {
                 model_dir::forget_report(&output_dir.join(REPORT))?;
@@ -103,11 +114,11 @@ impl<T: Trainer> Finished<T> {
         }
         progress.finish();
         for evaluated in &evaluated {
-            eprint_line(metric_line(evaluated));
+            progress.metrics(&metric_line(evaluated));
         }
-        eprint_line(resource_line(usage));
+        progress.metrics(&resource_line(usage));
         if common.json {
-            print_line(&metrics)?;
+            print_json(&metrics)?;
         } else {
             let report = has_report.then(|| output_dir.join(REPORT));
             self.print_summary(&evaluated, model_dir, report.as_deref())?;
@@ -126,11 +137,10 @@ impl<T: Trainer> Finished<T> {
         };
         if let Some((class, share)) = chance_level(evaluation) {
             self.run.warn(format!(
-                "accuracy {:.4} on {} {} rows; always predicting `{}` has {share:.4}: the model is not useful\n  \
+                "accuracy {:.4} on {}; always predicting `{}` has {share:.4}: the model is not useful\n  \
                  help: add rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
-                evaluation.rows,
-                split.name(),
+                counted(evaluation.rows, &format!("{} row", split.name())),
                 sanitize(&class.label),
             ));
         }
@@ -163,11 +173,14 @@ impl<T: Trainer> Finished<T> {
             (Split::Train, &scores.train),
         ];
         let evaluate = |(split, scores): (Split, &Option<Scores>)| {
-            let evaluation = evaluate(&self.labels(split), &self.rows.classes, scores.as_ref()?);
+            let scores = scores.as_ref()?;
+            let evaluation = evaluate(&self.labels(split), &self.rows.classes, scores);
+            let unseen = self.unseen(split, scores);
             Some(Evaluated {
                 split,
                 evaluation,
                 scored: self.scored_rows(split),
+                unseen,
             })
         };
         splits.into_iter().filter_map(evaluate).collect()
@@ -192,6 +205,37 @@ impl<T: Trainer> Finished<T> {
             .count()
     }
 
+    /// Scores the rows of a split with data of its own whose text is not in the training data.
+    fn unseen(&self, split: Split, scores: &Scores) -> Option<UnseenTexts> {
+        let has_channel = |name: &str| self.counts.iter().any(|(channel, _)| *channel == name);
+        if split == Split::Train || !has_channel(split.name()) {
+            return None;
+        }
+        // Without a validation channel its rows are part of the training data.
+        let is_train = |of: Split| match of {
+            Split::Train => true,
+            Split::Validation => !has_channel(Split::Validation.name()),
+            Split::Test => false,
+        };
+        let each = self.rows.splits.iter().zip(&self.rows.hashes);
+        let seen: HashSet<u64> = each
+            .filter(|(of, _)| is_train(**of))
+            .map(|(_, hash)| *hash)
+            .collect();
+        let rows = self.rows.of(split);
+        let (mut unseen, mut right) = (0, 0);
+        for (&row, predicted) in rows.iter().zip(scores.predictions()) {
+            if !seen.contains(&self.rows.hashes[row as usize]) {
+                unseen += 1;
+                right += u64::from(self.rows.labels[row as usize] == predicted);
+            }
+        }
+        (unseen < rows.len() as u64).then(|| UnseenTexts {
+            rows: unseen,
+            accuracy: right as f64 / unseen.max(1) as f64,
+        })
+    }
+
     fn labels(&self, split: Split) -> Vec<u32> {
         self.rows
             .of(split)
@@ -211,6 +255,10 @@ impl<T: Trainer> Finished<T> {
             }
             metrics.insert("measured_on".to_owned(), json!(first.split.name()));
             metrics.insert("scored".to_owned(), json!(first.scored));
+            let frequent = first.evaluation.most_frequent();
+            let frequent =
+                frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
+            metrics.insert("most_frequent_class".to_owned(), json!(frequent));
         }
         metrics.insert("trained_on".to_owned(), json!(self.trained_on()));
         let data: Map<String, Value> = self
@@ -229,7 +277,7 @@ impl<T: Trainer> Finished<T> {
                 json!(self.run.stopped() || self.trained.summary.stopped_early),
             ),
             ("warnings", json!(self.run.warnings())),
-            ("parameters", json!(self.parameters)),
+            ("parameters", typed_parameters::<T>(&self.parameters)),
             ("data", Value::Object(data)),
         ];
         metrics.extend(run.map(|(name, value)| (name.to_owned(), value)));
@@ -237,6 +285,9 @@ impl<T: Trainer> Finished<T> {
             let name = evaluated.split.name().to_owned();
             let mut values = json!(evaluated.evaluation);
             values["scored"] = json!(evaluated.scored);
+            if let Some(unseen) = evaluated.unseen {
+                values["without_texts_of_train"] = json!(unseen);
+            }
             metrics.insert(name, values);
         }
         if !self.run.history().is_empty() {
@@ -254,7 +305,12 @@ impl<T: Trainer> Finished<T> {
         Value::Object(metrics)
     }
 
-    fn report(&self, evaluated: &[Evaluated], usage: &ResourceUsage) -> Result<String, Error> {
+    fn report(
+        &self,
+        evaluated: &[Evaluated],
+        usage: &ResourceUsage,
+        model: String,
+    ) -> Result<String, Error> {
         let first = evaluated.first().map(|evaluated| evaluated.split);
         let scores = &self.trained.scores;
         let errors = match first {
@@ -265,6 +321,7 @@ impl<T: Trainer> Finished<T> {
         let strongest = self.trained.model.explain(None, report::STRONGEST);
         let input = report::Input {
             title: T::NAME,
+            model,
             rows: &self.rows,
             options: &self.options,
             errors: first.zip(errors),
@@ -281,6 +338,7 @@ impl<T: Trainer> Finished<T> {
             name: set.split.name(),
             evaluation: &set.evaluation,
             note: set.scored.note(),
+            unseen: set.unseen,
         });
         report::build(&input, sets.collect(), usage)
     }
@@ -291,20 +349,32 @@ impl<T: Trainer> Finished<T> {
         model_dir: &Path,
         report: Option<&Path>,
     ) -> Result<(), Error> {
-        if let Some(first) = evaluated.first() {
-            let Evaluated {
-                split,
-                evaluation,
-                scored,
-            } = first;
+        if let Some(Evaluated {
+            split,
+            evaluation,
+            scored,
+            unseen,
+        }) = evaluated.first()
+        {
             let (low, high) = evaluation.accuracy_interval;
             print_line(format_args!(
-                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {} {} rows",
+                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {}",
                 evaluation.accuracy,
                 evaluation.macro_f1,
-                evaluation.rows,
-                split.name(),
+                counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
+            if let Some((class, share)) = evaluation.most_frequent() {
+                let label = sanitize(&class.label);
+                print_line(format_args!(
+                    "always predicting `{label}` has accuracy {share:.4}"
+                ))?;
+            }
+            if let Some(UnseenTexts { rows, accuracy }) = unseen {
+                print_line(format_args!(
+                    "accuracy {accuracy:.4} on the {} whose text is not in the training data",
+                    counted(*rows, &format!("{} row", split.name())),
+                ))?;
+            }
             match scored {
                 ScoredRows::Seen => print_line(
                     "the model was trained on these rows: pass --test, or --validation-split 0.1",
@@ -358,10 +428,8 @@ const CHANCE_RECALL_SUM: f64 = 1.1;
 /// Returns the most frequent class and its share of the rows if always predicting it is as good
 /// as the model. A model that finds rare classes at the cost of accuracy is better than that.
 fn chance_level(evaluation: &Evaluation) -> Option<(&ClassMetrics, f64)> {
-    let classes = || evaluation.per_class.iter();
-    let common = classes().max_by_key(|class| class.support)?;
-    let share = common.support as f64 / evaluation.rows.max(1) as f64;
-    let recall_sum: f64 = classes().map(|class| class.recall).sum();
+    let (common, share) = evaluation.most_frequent()?;
+    let recall_sum: f64 = evaluation.per_class.iter().map(|class| class.recall).sum();
     // With one class always predicting it is right.
     let comparable = evaluation.rows >= MIN_ROWS && share < 1.0;
     (comparable && evaluation.accuracy <= share && recall_sum <= CHANCE_RECALL_SUM)

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 use dataset::{Channels, Corpus, Findings, ReadOptions, RowCounts, RowTable, Split};
-use diagnostics::{Error, ErrorKind, print_line, sanitize};
-use sagemaker::{InputDataConfig, Paths, ResourceConfig, env_vars};
-use serde_json::json;
+use diagnostics::{Error, ErrorKind, counted, print_json, print_line, sanitize};
+use sagemaker::{Env, InputDataConfig, Paths, ResourceConfig, env_vars};
+use serde_json::{Value, json};
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
 use training::stop::{RunPhase, Stop};
@@ -23,7 +23,8 @@ use training::{Hosts, Run};
 use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs};
-use crate::{Trainer, model_dir};
+use crate::Trainer;
+use crate::model_dir::{self, ModelLock};
 
 pub(super) fn command<T: Trainer>() -> Command {
     // The texts come last: `augment_args` would overwrite them.
@@ -40,10 +41,11 @@ pub(super) fn command<T: Trainer>() -> Command {
         )
         .after_help(format!(
             "Examples:\n  {name} train --train reviews.csv --model-dir models/{name}\n  \
-             {name} train --train train/ --test test.csv --model-dir models/{name} --json",
-            name = T::NAME
+             {name} train --train train/ --test test.csv --model-dir models/{name} --json\n  \
+             {name} train --train reviews.csv --model-dir models/{name} {example}",
+            name = T::NAME,
+            example = T::EXAMPLE
         ))
-        .args_override_self(true)
         .allow_negative_numbers(true)
 }
 
@@ -67,7 +69,7 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    let options = common.data.options()?;
+    let options = common.data.options(common.columns.columns())?;
     if common.check {
         return print_checked::<T>(&common, matches);
     }
@@ -81,7 +83,9 @@ pub(super) fn run<T: Trainer>(
         .as_ref()
         .is_some_and(|given| given.checkpoint_every > 0);
     let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
-    let progress = Arc::new(Progress::new());
+    // Also for scripts in containers of AWS's toolkit, which sets `SM_MODEL_DIR`.
+    let is_job = paths.in_container() || paths.names_model_dir();
+    let progress = Arc::new(Progress::new(is_job || common.metric_lines));
     let is_leader = resources.is_leader();
     if !is_leader && !T::MULTI_HOST {
         progress.println("this trainer uses one host; this host is not the leader and exits");
@@ -98,10 +102,12 @@ pub(super) fn run<T: Trainer>(
     print_counts(&progress, &corpus.rows, &corpus.counts);
     warn_findings(&mut run, &corpus, common.validation_split);
     let parameters = parameters::<T>(matches);
-    if let Some(checkpoints) = checkpoints.filter(|_| is_leader) {
-        let fingerprint = resume::fingerprint::<T>(&params, &parameters, &corpus.counts, &run);
-        resume::open::<T>(checkpoints, fingerprint, &mut run)?;
-    }
+    // Held until the end of the run; the other hosts write no model.
+    let lock = || ModelLock::acquire(&run_paths.model_dir);
+    let _lock = is_leader.then(lock).transpose()?;
+    let fingerprint =
+        |run: &Run| resume::fingerprint::<T>(&params, &parameters, &corpus.counts, run);
+    resume::prepare::<T>(checkpoints.filter(|_| is_leader), fingerprint, &mut run)?;
     stop.enter(RunPhase::Training);
     run.progress("training");
     let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run);
@@ -127,6 +133,7 @@ pub(super) fn run<T: Trainer>(
         &run_paths.model_dir,
         &run_paths.output_dir,
         &progress,
+        paths.job_name(),
     )?;
     // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
     match stop.was_interrupted() && !paths.in_container() {
@@ -203,12 +210,24 @@ fn hosts<T: Trainer>(paths: &Paths, resources: ResourceConfig) -> Hosts {
         names: resources.hosts,
         leader: leader.map(|leader| leader.to_string_lossy().into_owned()),
         interface: resources.network_interface_name,
+        key: host_key(paths.env()),
+        ..Hosts::default()
     }
+}
+
+/// Returns the key of the job's hosts. Without `TRAINYARD_HOST_KEY` it tells jobs apart, but can be
+/// guessed.
+fn host_key(env: &Env) -> [u8; 32] {
+    let variables = [env_vars::HOST_KEY, env_vars::JOB_ARN, env_vars::JOB_NAME];
+    let values = variables.map(|variable| env.get(variable).unwrap_or_default());
+    let hashes = values.map(|value| diagnostics::sha256(value.as_encoded_bytes()));
+    diagnostics::sha256_bytes(hashes.concat().as_bytes())
 }
 
 fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result<(), Error> {
     if common.json {
-        return print_line(json!({ "valid": true, "parameters": parameters::<T>(matches) }));
+        let parameters = typed_parameters::<T>(&parameters::<T>(matches));
+        return print_json(&json!({ "valid": true, "parameters": parameters }));
     }
     print_line("the arguments are valid")
 }
@@ -237,6 +256,16 @@ fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
     matches.ids().filter(is_value).filter_map(value).collect()
 }
 
+/// Returns the arguments for JSON: numbers and booleans as such.
+fn typed_parameters<T: Trainer>(parameters: &BTreeMap<String, String>) -> Value {
+    let command = command::<T>();
+    let typed = |(name, value): (&String, &String)| {
+        let value = super::describe::typed(&command, name, value);
+        (name.clone(), value)
+    };
+    parameters.iter().map(typed).collect()
+}
+
 fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, RowCounts)]) {
     for (channel, counts) in counts {
         let dropped: Vec<String> = counts
@@ -250,15 +279,16 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
             format!("dropped: {}", dropped.join(", "))
         };
         progress.println(&format!(
-            "{channel}: {} rows read, {} used, {dropped}",
-            counts.read, counts.used
+            "{channel}: {} read, {} used, {dropped}",
+            counted(counts.read, "row"),
+            counts.used
         ));
     }
     let count = |split| rows.splits.iter().filter(|&&of| of == split).count();
     progress.println(&format!(
-        "{} classes; {} rows to train on, {} to validate on, {} to test on",
+        "{} classes; {} to train on, {} to validate on, {} to test on",
         rows.classes.len(),
-        count(Split::Train),
+        counted(count(Split::Train) as u64, "row"),
         count(Split::Validation),
         count(Split::Test),
     ));
@@ -266,13 +296,7 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
 
 fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
     for warning in corpus.findings.iter().flat_map(Findings::warnings) {
-        let text = warning.to_string();
-        run.warn(
-            text.strip_prefix("warning")
-                .unwrap_or(&text)
-                .trim_start_matches(": ")
-                .to_owned(),
-        );
+        run.warn(warning);
     }
     if validation_split > 0.0 && !corpus.rows.splits.contains(&Split::Validation) {
         run.warn(format!(

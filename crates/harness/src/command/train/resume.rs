@@ -13,7 +13,7 @@ use training::Run;
 use training::checkpoint::{Checkpoints, Fingerprint};
 
 /// Arguments that do not change the model: paths, output, timeouts.
-const FINGERPRINT_EXCLUDED: [&str; 12] = [
+const FINGERPRINT_EXCLUDED: [&str; 13] = [
     "train",
     "validation",
     "test",
@@ -25,8 +25,12 @@ const FINGERPRINT_EXCLUDED: [&str; 12] = [
     "host_timeout",
     "no_report",
     "json",
+    "metric_lines",
     "check",
 ];
+
+/// Begins the names of the data's checksums.
+const DATA_SHA256: &str = "sha256 of file";
 
 /// Returns the folder for checkpoints and the steps between two, if the run has checkpoints.
 pub(super) fn checkpoint_dir(
@@ -79,7 +83,7 @@ pub(super) fn fingerprint<T: Trainer>(
         for (number, file) in (1..).zip(&counts.files) {
             let size = || format!("{} bytes", file.bytes);
             fingerprint.insert(
-                format!("sha256 of file {number} of the {channel} data"),
+                format!("{DATA_SHA256} {number} of the {channel} data"),
                 file.sha256.clone().unwrap_or_else(size),
             );
         }
@@ -89,13 +93,29 @@ pub(super) fn fingerprint<T: Trainer>(
     Fingerprint(fingerprint)
 }
 
-/// Opens the checkpoints and resumes from the newest valid one.
-pub(super) fn open<T: Trainer>(
-    (dir, every): (PathBuf, u64),
-    fingerprint: Fingerprint,
+/// Returns the part of a fingerprint that must be the same on all hosts of a job. The data is
+/// compared later, by rows.
+fn host_arguments(fingerprint: Fingerprint) -> BTreeMap<String, String> {
+    let mut arguments = fingerprint.0;
+    arguments.retain(|name, _| name != "--threads" && !name.starts_with(DATA_SHA256));
+    arguments
+}
+
+/// Opens the checkpoints and resumes from the newest valid one. Sets the arguments that the other
+/// hosts of a job must have.
+pub(super) fn prepare<T: Trainer>(
+    checkpoints: Option<(PathBuf, u64)>,
+    fingerprint: impl Fn(&Run) -> Fingerprint,
     run: &mut Run,
 ) -> Result<(), Error> {
-    let (checkpoints, found) = Checkpoints::open(&dir, every, T::NAME, fingerprint)?;
+    if !run.hosts().names.is_empty() {
+        let arguments = host_arguments(fingerprint(run));
+        run.set_host_arguments(arguments);
+    }
+    let Some((dir, every)) = checkpoints else {
+        return Ok(());
+    };
+    let (checkpoints, found) = Checkpoints::open(&dir, every, T::NAME, fingerprint(run))?;
     for warning in found.warnings {
         run.warn(warning);
     }

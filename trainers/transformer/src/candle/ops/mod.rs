@@ -107,7 +107,7 @@ fn normalised(sum: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
     Ok((centred.broadcast_div(&deviation)?, deviation.recip()?))
 }
 
-/// Returns Phi(x), GELU's factor of x, and its derivative, for x f32.
+/// Returns the activation's factor of x, such as GELU's Phi(x), and its derivative, for x f32.
 fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
     use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
     match activation {
@@ -128,6 +128,11 @@ fn phi(x: &Tensor, activation: Activation) -> Result<(Tensor, Tensor)> {
         Activation::Relu => {
             let phi = f32(&x.gt(0.0)?)?;
             let density = phi.zeros_like()?;
+            Ok((phi, density))
+        }
+        Activation::Silu => {
+            let phi = (x.neg()?.exp()? + 1.0)?.recip()?;
+            let density = (&phi * phi.affine(-1.0, 1.0)?)?;
             Ok((phi, density))
         }
     }

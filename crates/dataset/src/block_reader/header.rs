@@ -1,0 +1,243 @@
+//! Finds the delimiter and the columns in the first lines of a CSV or TSV file.
+
+use diagnostics::{Place, Severity};
+
+use super::records::names;
+use crate::codes;
+use crate::columns::{self, Columns};
+use crate::delimited::{RecordSpan, Splitter, Step};
+use crate::findings::{Finding, Findings};
+use crate::input::FileError;
+use crate::json;
+use crate::{Labels, Quoting, ReadOptions};
+
+/// Delimiters that are tried if the header does not have the columns.
+const DELIMITERS: [u8; 4] = *b",;\t|";
+
+/// Longest header that is split at other delimiters, in bytes.
+const MAX_HEADER_BYTES: usize = 1 << 20;
+
+/// Header of a file.
+pub(super) struct Header {
+    pub(super) columns: Columns,
+    /// Names of all columns.
+    pub(super) names: Vec<String>,
+}
+
+/// Meaning of a line at the start of a file.
+pub(super) enum First {
+    Header(Header),
+    /// A line `sep=;`, which Excel writes above the header.
+    Separator,
+    /// The columns are missing; the findings have the reason.
+    Unusable,
+}
+
+/// Options of the caller, and the place of the line.
+pub(super) struct HeaderTask<'a> {
+    pub(super) options: &'a ReadOptions,
+    pub(super) labels: Labels,
+    pub(super) place: Place,
+    /// True if the source is standard input.
+    pub(super) stdin: bool,
+    /// True if the file begins with many control characters.
+    pub(super) binary: bool,
+}
+
+impl HeaderTask<'_> {
+    /// Returns a splitter for the options.
+    pub(super) fn splitter(options: &ReadOptions, delimiter: u8) -> Splitter {
+        Splitter::new(delimiter, options.quoting != Some(Quoting::None))
+    }
+
+    /// Interprets the record `found`, and sets `found` and `splitter` to another delimiter if only
+    /// that one gives the columns.
+    ///
+    /// # Errors
+    /// If the file has another format.
+    pub(super) fn read(
+        &self,
+        splitter: &mut Splitter,
+        found: &mut RecordSpan,
+        bytes: &[u8],
+        unescaped: &mut Vec<u8>,
+        findings: &mut Findings,
+    ) -> Result<First, FileError> {
+        let line = &bytes[found.start..found.end];
+        if let Some(delimiter) = separator(line) {
+            let delimiter = self.options.delimiter.unwrap_or(delimiter);
+            if delimiter != splitter.delimiter {
+                self.changed(delimiter, "as its first line states", findings);
+                *splitter = Self::splitter(self.options, delimiter);
+            }
+            return Ok(First::Separator);
+        }
+        let mut header = names(&splitter.fields, bytes, unescaped);
+        let mut has = columns::HEADER_HAS.to_owned();
+        if !self.complete(&header) {
+            let others = self.others(splitter.delimiter, found, bytes, unescaped);
+            match others.into_iter().max_by_key(|other| other.2.len()) {
+                Some((other, span, names)) if self.complete(&names) => {
+                    self.changed(other.delimiter, "as its header shows", findings);
+                    (*splitter, *found, header) = (other, span, names);
+                }
+                best => {
+                    refuse_other_formats(line, self)?;
+                    self.refuse_quoted_lines(&header)?;
+                    if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
+                        let delimiter = shown(other.delimiter);
+                        has = format!("the header, split at {delimiter}, has");
+                        header = names;
+                    }
+                }
+            }
+        }
+        let (options, place) = (self.options, &self.place);
+        let columns = columns::resolve(&header, options, self.labels, place, &has, findings);
+        Ok(columns.map_or(First::Unusable, |columns| {
+            First::Header(Header {
+                columns,
+                names: header,
+            })
+        }))
+    }
+
+    fn complete(&self, names: &[String]) -> bool {
+        columns::absent(names, self.options, self.labels).is_empty()
+    }
+
+    /// Returns the header as other delimiters split it: the one with all columns, or those that
+    /// occur.
+    fn others(
+        &self,
+        delimiter: u8,
+        found: &RecordSpan,
+        bytes: &[u8],
+        unescaped: &mut Vec<u8>,
+    ) -> Vec<(Splitter, RecordSpan, Vec<String>)> {
+        let mut others = Vec::new();
+        if self.options.delimiter.is_some() || found.end - found.start > MAX_HEADER_BYTES {
+            return others;
+        }
+        for other in DELIMITERS.into_iter().filter(|other| *other != delimiter) {
+            let mut splitter = Self::splitter(self.options, other);
+            let bytes = &bytes[..found.next];
+            let Step::Record(span) = splitter.step(bytes, found.start, true, unescaped) else {
+                continue;
+            };
+            let names = names(&splitter.fields, bytes, unescaped);
+            if span.next != found.next || span.malformed.is_some() || names.len() == 1 {
+                continue;
+            }
+            if self.complete(&names) {
+                return vec![(splitter, span, names)];
+            }
+            others.push((splitter, span, names));
+        }
+        others
+    }
+
+    fn changed(&self, delimiter: u8, why: &str, findings: &mut Findings) {
+        findings.add(&codes::DELIMITER, Severity::Warning, || Finding {
+            message: format!("the file is split at {}, {why}", shown(delimiter)),
+            place: Some(self.place.clone()),
+            help: format!("pass --delimiter {} to confirm", option(delimiter)),
+        });
+    }
+
+    /// Refuses a file in which each line is quoted as a whole.
+    fn refuse_quoted_lines(&self, header: &[String]) -> Result<(), FileError> {
+        let [line] = header else { return Ok(()) };
+        let splits = |delimiter: &u8| {
+            let parts = line.split(char::from(*delimiter));
+            let names: Vec<String> = parts.map(str::to_owned).collect();
+            names.len() > 1 && self.complete(&names)
+        };
+        if !DELIMITERS.iter().any(splits) {
+            return Ok(());
+        }
+        let help = r#"remove the outer quotes: sed 's/^"//; s/"$//; s/""/"/g' FILE > NEW-FILE"#;
+        Err(FileError::unsupported(
+            "each line of the file is one quoted field",
+            help,
+        ))
+    }
+}
+
+/// Returns the delimiter of a line such as `sep=;`.
+fn separator(line: &[u8]) -> Option<u8> {
+    let quoted = line
+        .strip_prefix(b"\"")
+        .and_then(|line| line.strip_suffix(b"\""));
+    match *quoted.unwrap_or(line) {
+        [b's', b'e', b'p', b'=', delimiter] if !delimiter.is_ascii_alphanumeric() => {
+            Some(delimiter)
+        }
+        _ => None,
+    }
+}
+
+/// Refuses files that are not CSV, by their first record.
+fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileError> {
+    let is_zero = |at: usize| move |pair: &[u8]| pair[at] == 0 && pair[1 - at] != 0;
+    let pairs = || line.chunks_exact(2);
+    for (at, name) in [(1, "utf-16le"), (0, "utf-16be")] {
+        if pairs().len() > 1 && pairs().all(is_zero(at)) {
+            let message = "the file looks like UTF-16 without a byte order mark";
+            return Err(FileError::unsupported(
+                message,
+                &format!("pass --encoding {name}"),
+            ));
+        }
+    }
+    if task.binary {
+        let help = "export it as CSV, TSV or JSON lines; for UTF-16 without a byte order mark, \
+                    pass --encoding utf-16le";
+        return Err(FileError::unsupported(
+            "the file is binary, expected text",
+            help,
+        ));
+    }
+    let text = String::from_utf8_lossy(line);
+    if let Some(rest) = text.strip_prefix("__label__") {
+        if rest.contains("__label__") {
+            let message = "the file has fastText's format, with several labels in a row";
+            return Err(FileError::unsupported(
+                message,
+                "write a CSV file with one label per row",
+            ));
+        }
+        let help = r#"convert it: sed -E 's/"/""/g; s/^__label__([^ ,\t]+)[ ,\t]+(.*)$/\1,"\2"/; 1i label,text' FILE > FILE.csv"#;
+        let message = "the file has fastText's format, `__label__LABEL TEXT`";
+        return Err(FileError::unsupported(message, help));
+    }
+    if let Some(error) = json::other_layout(&text, &task.options.text_column) {
+        return Err(error);
+    }
+    if text.starts_with('{') && json::parse(&text, "", None, None).is_ok() {
+        let help = match task.stdin {
+            true => "pass --input-format jsonl",
+            false => "rename it to end in .jsonl",
+        };
+        return Err(FileError::unsupported(
+            "the file has JSON lines, expected CSV",
+            help,
+        ));
+    }
+    Ok(())
+}
+
+fn shown(delimiter: u8) -> String {
+    match delimiter {
+        b'\t' => "tabs".to_owned(),
+        _ => format!("`{}`", char::from(delimiter).escape_default()),
+    }
+}
+
+/// Returns the value of `--delimiter`.
+fn option(delimiter: u8) -> String {
+    match delimiter {
+        b'\t' => "tab".to_owned(),
+        _ => columns::quoted_for_shell(&char::from(delimiter).to_string()),
+    }
+}

@@ -1,0 +1,239 @@
+//! The option or value that an unknown name probably means.
+
+/// Names of options elsewhere (scikit-learn, Hugging Face, fastText, Keras), and the options that
+/// are meant, best first. With none: no trainer has such an option, however similar a name is.
+const SYNONYMS: &[(&[&str], &[&str])] = &[
+    (
+        &["ngram-range", "word-ngrams", "wordngrams"],
+        &["max-ngrams"],
+    ),
+    (&["mincount", "min-count"], &["min-df"]),
+    (
+        &["max-vocab", "max-vocab-size", "num-words"],
+        &["vocab-size", "max-features"],
+    ),
+    (&["sublinear"], &["sublinear-tf"]),
+    (&["reg-lambda", "regularization"], &["alpha"]),
+    (
+        &[
+            "epoch",
+            "num-train-epochs",
+            "num-epochs",
+            "n-epochs",
+            "epochs",
+            "n-iter",
+            "max-iter",
+        ],
+        &["epochs", "max-iter"],
+    ),
+    (
+        &[
+            "train-batch-size",
+            "per-device-train-batch-size",
+            "per-gpu-train-batch-size",
+        ],
+        &["batch-size"],
+    ),
+    (
+        &["gradient-accumulation-steps", "accumulation-steps"],
+        &["accumulate"],
+    ),
+    (
+        &[
+            "model-name-or-path",
+            "model-name",
+            "model-id",
+            "pretrained-model-name-or-path",
+        ],
+        &["pretrained-model"],
+    ),
+    (&["tokenizer-name"], &["tokenizer", "pretrained-model"]),
+    (
+        &[
+            "max-seq-length",
+            "max-seq-len",
+            "max-length",
+            "model-max-length",
+        ],
+        &["max-len", "seq-len"],
+    ),
+    (
+        &["warmup-ratio", "warmup-proportion", "warmup-steps"],
+        &["warm-up"],
+    ),
+    (&["lr", "eta", "eta0"], &["learning-rate"]),
+    (&["lr-scheduler-type", "lr-scheduler"], &["schedule"]),
+    (&["wd", "weight-decay-rate"], &["weight-decay"]),
+    (&["max-grad-norm", "gradient-clip-val"], &["clip-norm"]),
+    (&["label-smoothing-factor"], &["label-smoothing"]),
+    (&["early-stopping-patience"], &["patience"]),
+    (&["embedding-dim", "embedding-size", "dim"], &["emb-size"]),
+    (&["hidden-dim", "units"], &["hidden-size"]),
+    (&["n-layers", "num-hidden-layers"], &["num-layers"]),
+    (&["fp16", "bf16", "amp"], &["precision"]),
+    (&["save-steps"], &["checkpoint-every"]),
+    (&["cv", "n-splits"], &["folds"]),
+    (&["n-trials", "n-iter-search"], &["tune-trials"]),
+    (&["probability"], &["calibration"]),
+    (&["random-state", "random-seed"], &["seed"]),
+    (
+        &["n-jobs", "num-workers", "dataloader-num-workers", "thread"],
+        &["threads"],
+    ),
+    (
+        &["test-size", "validation-fraction", "val-split"],
+        &["validation-split"],
+    ),
+    (
+        &["output-dir", "model", "save-dir"],
+        &["model-dir", "output"],
+    ),
+    (&["train-file", "train-data", "training-data"], &["train"]),
+    (&["validation-file", "eval-file", "valid"], &["validation"]),
+    (&["test-file", "test-data"], &["test"]),
+    (&["text-column-name", "text-col"], &["text-column"]),
+    (
+        &["label-column-name", "label-col", "target", "target-column"],
+        &["label-column"],
+    ),
+    (
+        &["data", "input", "file", "path"],
+        &["input", "data", "train"],
+    ),
+    (&["json", "output-format"], &["format jsonl", "json"]),
+    (
+        &[
+            "penalty",
+            "l1-ratio",
+            "dual",
+            "fit-intercept",
+            "intercept-scaling",
+            "use-idf",
+            "smooth-idf",
+            "norm",
+            "analyzer",
+            "lowercase",
+            "strip-accents",
+            "token-pattern",
+            "shrinking",
+            "cache-size",
+            "decision-function-shape",
+            "verbose",
+            "batch-size",
+            "c",
+            "eval-batch-size",
+            "per-device-eval-batch-size",
+            "logging-steps",
+            "eval-strategy",
+            "evaluation-strategy",
+            "save-total-limit",
+            "optimizer",
+            "optim",
+            "loss",
+        ],
+        &[],
+    ),
+];
+
+/// An answer to an unknown name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Suggestion {
+    /// This name is meant.
+    Name(String),
+    /// There is nothing like it.
+    Unavailable,
+    /// The name is not known from anywhere.
+    Unknown,
+}
+
+/// Finds the option that `name` means, without leading dashes, among the `known` ones.
+pub(super) fn option<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Suggestion {
+    let name = name.to_lowercase().replace('_', "-");
+    if let Some(same) = known.clone().find(|known| known.to_lowercase() == name) {
+        return Suggestion::Name(same.to_owned());
+    }
+    let exists = |option: &&&str| {
+        let option = option.split(' ').next();
+        known.clone().any(|known| Some(known) == option)
+    };
+    if let Some((_, options)) = SYNONYMS
+        .iter()
+        .find(|(names, _)| names.contains(&name.as_str()))
+    {
+        let option = options.iter().find(exists);
+        return option.map_or(Suggestion::Unavailable, |option| {
+            Suggestion::Name((*option).to_owned())
+        });
+    }
+    nearest(&name, known).map_or(Suggestion::Unknown, Suggestion::Name)
+}
+
+/// Returns the known name with the same words in another order, or at a small edit distance: one
+/// edit for each five characters.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    const CHARS_PER_EDIT: usize = 5;
+    const MAX_CHARS: usize = 64;
+    let words = |name: &str| {
+        let mut words: Vec<String> = name.split(['-', '_']).map(str::to_lowercase).collect();
+        words.sort_unstable();
+        words
+    };
+    let length = name.chars().count();
+    if !(2..=MAX_CHARS).contains(&length) {
+        return None;
+    }
+    let distance = |known: &str| match words(known) == words(name) {
+        true => 0,
+        false => strsim::damerau_levenshtein(known, name),
+    };
+    let near = known
+        .filter(|known| known.len() > 1)
+        .map(|known| (distance(known), known));
+    let near =
+        near.filter(|(distance, _)| *distance <= length.div_ceil(CHARS_PER_EDIT).min(length / 2));
+    near.min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SVM: [&str; 8] = [
+        "max-ngrams",
+        "min-df",
+        "c",
+        "learning-rate",
+        "seed",
+        "threads",
+        "model-dir",
+        "max-iter",
+    ];
+
+    #[test]
+    fn known_names_small_distances_and_nothing_else() {
+        let of = |name: &str| match option(name, SVM.into_iter()) {
+            Suggestion::Name(name) => name,
+            other => format!("{other:?}"),
+        };
+        for (given, expected) in [
+            ("ngram_range", "max-ngrams"),
+            ("C", "c"),
+            ("num_train_epochs", "max-iter"),
+            ("output_dir", "model-dir"),
+            ("random_state", "seed"),
+            ("min_fd", "min-df"),
+            ("rate_learning", "learning-rate"),
+            ("lerning_rate", "learning-rate"),
+            ("batch_size", "Unavailable"),
+            ("use_idf", "Unavailable"),
+            ("penalty", "Unavailable"),
+            ("per_device_train_batch_size", "Unavailable"),
+            ("gradient_accumulation_steps", "Unavailable"),
+            ("colour", "Unknown"),
+            ("x", "Unknown"),
+        ] {
+            assert_eq!(of(given), expected, "{given}");
+        }
+    }
+}

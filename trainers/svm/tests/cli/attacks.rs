@@ -1,0 +1,208 @@
+//! Hostile and damaged inputs, killed and competing processes.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+use std::time::Duration;
+
+use testkit::{FakeMl, Row, movie_csv, movie_rows, run, start, to_csv};
+
+use super::{BIN, Workspace};
+
+/// Rows of 30 random words, of a vocabulary of at most this size.
+fn random_rows(rows: usize, vocabulary: u64) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("w{:x} ", state % vocabulary)
+    };
+    let row = |number: usize| Row {
+        text: (0..30).map(|_| word()).collect(),
+        label: format!("{}", number % 2),
+    };
+    to_csv(&(0..rows).map(row).collect::<Vec<_>>())
+}
+
+/// ATTACK F2: one training at a time writes to a model folder, also from another container: a lock
+/// has no process id.
+#[test]
+fn locked_model_folder_is_refused() {
+    let workspace = Workspace::with_model(&[]);
+    let before = workspace.model();
+    let folder = File::open(workspace.path("model")).unwrap();
+    folder.lock().unwrap();
+    let outcome = workspace.train(&movie_csv(), &["--min-df", "3"]);
+    outcome.expect_code(1);
+    let expected = "another training writes a model to";
+    assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+    assert_eq!(workspace.model(), before);
+    drop(folder);
+    workspace
+        .train(&movie_csv(), &["--min-df", "3"])
+        .expect_code(0);
+}
+
+/// ATTACK F2: of trainings that start together, the model is that of one that ended with 0.
+#[test]
+fn concurrent_trainings_leave_the_model_of_a_successful_one() {
+    let workspace = Workspace::new();
+    for _ in 0..3 {
+        let all: Vec<_> = ["1", "2", "3", "4"]
+            .map(|min_df| {
+                let rows = movie_csv();
+                let flags = ["--train", rows.to_str().unwrap(), "--min-df", min_df];
+                (min_df, start(workspace.command("train", &flags)))
+            })
+            .into_iter()
+            .map(|(min_df, running)| (min_df, running.finish(Duration::from_secs(60))))
+            .collect();
+        let metrics: serde_json::Value =
+            serde_json::from_slice(&workspace.read("model/metrics.json")).unwrap();
+        let mut successes = Vec::new();
+        for (min_df, outcome) in &all {
+            match outcome.code() {
+                Some(0) => successes.push(*min_df),
+                _ => assert!(
+                    outcome.stderr.contains("another training"),
+                    "{}",
+                    outcome.stderr
+                ),
+            }
+        }
+        let min_df = metrics["parameters"]["min_df"].to_string();
+        assert!(
+            successes.contains(&min_df.as_str()),
+            "{min_df} of {successes:?}"
+        );
+        let rows = movie_csv();
+        workspace
+            .svm("evaluate", &["--data", rows.to_str().unwrap()])
+            .expect_code(0);
+        let names = fs::read_dir(workspace.path("")).unwrap();
+        assert_eq!(names.count(), 1, "no temporary folder is left");
+    }
+}
+
+/// ATTACK F3: the folder in which a shell stands is not replaced.
+#[test]
+fn current_folder_stays() {
+    let workspace = Workspace::with_model(&[]);
+    let model = workspace.path("model");
+    let inode = || fs::metadata(&model).unwrap().ino();
+    let before = inode();
+    let mut command = Command::new(BIN);
+    command.env_clear().current_dir(&model);
+    command
+        .args(["train", "--model-dir", ".", "--train"])
+        .arg(movie_csv());
+    run(command).expect_code(0);
+    assert_eq!(inode(), before);
+    let hidden = fs::read_dir(&model).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with('.')
+    });
+    assert_eq!(hidden.count(), 0);
+}
+
+/// ATTACK F4: labels and hyperparameters cannot look like metrics or move the cursor.
+#[test]
+fn texts_of_users_are_printed_safely() {
+    const EVIL: &str = "x\nvalidation:accuracy=0.999; \u{1b}[2J\r validation:accuracy=0.999;";
+    let evil_rows = |label: &str| {
+        let mut rows = movie_rows();
+        let second = rows.iter_mut().filter(|row| row.label == "1");
+        second.for_each(|row| label.clone_into(&mut row.label));
+        to_csv(&rows)
+    };
+    let (evil, good) = (evil_rows(EVIL), evil_rows("1"));
+    let job = |train: &[u8], test: &[u8], flags: &[&str]| {
+        let ml = FakeMl::new()
+            .channel("train", "train.csv", train)
+            .channel("test", "test.csv", test);
+        run(ml.train(BIN.as_ref(), flags))
+    };
+    let mut outcomes = vec![
+        (0, job(&evil, &evil, &[])),
+        (0, job(&evil, &evil, &["--json"])),
+        (1, job(&good, &evil, &[])),
+        (1, job(&good, &evil, &["--error-format", "json"])),
+        (1, job(&good, &good, &["--min-df", EVIL])),
+        (1, job(&good, &good, &["--model-dir", EVIL, EVIL])),
+    ];
+    for name in ["min_df", EVIL] {
+        let ml = FakeMl::new().hyperparameter(name, EVIL);
+        outcomes.push((1, run(ml.train::<&str>(BIN.as_ref(), &[]))));
+    }
+    for (code, outcome) in outcomes {
+        assert_eq!(outcome.code(), Some(code), "{}", outcome.output());
+        let output = outcome.output();
+        assert!(!output.contains(['\u{1b}', '\r']), "{output:?}");
+        assert!(!output.contains("accuracy=0.999"), "{output:?}");
+    }
+}
+
+/// ATTACK F8: a job without enough memory ends with exit code 1 and a failure file.
+#[test]
+fn out_of_memory_is_in_failure_file() {
+    let ml = FakeMl::new().channel("train", "train.csv", random_rows(60_000, u64::MAX));
+    let trainer = ml.train(BIN.as_ref(), &["--threads", "1"]);
+    let mut command = Command::new("sh");
+    command
+        .env_clear()
+        .envs(
+            trainer
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .args(["-c", "ulimit -c 0; ulimit -v 100000; exec \"$0\" \"$@\""])
+        .arg(BIN)
+        .args(trainer.get_args());
+    let outcome = run(command);
+    outcome.expect_code(1);
+    assert!(
+        outcome.stderr.contains("memory allocation of"),
+        "{}",
+        outcome.stderr
+    );
+    let failure = ml.failure().unwrap();
+    assert!(failure.contains("ran out of memory"), "{failure}");
+    assert!(ml.model_files().is_empty());
+}
+
+/// ATTACK F8: the failure file of a job that the kernel kills.
+#[test]
+fn killed_job_has_failure_file() {
+    let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
+    let mut running = start(ml.train::<&str>(BIN.as_ref(), &[]));
+    let pid = running.pid();
+    assert!(running.wait_for_handler(pid));
+    running.sigkill();
+    running.finish(Duration::from_secs(10));
+    let failure = ml.failure().unwrap();
+    assert!(
+        failure.contains("ran out of memory, was killed, or crashed"),
+        "{failure}"
+    );
+}
+
+/// ATTACK F10: the report has no texts that were not trained on.
+#[test]
+fn rows_that_change_are_marked_in_report() {
+    let workspace = Workspace::new();
+    let rows = workspace.write("rows.csv", random_rows(6_000, 2_000));
+    let flags = ["--tune", "--cv", "3", "--threads", "1"];
+    let flags = [&["--train", rows.to_str().unwrap()][..], &flags].concat();
+    let running = start(workspace.command("train", &flags));
+    // Created when all rows are read.
+    while !workspace.path("model").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let text = fs::read_to_string(&rows).unwrap();
+    fs::write(&rows, text.replace('w', "zzz")).unwrap();
+    running.finish(Duration::from_secs(120)).expect_code(0);
+    let report = String::from_utf8(workspace.read("model/report.html")).unwrap();
+    assert!(report.contains("this row was changed after it was read"));
+    assert!(!report.contains("zzz"));
+}
