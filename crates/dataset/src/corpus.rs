@@ -28,6 +28,8 @@ pub struct RowTable {
     pub classes: Vec<String>,
     /// Files that `places` refer to.
     pub sources: Vec<Source>,
+    /// True if the validation rows are a share of the training data, not data of their own.
+    pub split_off: bool,
 }
 
 /// Files of each channel; `train` is never empty.
@@ -118,6 +120,7 @@ impl<E: Encode> Corpus<E> {
             places: Vec::new(),
             classes,
             sources: Vec::new(),
+            split_off: false,
         };
         Self {
             rows,
@@ -202,6 +205,19 @@ impl RowTable {
             .collect()
     }
 
+    /// Returns the training rows together with the validation rows that were split off them,
+    /// ascending; `None` if there are no such rows.
+    pub fn unsplit(&self) -> Option<Vec<u32>> {
+        let inside = |&(_, &of): &(u32, &Split)| of != Split::Test;
+        self.split_off.then(|| {
+            (0..)
+                .zip(&self.splits)
+                .filter(inside)
+                .map(|(row, _)| row)
+                .collect()
+        })
+    }
+
     /// True if `text` is the text that was read for a row: files can change meanwhile.
     pub fn has_text(&self, row: u32, text: &str) -> bool {
         self.hashes[row as usize] == text_hash(text)
@@ -240,6 +256,7 @@ impl RowTable {
         for (&row, position) in train.iter().zip(self.spread(&train, seed)) {
             if position < share {
                 self.splits[row as usize] = Split::Validation;
+                self.split_off = true;
             }
         }
     }
@@ -325,6 +342,7 @@ mod tests {
             hashes,
             classes: vec!["a".to_owned(), "b".to_owned()],
             sources: Vec::new(),
+            split_off: false,
         }
     }
 
@@ -393,7 +411,9 @@ mod tests {
                 (180, 20)
             );
         }
+        assert_eq!(table.unsplit(), None);
         table.split(0.1, 3);
+        assert_eq!(table.unsplit(), Some((0..1000).collect()));
         let validation = table.of(Split::Validation);
         assert_eq!(
             (

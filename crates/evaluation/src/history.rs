@@ -65,14 +65,14 @@ fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
 }
 
 impl EpochReport {
-    /// True if the validation accuracy is higher than in every `earlier` epoch, or equal with a
-    /// lower loss. False without validation rows.
-    pub fn is_best(&self, earlier: &[Self]) -> bool {
+    /// True if the `value` of the validation rows is higher than in every `earlier` epoch, or equal
+    /// with a lower loss. False without validation rows.
+    pub fn is_best(&self, earlier: &[Self], value: impl Fn(&Validation) -> f64) -> bool {
         let Some(this) = self.validation else {
             return false;
         };
         let mut others = earlier.iter().filter_map(|report| report.validation);
-        others.all(|other| (this.accuracy, -this.loss) > (other.accuracy, -other.loss))
+        others.all(|other| (value(&this), -this.loss) > (value(&other), -other.loss))
     }
 
     /// Formats the names above the columns of [`Self::row`].
@@ -133,8 +133,8 @@ impl EpochReport {
     }
 }
 
-/// Returns the learning curves of the report.
-pub fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
+/// Returns the learning curves of the report. `saved` is the epoch of the saved weights.
+pub fn curves(history: &[EpochReport], saved: Option<u64>) -> Vec<LearningCurve> {
     let line = |name: &str, value: fn(&EpochReport) -> Option<f64>| CurveLine {
         name: name.to_owned(),
         points: history
@@ -150,6 +150,7 @@ pub fn curves(history: &[EpochReport]) -> Vec<LearningCurve> {
             .into_iter()
             .filter(|line| !line.points.is_empty())
             .collect(),
+        saved: saved.map(|epoch| epoch as f64),
     };
     let loss = curve(
         "loss",
@@ -213,11 +214,14 @@ mod public_reports {
 
     /// USER 7 and 15: the table marks the epochs that were the best so far.
     #[test]
-    fn best_is_highest_accuracy_then_lowest_loss() {
+    fn best_is_highest_value_then_lowest_loss() {
         let history = [epoch(1, 0.8, 0.4), epoch(2, 0.9, 0.3), epoch(3, 0.9, 0.2)];
-        let best = |at: usize| history[at].is_best(&history[..at]);
+        let value = |validation: &Validation| validation.accuracy;
+        let best = |at: usize| history[at].is_best(&history[..at], value);
         assert_eq!([best(0), best(1), best(2)], [true; 3]);
-        assert!(!epoch(4, 0.9, 0.2).is_best(&history));
-        assert!(!epoch(4, 0.85, 0.1).is_best(&history));
+        assert!(!epoch(4, 0.9, 0.2).is_best(&history, value));
+        assert!(!epoch(4, 0.85, 0.1).is_best(&history, value));
+        // With equal macro-F1 the loss decides.
+        assert!(epoch(4, 0.85, 0.1).is_best(&history, |validation| validation.macro_f1));
     }
 }

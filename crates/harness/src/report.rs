@@ -9,6 +9,8 @@ use diagnostics::{Error, Warning};
 use evaluation::history::{self, EpochReport};
 use evaluation::metrics::Scores;
 use evaluation::report::{ClassFeatures, Report, RowExample, RunInfo, SetReport, html};
+
+use crate::trainer::Summary;
 use training::resource_usage::ResourceUsage;
 
 /// Features per class in the report.
@@ -35,6 +37,7 @@ pub(crate) struct Input<'a> {
     pub(crate) parameters: &'a BTreeMap<String, String>,
     pub(crate) threads: usize,
     pub(crate) history: &'a [EpochReport],
+    pub(crate) summary: &'a Summary,
 }
 
 /// Builds the report. The texts of the examples are read again from their files.
@@ -60,11 +63,13 @@ pub(crate) fn build(
         data: input.data(),
         run: input.run_info(usage),
         sets,
+        summary: &input.summary.lines,
+        trials: input.summary.trials.as_ref(),
         channels: input.counts,
         strongest: input.strongest.clone(),
         worst: input.examples(&worst, worst_texts),
         suspects: input.examples(&suspects, suspect_texts),
-        curves: history::curves(input.history),
+        curves: history::curves(input.history, input.summary.saved_epoch),
         warnings: input.warnings.to_vec(),
     };
     Ok(html(&report))

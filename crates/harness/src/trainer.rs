@@ -6,9 +6,9 @@ use std::path::Path;
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
 use evaluation::metrics::Scores;
-use evaluation::report::ClassFeatures;
+use evaluation::report::{ClassFeatures, Trials};
 use sagemaker::Paths;
-use training::Run;
+use training::{Fitted, Run, TrainPlan};
 
 /// A trainer: one folder, one binary.
 pub trait Trainer {
@@ -82,7 +82,7 @@ pub trait Trainer {
     fn encoder(params: &Self::Params) -> Self::Encoder;
 
     /// Trains on the rows of [`Split::Train`](dataset::Split) and scores the other splits. Must
-    /// check `run.stopped()` often and then end with the best model so far.
+    /// check `run.stopped()` often and then end with the best finished model.
     ///
     /// # Errors
     /// Training is not possible, or it was stopped before there was a model.
@@ -106,9 +106,36 @@ pub struct Trained<M> {
     pub scores: SplitScores,
     /// Entries for `details` in `metrics.json`: outcome of the solver, chosen values.
     pub details: serde_json::Map<String, serde_json::Value>,
+    /// What people should read about the training.
+    pub summary: Summary,
     /// The reason if training failed after there was a good model, such as a loss of NaN: the
     /// model is saved, then the command fails with this error.
     pub error: Option<Error>,
+}
+
+/// What people should read about a training, on standard output and in the report.
+#[derive(Default)]
+pub struct Summary {
+    /// Statements such as `selected: ...` or `saved epoch 9 of 11`.
+    pub lines: Vec<String>,
+    /// Candidates of a hyperparameter search.
+    pub trials: Option<Trials>,
+    /// Epoch of the saved weights.
+    pub saved_epoch: Option<u64>,
+    /// True if early stopping ended the training.
+    pub stopped_early: bool,
+}
+
+impl Summary {
+    /// Describes the end of `training::fit`.
+    pub fn of_fit<W>(fitted: &Fitted<W>, plan: &TrainPlan<'_>) -> Self {
+        Self {
+            lines: vec![fitted.saved(plan)],
+            trials: None,
+            saved_epoch: Some(fitted.best.epoch),
+            stopped_early: fitted.stopped_early(plan),
+        }
+    }
 }
 
 /// Scores by split.
@@ -118,6 +145,8 @@ pub struct SplitScores {
     pub train: Option<Scores>,
     /// True if the training rows were scored by models that had not seen them.
     pub out_of_fold: bool,
+    /// True if the saved model was trained on the validation rows too, after these were scored.
+    pub refitted: bool,
     /// Validation rows.
     pub validation: Option<Scores>,
     /// Test rows.
@@ -146,9 +175,9 @@ impl SplitScores {
         };
         Ok(Self {
             train,
-            out_of_fold: false,
             validation,
             test,
+            ..Self::default()
         })
     }
 }

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use dataset::RowTable;
 use diagnostics::{Error, ErrorKind};
 use evaluation::history::Validation;
 use evaluation::metrics::Scores;
@@ -79,8 +80,8 @@ pub trait Learner {
 /// The best weights so far.
 #[derive(Debug)]
 pub struct Best<W> {
-    /// Epoch that ended with them; `None` if the first epoch was interrupted.
-    pub epoch: Option<u64>,
+    /// Epoch that ended with them.
+    pub epoch: u64,
     /// The weights.
     pub weights: W,
     /// Scores of the validation rows; `None` after a resume.
@@ -96,6 +97,83 @@ pub struct Fitted<W> {
     pub best: Best<W>,
     /// The error that ended training before its time.
     pub error: Option<Error>,
+}
+
+impl<W> Fitted<W> {
+    /// True if early stopping ended the training before its last epoch.
+    pub fn stopped_early(&self, plan: &TrainPlan<'_>) -> bool {
+        self.state.epoch < plan.params.epochs
+            && self.error.is_none()
+            && self.state.out_of_patience(plan.params.patience)
+    }
+
+    /// Returns the plan to train once more on all rows, for the best number of epochs. `None`
+    /// without `--refit`, if no rows were split off for validation, or if training did not end
+    /// well.
+    pub fn refit_plan<'a>(
+        &self,
+        plan: &TrainPlan<'a>,
+        table: &RowTable,
+        run: &Run,
+    ) -> Option<TrainPlan<'a>> {
+        if !plan.params.refit || run.stopped() || self.error.is_some() {
+            return None;
+        }
+        Some(TrainPlan {
+            train: table.unsplit()?,
+            validation: Vec::new(),
+            params: FitParams {
+                epochs: self.best.epoch,
+                patience: None,
+                ..plan.params.clone()
+            },
+            ..plan.clone()
+        })
+    }
+
+    /// Replaces the weights by those of `again`, a training by [`Fitted::refit_plan`]. If that did
+    /// not end well, warns, keeps the weights and returns false.
+    pub fn adopt(&mut self, again: Result<Self, Error>, run: &mut Run) -> bool {
+        let error = match again {
+            Ok(Self {
+                best, error: None, ..
+            }) if !run.stopped() => {
+                self.best.weights = best.weights;
+                return true;
+            }
+            Ok(again) => again.error,
+            Err(error) => Some(error),
+        };
+        let message = "the second training, on all rows, did not end: the first model is saved";
+        run.warn(
+            match error.filter(|error| error.kind() != ErrorKind::Stopped) {
+                Some(error) => {
+                    let text = error.to_string();
+                    let text = text.strip_prefix("error: ").unwrap_or(&text);
+                    format!("{message}: {text}")
+                }
+                None => message.to_owned(),
+            },
+        );
+        false
+    }
+
+    /// States which epoch is saved, and why training ended.
+    pub fn saved(&self, plan: &TrainPlan<'_>) -> String {
+        let (best, done, epochs) = (self.best.epoch, self.state.epoch, plan.params.epochs);
+        match plan.params.patience {
+            Some(patience) if self.stopped_early(plan) => {
+                format!("saved epoch {best} of {done}, stopped early (--patience {patience})")
+            }
+            _ if done < epochs => {
+                format!(
+                    "saved epoch {best}; training ended in epoch {} of {epochs}",
+                    done + 1
+                )
+            }
+            _ => format!("saved epoch {best} of {epochs}"),
+        }
+    }
 }
 
 /// Reads the checkpoint that the run resumes from.
@@ -136,7 +214,14 @@ pub fn fit<L: Learner>(
         Err(error) if error.kind() == ErrorKind::Stopped => None,
         ended => ended?,
     };
-    fit.finish(error)
+    let fitted = fit.finish(error)?;
+    if let (true, Some(patience)) = (fitted.stopped_early(plan), plan.params.patience) {
+        run.progress_line(&format!(
+            "stopped after {} of {} epochs (--patience {patience})",
+            fitted.state.epoch, plan.params.epochs
+        ));
+    }
+    Ok(fitted)
 }
 
 /// The end of training: an error, or a stop signal.
@@ -185,7 +270,8 @@ impl<L: Learner> Fit<'_, L> {
             Ok(weights) => weights,
             Err(error) => return Ok(ControlFlow::Break(Some(error))),
         };
-        run.epoch(self.state.report(self.plan, &throughput, validation));
+        let report = self.state.report(self.plan, &throughput, validation);
+        run.epoch(report, self.plan.params.best_metric);
         self.end_epoch(weights, validation, scores);
         self.learner.after_phase();
         self.checkpoint(true, run)?;
@@ -289,9 +375,10 @@ impl<L: Learner> Fit<'_, L> {
         validation: Option<Validation>,
         scores: Option<Scores>,
     ) {
-        if self.state.end_epoch(validation) {
+        let metric = self.plan.params.best_metric;
+        if self.state.end_epoch(validation, metric) {
             self.best = Some(Best {
-                epoch: Some(self.state.epoch),
+                epoch: self.state.epoch,
                 weights,
                 scores,
             });
@@ -310,30 +397,22 @@ impl<L: Learner> Fit<'_, L> {
         })
     }
 
-    /// Chooses the weights of the model: the best epoch's, or the current ones if the first epoch
-    /// was interrupted.
+    /// Chooses the weights of the model: the best epoch's. A run that was stopped in its first
+    /// epoch has none.
     fn finish(mut self, error: FitOutcome) -> Result<Fitted<L::Weights>, Error> {
-        let best = match (self.best.take(), error) {
-            (Some(best), error) => {
-                return Ok(Fitted {
-                    state: self.state,
-                    best,
-                    error,
-                });
+        match (self.best.take(), error) {
+            (Some(best), error) => Ok(Fitted {
+                state: self.state,
+                best,
+                error,
+            }),
+            (None, Some(error)) => Err(error),
+            (None, None) => {
+                let epochs = self.plan.params.epochs;
+                let reason = format!("epoch 1 of {epochs} was not finished");
+                Err(Error::stopped().because(&reason))
             }
-            (None, Some(error)) => return Err(error),
-            (None, None) if self.state.step == 0 => return Err(Error::stopped()),
-            (None, None) => Best {
-                epoch: None,
-                weights: self.checked_weights(None)??,
-                scores: None,
-            },
-        };
-        Ok(Fitted {
-            state: self.state,
-            best,
-            error: None,
-        })
+        }
     }
 }
 
@@ -410,7 +489,7 @@ mod tests {
         let scale = TrainState::default().loss_scale(true) / 2.0;
         let fitted = fit(&mut learner, &plan, TrainState::default(), None, &mut run()).unwrap();
         assert_eq!((fitted.state.step, fitted.state.skipped), (3, 1));
-        assert_eq!((fitted.best.epoch, learner.discarded), (Some(1), 1));
+        assert_eq!((fitted.best.epoch, learner.discarded), (1, 1));
         let [first, second] = learner.steps[..] else {
             panic!("expected two updates: {:?}", learner.steps);
         };
@@ -420,23 +499,34 @@ mod tests {
     }
 
     #[test]
-    fn interrupted_first_epoch_is_a_model() {
+    fn interrupted_first_epoch_is_no_model() {
         let mut learner = Fake {
             norms: vec![1.0; 9],
             stop_at: Some(2),
             ..Fake::default()
         };
         let mut run = run();
-        let fitted = fit(
-            &mut learner,
-            &plan(3),
-            TrainState::default(),
-            None,
-            &mut run,
-        )
-        .unwrap();
-        assert_eq!((fitted.state.step, fitted.best.epoch), (2, None));
-        assert!(run.stopped() && fitted.error.is_none());
+        let state = TrainState::default();
+        let error = fit(&mut learner, &plan(3), state, None, &mut run).unwrap_err();
+        assert!(run.stopped() && learner.steps.len() == 2);
+        assert_eq!(error.kind(), diagnostics::ErrorKind::Stopped);
+    }
+
+    #[test]
+    fn later_stop_keeps_the_last_finished_epoch() {
+        let mut learner = Fake {
+            norms: vec![1.0; 9],
+            stop_at: Some(4),
+            ..Fake::default()
+        };
+        let (plan, state) = (plan(3), TrainState::default());
+        let fitted = fit(&mut learner, &plan, state, None, &mut run()).unwrap();
+        assert_eq!((fitted.state.step, fitted.best.epoch), (4, 1));
+        assert_eq!(
+            fitted.saved(&plan),
+            "saved epoch 1; training ended in epoch 2 of 3"
+        );
+        assert!(!fitted.stopped_early(&plan));
     }
 
     #[test]
@@ -455,7 +545,7 @@ mod tests {
             &mut run(),
         )
         .unwrap();
-        assert_eq!(fitted.best.epoch, Some(fitted.state.epoch));
+        assert_eq!(fitted.best.epoch, fitted.state.epoch);
         assert!(
             fitted
                 .error

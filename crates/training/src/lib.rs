@@ -22,7 +22,7 @@ pub use dataset::random::Random;
 pub use device::{DeviceChoice, Precision};
 pub use fit::{Best, Fitted, Learner, OptimizerStep, fit, read_checkpoint};
 pub use loss_scale::LossScale;
-pub use plan::{FitParams, TrainPlan};
+pub use plan::{BestMetric, FitParams, TrainPlan};
 pub use run::{Hosts, Run};
 pub use schedule::Schedule;
 pub use tensors::{

@@ -1,8 +1,35 @@
 //! Rows and settings of the training loop.
 
+use clap::ValueEnum;
 use dataset::{RowTable, Split};
+use evaluation::history::Validation;
 
 use crate::Schedule;
+
+/// Metric of the validation rows that chooses the best epoch: the value of `--best-metric`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum BestMetric {
+    /// Highest share of right predictions, then the lowest loss
+    Accuracy,
+    /// Highest mean of the classes' F1, then the lowest loss
+    #[default]
+    #[value(alias = "macro-f1")]
+    MacroF1,
+    /// Lowest loss
+    Loss,
+}
+
+impl BestMetric {
+    /// Returns the value of the metric; higher is better.
+    pub fn value(self, validation: &Validation) -> f64 {
+        match self {
+            Self::Accuracy => validation.accuracy,
+            Self::MacroF1 => validation.macro_f1,
+            Self::Loss => -validation.loss,
+        }
+    }
+}
 
 /// Settings of the training loop.
 #[derive(Clone, Debug)]
@@ -13,6 +40,10 @@ pub struct FitParams {
     pub buckets: bool,
     /// Epochs without improvement after which training stops; `None`: it does not stop early.
     pub patience: Option<u64>,
+    /// Metric that chooses the best epoch.
+    pub best_metric: BestMetric,
+    /// True if the model is trained once more, on all rows, for the best number of epochs.
+    pub refit: bool,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Decay of the learning rate.
@@ -87,6 +118,8 @@ pub(crate) mod tests {
                 epochs,
                 buckets: false,
                 patience: None,
+                best_metric: BestMetric::default(),
+                refit: false,
                 learning_rate: 1.0,
                 schedule: Schedule::Linear,
                 warm_up: 0.0,

@@ -4,15 +4,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::BestMetric;
 use crate::checkpoint::{Checkpoints, Restored};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use dataset::random::stream;
 use diagnostics::{Error, ErrorKind, Warning};
 use evaluation::history::EpochReport;
+
+/// Time that [`Run::with_grace`] leaves after a stop: a quarter of SageMaker's two minutes between
+/// SIGTERM and SIGKILL.
+const STOP_GRACE: Duration = Duration::from_secs(30);
+
+/// Interval at which it looks for a stop.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The hosts of a training job.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +55,8 @@ pub struct Run {
     report: bool,
     /// True if the last checkpoint could not be written: the warning is not repeated.
     unsaved: bool,
+    /// True if it repeats the training of another run, whose metrics are the reported ones.
+    repeats: bool,
 }
 
 impl Run {
@@ -63,6 +74,7 @@ impl Run {
             restored: None,
             report: true,
             unsaved: false,
+            repeats: false,
         }
     }
 
@@ -100,6 +112,15 @@ impl Run {
         )
     }
 
+    /// Returns a run to train once more, on all rows: without checkpoints and metric lines.
+    pub fn again(&self) -> Self {
+        Self {
+            hosts: self.hosts.clone(),
+            repeats: true,
+            ..self.with_threads(self.threads)
+        }
+    }
+
     /// Sets the hosts that train together.
     pub fn set_hosts(&mut self, hosts: Hosts) {
         self.hosts = hosts;
@@ -131,7 +152,31 @@ impl Run {
         stream(self.seed, name)
     }
 
-    /// True if the trainer should end with the best model so far.
+    /// Returns a run that ends only half a minute after a stop: for work that ends with a model,
+    /// which would be worth little half done.
+    pub fn with_grace(&self) -> Self {
+        let (outer, stop) = (self.stop.clone(), Stop::default());
+        let flag = stop.flag();
+        let watch = move || {
+            let mut left = STOP_GRACE;
+            // The last owner is this thread when the run is gone.
+            while Arc::strong_count(&flag) > 1 && !left.is_zero() {
+                std::thread::sleep(STOP_POLL_INTERVAL);
+                if outer.is_set() {
+                    left = left.saturating_sub(STOP_POLL_INTERVAL);
+                }
+            }
+            flag.store(true, Ordering::SeqCst);
+        };
+        // Without this thread there is no time limit of ours, but SageMaker's remains.
+        let _ = std::thread::Builder::new()
+            .name("grace".to_owned())
+            .spawn(watch);
+        let progress = Arc::clone(&self.progress);
+        Self::new(self.threads, self.seed, stop, progress)
+    }
+
+    /// True if the trainer should end with the best finished model.
     pub fn stopped(&self) -> bool {
         self.stop.is_set()
     }
@@ -151,6 +196,13 @@ impl Run {
         self.progress.set_message(message);
     }
 
+    /// Prints a line for people.
+    pub fn progress_line(&self, message: &str) {
+        if self.hosts.rank == 0 {
+            self.progress.println(message);
+        }
+    }
+
     /// Prints a warning and adds it to `metrics.json` and the report: a finding, or a message with
     /// its help lines, each after `\n  help: `.
     pub fn warn(&mut self, warning: impl Into<Warning>) {
@@ -167,17 +219,21 @@ impl Run {
     /// Shows progress: a bar on a terminal, otherwise a line every few seconds. `done` and `total`
     /// count optimizer steps of the whole run.
     pub fn step(&self, done: u64, total: u64, loss: f64) {
-        // Only one host prints the metrics of a job.
-        if self.hosts.rank == 0 {
+        if self.repeats {
+            self.progress(&format!("step {done} of {total} on all rows"));
+        } else if self.hosts.rank == 0 {
+            // Only one host prints the metrics of a job.
             self.progress.step(done, total, loss);
         }
     }
 
     /// Prints the results of an epoch and adds them to the history, `metrics.json` and the report.
-    /// Call it before the epoch's checkpoint, which contains the history.
-    pub fn epoch(&mut self, report: EpochReport) {
-        if self.hosts.rank == 0 {
-            self.progress.epoch(&report, report.is_best(&self.history));
+    /// Call it before the epoch's checkpoint, which contains the history. `metric` chooses the best
+    /// epoch.
+    pub fn epoch(&mut self, report: EpochReport, metric: BestMetric) {
+        if self.hosts.rank == 0 && !self.repeats {
+            let is_best = report.is_best(&self.history, |validation| metric.value(validation));
+            self.progress.epoch(&report, is_best);
         }
         self.history.push(report);
     }

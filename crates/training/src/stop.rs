@@ -121,7 +121,7 @@ impl Stop {
             self.end(INTERRUPTED);
         }
         eprint_line(format_args!(
-            "{name}: stopping; the best model so far will be saved"
+            "{name}: stopping; the best finished model will be saved, if there is one"
         ));
     }
 

@@ -7,7 +7,7 @@ use diagnostics::Error;
 use evaluation::history::{EpochReport, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::{LossScale, TrainPlan};
+use crate::{BestMetric, LossScale, TrainPlan};
 
 /// Position in a run. Random streams are functions of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,12 @@ pub struct TrainState {
     norms: u64,
     scale: LossScale,
     best_epoch: Option<u64>,
-    /// Validation accuracy and loss of the best epoch.
+    /// Value of the best epoch, higher is better, and its validation loss.
     best: Option<(f64, f64)>,
+    /// Lowest validation loss.
+    lowest_loss: Option<f64>,
+    /// Last epoch that was the best so far or lowered the validation loss.
+    improved_epoch: u64,
 }
 
 /// The result of a step's finiteness check.
@@ -118,20 +122,28 @@ impl TrainState {
         }
     }
 
-    /// Ends the epoch. Returns true if its weights are the best so far: those with the highest
-    /// validation accuracy, then the lowest validation loss; without validation the last ones.
-    pub fn end_epoch(&mut self, validation: Option<Validation>) -> bool {
+    /// Ends the epoch. Returns true if its weights are the best so far: those with the best value
+    /// of the metric, then the lowest validation loss; without validation the last ones.
+    pub fn end_epoch(&mut self, validation: Option<Validation>, metric: BestMetric) -> bool {
         self.epoch += 1;
         (self.loss_sum, self.norm_sum, self.norms) = (0.0, 0.0, 0);
-        let found = validation.map(|validation| (validation.accuracy, validation.loss));
+        let found = validation.map(|validation| (metric.value(&validation), validation.loss));
         let better = match (found, self.best) {
-            (Some((accuracy, loss)), Some((best_accuracy, best_loss))) => {
-                accuracy > best_accuracy || (accuracy == best_accuracy && loss < best_loss)
+            (Some((value, loss)), Some((best_value, best_loss))) => {
+                value > best_value || (value == best_value && loss < best_loss)
             }
             _ => true,
         };
         if better {
             (self.best_epoch, self.best) = (Some(self.epoch), found);
+        }
+        let loss = found.map(|(_, loss)| loss);
+        let lower = loss.is_some_and(|loss| self.lowest_loss.is_none_or(|lowest| loss < lowest));
+        if lower {
+            self.lowest_loss = loss;
+        }
+        if better || lower {
+            self.improved_epoch = self.epoch;
         }
         better
     }
@@ -141,10 +153,10 @@ impl TrainState {
         self.best_epoch
     }
 
-    /// True if the last `patience` epochs did not improve the validation scores.
+    /// True if the last `patience` epochs improved neither the metric nor the validation loss.
     pub fn out_of_patience(&self, patience: Option<u64>) -> bool {
-        match (patience, self.best_epoch, self.best) {
-            (Some(patience), Some(best), Some(_)) => self.epoch - best >= patience,
+        match (patience, self.best) {
+            (Some(patience), Some(_)) => self.epoch - self.improved_epoch >= patience,
             _ => false,
         }
     }
@@ -221,27 +233,44 @@ mod tests {
         Some(Validation {
             accuracy,
             loss,
-            macro_f1: 0.0,
+            macro_f1: 1.0 - accuracy,
         })
     }
 
     #[test]
-    fn best_epoch_has_highest_accuracy_then_lowest_loss() {
+    fn best_epoch_has_the_best_metric_then_lowest_loss() {
+        let found = [of(0.8, 0.5), of(0.8, 0.4), of(0.7, 0.2), of(0.8, 0.4)];
+        let best = |metric| {
+            let mut state = TrainState::default();
+            let better = found.map(|found| state.end_epoch(found, metric));
+            (better, state.best_epoch())
+        };
+        let accuracy = best(BestMetric::Accuracy);
+        assert_eq!(accuracy, ([true, true, false, false], Some(2)));
+        for metric in [BestMetric::MacroF1, BestMetric::Loss] {
+            assert_eq!(best(metric), ([true, true, true, false], Some(3)));
+        }
+    }
+
+    /// NEURAL C1: simpletransformers#339: on imbalanced data the accuracy stands still while the
+    /// loss still falls.
+    #[test]
+    fn patience_counts_improvements_of_the_loss() {
         let mut state = TrainState::default();
-        let found = [of(0.8, 0.5), of(0.8, 0.4), of(0.7, 0.1), of(0.8, 0.4)];
-        assert_eq!(
-            found.map(|found| state.end_epoch(found)),
-            [true, true, false, false]
-        );
-        assert_eq!(state.best_epoch(), Some(2));
-        assert!(state.out_of_patience(Some(2)) && !state.out_of_patience(Some(3)));
-        assert!(!state.out_of_patience(None));
+        for found in [of(0.9, 0.5), of(0.9, 0.6), of(0.8, 0.3)] {
+            state.end_epoch(found, BestMetric::Accuracy);
+        }
+        assert_eq!(state.best_epoch(), Some(1));
+        assert!(!state.out_of_patience(Some(1)) && !state.out_of_patience(None));
+        state.end_epoch(of(0.8, 0.3), BestMetric::Accuracy);
+        assert!(state.out_of_patience(Some(1)) && !state.out_of_patience(Some(2)));
     }
 
     #[test]
     fn last_epoch_is_best_without_validation_rows() {
         let mut state = TrainState::default();
-        assert!(state.end_epoch(None) && state.end_epoch(None));
+        let metric = BestMetric::default();
+        assert!(state.end_epoch(None, metric) && state.end_epoch(None, metric));
         assert!(!state.out_of_patience(Some(1)));
     }
 

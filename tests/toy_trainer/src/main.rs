@@ -10,7 +10,7 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::range::{above, number};
-use harness::trainer::SplitScores;
+use harness::trainer::{SplitScores, Summary};
 use harness::{Model, NoArgs, Trained, Trainer, model_dir};
 use serde_json::{Map, json};
 use training::{Run, Tensor, write_tensors};
@@ -110,6 +110,7 @@ impl Trainer for Toy {
             scores,
             model,
             details: Map::new(),
+            summary: Summary::default(),
             error: None,
         })
     }

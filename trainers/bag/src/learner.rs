@@ -83,6 +83,32 @@ impl BagLearner {
         }))
     }
 
+    /// Returns the network of the last finished epoch of `epochs`, and the error that ended
+    /// training.
+    ///
+    /// # Errors
+    ///
+    /// No epoch was finished.
+    pub(crate) fn finished(
+        self,
+        epochs: u64,
+        error: Option<Error>,
+    ) -> Result<(Net, Option<Error>), Error> {
+        let error = error.or_else(|| self.diverged());
+        let good = match error.is_none() && self.state.epoch == epochs {
+            true => Some(self.net),
+            false => self.last_good,
+        };
+        match (good, error) {
+            (Some(net), error) => Ok((net, error)),
+            (None, Some(error)) => Err(error),
+            (None, None) => {
+                let reason = format!("epoch 1 of {epochs} was not finished");
+                Err(Error::stopped().because(&reason))
+            }
+        }
+    }
+
     /// Returns the error of a network with weights that are not finite, which no further step of
     /// the epoch would detect.
     pub(crate) fn diverged(&self) -> Option<Error> {

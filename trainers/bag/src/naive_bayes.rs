@@ -18,11 +18,14 @@ pub(crate) fn term_scale(
     pattern: &CsrPattern,
     labels: &[u32],
     train: &[u32],
-    frequency: &[u32],
     classes: usize,
 ) -> Vec<f32> {
     let mut rows_of = vec![Vec::new(); classes];
+    let mut frequency = vec![0u32; pattern.width];
     for &row in train {
+        for &column in pattern.row(row as usize) {
+            frequency[column as usize] += 1;
+        }
         rows_of[labels[row as usize] as usize].push(row as usize);
     }
     let prior = SMOOTHING * pattern.width as f64;
@@ -47,7 +50,7 @@ pub(crate) fn term_scale(
             }
         }
         let odds = (total - class_total) / class_total;
-        for ((square, &count), &all) in squares.iter_mut().zip(&counts).zip(frequency) {
+        for ((square, &count), &all) in squares.iter_mut().zip(&counts).zip(&frequency) {
             let inside = f64::from(count) + SMOOTHING;
             let outside = f64::from(all - count) + SMOOTHING * (classes - 1) as f64;
             let ratio = ((inside / outside * odds) as f32).ln();
@@ -57,10 +60,10 @@ pub(crate) fn term_scale(
     let occurrences: f64 = frequency.iter().map(|&all| f64::from(all)).sum();
     let weighted = squares
         .iter()
-        .zip(frequency)
+        .zip(&frequency)
         .map(|(&square, &all)| f64::from(square) * f64::from(all));
     let mean = weighted.sum::<f64>() / occurrences;
-    if mean == 0.0 {
+    if mean == 0.0 || occurrences == 0.0 {
         return vec![1.0; squares.len()];
     }
     squares
@@ -81,8 +84,7 @@ mod tests {
             columns: vec![0, 1, 0, 1, 0, 0, 2],
             width: 3,
         };
-        let frequency = [4, 2, 1];
-        let found = term_scale(&pattern, &[0, 0, 1, 1], &[0, 1, 2, 3], &frequency, 2);
+        let found = term_scale(&pattern, &[0, 0, 1, 1], &[0, 1, 2, 3], 2);
         let ratio =
             |inside: f64, outside: f64| ((inside + 0.2) / (outside + 0.2) * (3.6 / 4.6)).ln();
         let expected =
@@ -104,7 +106,7 @@ mod tests {
             columns: vec![0, 1, 1],
             width: 2,
         };
-        let few = term_scale(&pattern, &[0, 1, 0], &[0, 1], &[1, 1], 2);
+        let few = term_scale(&pattern, &[0, 1, 0], &[0, 1], 2);
         assert_eq!(few, [1.0, 1.0]);
     }
 }

@@ -51,6 +51,13 @@ pub struct BagArgs {
     /// Class weights
     #[arg(long, value_enum, default_value_t = Self::default().class_weight, help_heading = "Training")]
     pub class_weight: ClassWeight,
+    /// Do not train again on all rows after the validation rows were scored
+    ///
+    /// By default the model is trained twice: without the rows of --validation-split, which are
+    /// scored and calibrate the probabilities, and then on all rows. Rows of --validation are never
+    /// trained on.
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
+    pub no_refit: bool,
 }
 
 /// Checked parameters.
@@ -74,6 +81,8 @@ pub struct BagParams {
     pub(crate) schedule: Schedule,
     /// Class weights.
     pub(crate) class_weight: ClassWeight,
+    /// True if the saved model is trained on the rows that were split off for validation too.
+    pub(crate) refit: bool,
 }
 
 impl Default for BagArgs {
@@ -89,6 +98,7 @@ impl Default for BagArgs {
             learning_rate: 0.05,
             schedule: Schedule::Linear,
             class_weight: ClassWeight::None,
+            no_refit: false,
         }
     }
 }
@@ -107,6 +117,7 @@ impl BagArgs {
             learning_rate: self.learning_rate,
             schedule: self.schedule,
             class_weight: self.class_weight,
+            refit: !self.no_refit,
         }
     }
 }

@@ -29,17 +29,17 @@ pub(crate) fn weigh(counts: &mut [f32]) {
         .for_each(|count| *count = (*count / sum).sqrt());
 }
 
-/// Returns the terms of all rows of the data set, with weights as `values`.
+/// Returns the terms of all rows of the data set, with weights as `values`. The vocabulary is that
+/// of the training rows, with `unsplit` also of the validation rows, which will be trained on.
 pub(crate) fn weighted_terms(
     params: &BagParams,
     table: &RowTable,
     encoders: Vec<TokenizedRows>,
+    unsplit: bool,
 ) -> Result<Counts, Error> {
-    let counted: Vec<bool> = table
-        .splits
-        .iter()
-        .map(|&split| split == Split::Train)
-        .collect();
+    let is_counted =
+        |&split: &Split| split == Split::Train || unsplit && split == Split::Validation;
+    let counted: Vec<bool> = table.splits.iter().map(is_counted).collect();
     let order = table
         .order
         .iter()

@@ -7,8 +7,13 @@ const MIN_ROWS: usize = 100;
 const MAX_ROWS: usize = 20_000;
 
 /// Returns the temperature that minimises the loss of held-out rows; `None` if there are too few
-/// rows or the logits are not finite. `logits` has shape (rows, classes).
-pub(crate) fn fit_temperature(logits: &[f32], labels: &[u32], classes: usize) -> Option<f64> {
+/// rows or the logits are not finite. `logits` has shape (rows, classes); `class_weights` are those
+/// of the training, whose probabilities are for classes of these weights.
+pub(crate) fn fit_temperature(
+    logits: &[f32],
+    labels: &[u32],
+    class_weights: &[f32],
+) -> Option<f64> {
     if labels.len() < MIN_ROWS {
         return None;
     }
@@ -16,7 +21,7 @@ pub(crate) fn fit_temperature(logits: &[f32], labels: &[u32], classes: usize) ->
     let mut inverse = 1.0f64;
     // It takes about five steps; the limit is for logits that are rounding errors.
     for _ in 0..50 {
-        let (slope, curvature) = derivatives(logits, labels, classes, inverse);
+        let (slope, curvature) = derivatives(logits, labels, class_weights, inverse);
         if !(slope.is_finite() && curvature.is_finite()) {
             return None;
         }
@@ -34,9 +39,13 @@ pub(crate) fn fit_temperature(logits: &[f32], labels: &[u32], classes: usize) ->
 }
 
 /// Returns the first and second derivative of the loss by the inverse temperature.
-fn derivatives(logits: &[f32], labels: &[u32], classes: usize, inverse: f64) -> (f64, f64) {
+fn derivatives(logits: &[f32], labels: &[u32], class_weights: &[f32], inverse: f64) -> (f64, f64) {
     let (mut slope, mut curvature) = (0.0, 0.0);
-    for (row, &label) in logits.chunks_exact(classes).zip(labels).take(MAX_ROWS) {
+    for (row, &label) in logits
+        .chunks_exact(class_weights.len())
+        .zip(labels)
+        .take(MAX_ROWS)
+    {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let (mut sum, mut mean, mut square) = (0.0, 0.0, 0.0);
         for &logit in row {
@@ -47,8 +56,9 @@ fn derivatives(logits: &[f32], labels: &[u32], classes: usize, inverse: f64) -> 
             square += share * logit * logit;
         }
         (mean, square) = (mean / sum, square / sum);
-        slope += mean - f64::from(row[label as usize] - largest);
-        curvature += square - mean * mean;
+        let weight = f64::from(class_weights[label as usize]);
+        slope += weight * (mean - f64::from(row[label as usize] - largest));
+        curvature += weight * (square - mean * mean);
     }
     (slope, curvature)
 }
@@ -61,7 +71,7 @@ mod tests {
     fn fitted(logit: f32, right: usize) -> f64 {
         let logits: Vec<f32> = [logit, 0.0].repeat(200);
         let labels: Vec<u32> = (0..200).map(|row| u32::from(row % 100 >= right)).collect();
-        fit_temperature(&logits, &labels, 2).unwrap()
+        fit_temperature(&logits, &labels, &[1.0; 2]).unwrap()
     }
 
     #[test]
@@ -76,17 +86,31 @@ mod tests {
         }
     }
 
+    /// Rows of weight 0 do not count.
+    #[test]
+    fn class_weights_weigh_the_rows() {
+        let logits: Vec<f32> = [[2.0, 0.0], [0.0, 5.0]].concat().repeat(200);
+        let labels: Vec<u32> = (0..400)
+            .map(|row| u32::from(row % 20 < 4 || row % 2 == 1))
+            .collect();
+        let alone: Vec<f32> = [2.0, 0.0].repeat(200);
+        let zeros = vec![0; 200];
+        let expected = fit_temperature(&alone, &zeros, &[1.0; 2]);
+        assert_eq!(fit_temperature(&logits, &labels, &[1.0, 0.0]), expected);
+        assert_ne!(fit_temperature(&logits, &labels, &[1.0; 2]), expected);
+    }
+
     #[test]
     fn temperature_is_bounded() {
         assert_eq!(fitted(3.0, 100), 0.5);
         assert_eq!(fitted(3.0, 0), 20.0);
-        assert_eq!(fit_temperature(&[1.0, 0.0], &[0], 2), None);
+        assert_eq!(fit_temperature(&[1.0, 0.0], &[0], &[1.0; 2]), None);
     }
 
     #[test]
     fn logits_that_are_not_finite_give_none() {
         for logit in [f32::NAN, f32::INFINITY] {
-            assert_eq!(fit_temperature(&[logit; 400], &[0; 200], 2), None);
+            assert_eq!(fit_temperature(&[logit; 400], &[0; 200], &[1.0; 2]), None);
         }
     }
 }

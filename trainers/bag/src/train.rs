@@ -9,11 +9,11 @@ use diagnostics::Error;
 use evaluation::history::{EpochReport, Validation};
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::SplitScores;
+use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, json};
 use text::TokenizedRows;
 use text::features::{Counts, LazyLookup};
-use training::{Random, Run, not_finite};
+use training::{BestMetric, Random, Run, not_finite};
 
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
 use crate::model::BagModel;
@@ -52,8 +52,13 @@ pub fn train(
     run: &mut Run,
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
-    let counts = rows::weighted_terms(params, table, encoders)?;
-    let context = TrainContext::new(params, table, counts);
+    let all = table.unsplit().filter(|_| params.refit);
+    let counts = rows::weighted_terms(params, table, encoders, all.is_some())?;
+    let refit = all.map(|rows| Refit {
+        rows,
+        values: counts.values.clone(),
+    });
+    let context = TrainContext::new(params, table, counts, table.of(Split::Train));
     run.progress(&format!(
         "{} terms in {} training rows",
         context.scale.len(),
@@ -62,40 +67,30 @@ pub fn train(
     if run.stopped() {
         return Err(Error::stopped());
     }
-    let mut learner = BagLearner::restore(run, context.shape())?.unwrap_or_else(|| {
-        let seed = run.stream("weights");
-        let net = Net::new(
-            context.scale.len(),
-            params.emb_size,
-            table.classes.len(),
-            seed,
-        );
-        BagLearner {
-            state: BagState::default(),
-            net,
-            last_good: None,
-        }
-    });
+    let mut learner =
+        BagLearner::restore(run, context.shape())?.unwrap_or_else(|| context.learner(run));
     let error = context.fit(&mut learner, run)?;
-    context.finish(learner, error, run)
+    context.finish(learner, error, refit, run)
+}
+
+/// What a second training, on all rows, needs.
+struct Refit {
+    rows: Vec<u32>,
+    /// The weights of `counts`, without the scale of the first training.
+    values: Vec<f32>,
 }
 
 impl<'a> TrainContext<'a> {
-    fn new(params: &'a BagParams, table: &'a RowTable, mut counts: Counts) -> Self {
-        let train = table.of(Split::Train);
+    fn new(
+        params: &'a BagParams,
+        table: &'a RowTable,
+        mut counts: Counts,
+        train: Vec<u32>,
+    ) -> Self {
         let Counts {
-            pattern,
-            values,
-            frequency,
-            ..
+            pattern, values, ..
         } = &mut counts;
-        let scale = term_scale(
-            pattern,
-            &table.labels,
-            &train,
-            frequency,
-            table.classes.len(),
-        );
+        let scale = term_scale(pattern, &table.labels, &train, table.classes.len());
         for (value, &column) in values.iter_mut().zip(&pattern.columns) {
             *value *= scale[column as usize];
         }
@@ -107,6 +102,16 @@ impl<'a> TrainContext<'a> {
             counts,
             train,
             validation: table.of(Split::Validation),
+        }
+    }
+
+    /// Returns a learner with initial weights.
+    fn learner(&self, run: &Run) -> BagLearner {
+        let (terms, emb_size, classes) = self.shape();
+        BagLearner {
+            state: BagState::default(),
+            net: Net::new(terms, emb_size, classes, run.stream("weights")),
+            last_good: None,
         }
     }
 
@@ -166,7 +171,8 @@ impl<'a> TrainContext<'a> {
             if let Some(error) = learner.diverged() {
                 return Ok(Some(error));
             }
-            run.epoch(self.report(learner, (learner.state.step - before) as f64 / seconds, run));
+            let report = self.report(learner, (learner.state.step - before) as f64 / seconds, run);
+            run.epoch(report, BestMetric::default());
             (learner.state.epoch, learner.state.loss_sum) = (learner.state.epoch + 1, 0.0);
             learner.last_good =
                 (learner.state.epoch < self.params.epochs).then(|| learner.net.clone());
@@ -270,61 +276,91 @@ impl<'a> TrainContext<'a> {
         self,
         learner: BagLearner,
         error: Option<Error>,
-        run: &Run,
+        refit: Option<Refit>,
+        run: &mut Run,
     ) -> Result<Trained<BagModel>, Error> {
-        // A run that was stopped within an epoch has not been checked.
-        let error = error.or_else(|| learner.diverged());
-        let BagLearner {
-            state,
-            net,
-            last_good,
-        } = learner;
-        let mut net = match error {
-            Some(error) if last_good.is_none() => return Err(error),
-            None if state.step == 0 => return Err(Error::stopped()),
-            Some(_) => last_good.unwrap_or(net),
-            None => net,
-        };
+        let state = learner.state.clone();
+        let (mut net, error) = learner.finished(self.params.epochs, error)?;
         let threads = run.threads();
         let temperature = fit_temperature(
             &self.logits(&net, &self.validation, threads),
             &self.labels(&self.validation),
-            self.table.classes.len(),
+            &self.class_weights,
         );
         net.apply_temperature(temperature.unwrap_or(1.0) as f32);
-        let score = |split: Split| {
-            let rows = self.table.of(split);
-            (!rows.is_empty()).then(|| self.scores(&net, &rows, threads))
-        };
-        let scores = SplitScores {
-            train: score(Split::Train),
-            out_of_fold: false,
-            validation: score(Split::Validation),
-            test: score(Split::Test),
+        let mut scores = SplitScores {
+            train: self.score(&net, Split::Train, threads),
+            validation: self.score(&net, Split::Validation, threads),
+            test: self.score(&net, Split::Test, threads),
+            ..SplitScores::default()
         };
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
         details.insert("epochs".to_owned(), json!(state.epoch));
         details.insert("terms".to_owned(), json!(net.terms()));
         details.insert("temperature".to_owned(), json!(temperature));
-        let Counts {
-            terms,
-            column_of_term,
-            ..
-        } = self.counts;
+        let mut summary = Summary::default();
+        if state.epoch < self.params.epochs {
+            summary.lines.push(format!(
+                "saved epoch {}; training ended in epoch {} of {}",
+                state.epoch,
+                state.epoch + 1,
+                self.params.epochs
+            ));
+        }
+        let (params, table) = (self.params, self.table);
+        let (mut counts, mut scale) = (self.counts, self.scale);
+        if let Some(refit) = refit.filter(|_| error.is_none()) {
+            counts.values = refit.values;
+            let context = Self::new(params, table, counts, refit.rows);
+            match context.refit(run)? {
+                Some(mut again) => {
+                    again.apply_temperature(temperature.unwrap_or(1.0) as f32);
+                    scores.test = context.score(&again, Split::Test, threads);
+                    scores.refitted = true;
+                    (net, scale) = (again, context.scale);
+                }
+                None => context.warn_not_refitted(run),
+            }
+            counts = context.counts;
+        }
         let model = BagModel {
-            classes: self.table.classes.clone(),
-            terms,
-            max_ngrams: self.params.max_ngrams,
-            net: net.scaled(&self.scale).reordered(&column_of_term),
+            classes: table.classes.clone(),
+            terms: counts.terms,
+            max_ngrams: params.max_ngrams,
+            net: net.scaled(&scale).reordered(&counts.column_of_term),
             lookup: LazyLookup::default(),
         };
         Ok(Trained {
             model,
             scores,
             details,
+            summary,
             error,
         })
+    }
+
+    fn score(&self, net: &Net, split: Split, threads: usize) -> Option<Scores> {
+        let rows = self.table.of(split);
+        (!rows.is_empty()).then(|| self.scores(net, &rows, threads))
+    }
+
+    /// Trains a new network; `None` if it was stopped or diverged.
+    fn refit(&self, run: &Run) -> Result<Option<Net>, Error> {
+        run.progress(&format!("training again, on all {} rows", self.train.len()));
+        let mut again = run.again();
+        let mut learner = self.learner(run);
+        let error = self.fit(&mut learner, &mut again)?;
+        let finished = learner.state.epoch == self.params.epochs;
+        Ok((finished && error.is_none() && learner.diverged().is_none()).then_some(learner.net))
+    }
+
+    fn warn_not_refitted(&self, run: &mut Run) {
+        let (train, all) = (self.table.of(Split::Train).len(), self.train.len());
+        run.warn(format!(
+            "the second training, on all rows, did not end: the model was trained on {train} of \
+             {all} rows"
+        ));
     }
 }
 

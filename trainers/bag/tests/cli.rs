@@ -5,6 +5,9 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+#[path = "cli/public_reports.rs"]
+mod public_reports;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

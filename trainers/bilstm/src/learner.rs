@@ -88,7 +88,7 @@ impl<'a> LstmLearner<'a> {
             }
         }
         let best = state.best_epoch().map(|epoch| Best {
-            epoch: Some(epoch),
+            epoch,
             weights: take(&mut saved, "best/"),
             scores: None,
         });

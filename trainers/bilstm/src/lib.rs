@@ -102,6 +102,7 @@ impl Trainer for BiLstm {
                     model: TextModel::Bag(Box::new(trained.model)),
                     scores: trained.scores,
                     details: trained.details,
+                    summary: trained.summary,
                     error: trained.error,
                 })
             }

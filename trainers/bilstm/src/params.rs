@@ -9,7 +9,7 @@ use diagnostics::Error;
 use harness::range::{above, integer, number};
 
 use crate::tokenizer::FileTokenizer;
-pub use training::{ClassWeight, DeviceChoice, FitParams, Precision, Schedule};
+pub use training::{BestMetric, ClassWeight, DeviceChoice, FitParams, Precision, Schedule};
 
 /// Arguments of `train`. Names and meaning are those of the flags of the original script.
 #[derive(Args, Clone, Debug)]
@@ -84,10 +84,18 @@ pub struct TextArgs {
     clip_norm: Option<f64>,
     /// Epochs without improvement before training stops, 0 for never [default: 2]
     ///
-    /// The model is that of the epoch with the highest validation accuracy, then the lowest
-    /// validation loss. bag trains all epochs.
+    /// An epoch is an improvement if it is the best one or lowers the validation loss. The model is
+    /// that of the best epoch: see --best-metric. bag trains all epochs.
     #[arg(long, value_name = "N", value_parser = integer::<u32>(0..=1_000_000), help_heading = "Training")]
     patience: Option<u32>,
+    /// Metric of the validation rows that chooses the best epoch [default: macro_f1]
+    #[arg(long, value_enum, help_heading = "Training")]
+    best_metric: Option<BestMetric>,
+    /// Train once more on all rows, for the best number of epochs
+    ///
+    /// With the rows of --validation-split too. Rows of --validation are never trained on.
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
+    refit: bool,
     /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
     class_weight: ClassWeight,
@@ -238,6 +246,8 @@ impl TextArgs {
                 warm_up: self.warm_up.unwrap_or(0.0),
                 clip_norm: (norm > 0.0).then_some(norm),
                 patience: (patience > 0).then_some(patience.into()),
+                best_metric: self.best_metric.unwrap_or_default(),
+                refit: self.refit,
             },
             device: self.device.unwrap_or(DeviceChoice::Auto),
             precision: self.precision,
@@ -258,6 +268,7 @@ impl TextArgs {
                 ("warm-up", self.warm_up.is_some()),
                 ("clip-norm", self.clip_norm.is_some()),
                 ("patience", self.patience.is_some()),
+                ("best-metric", self.best_metric.is_some()),
                 ("device cuda", self.device.is_some_and(DeviceChoice::is_gpu)),
                 ("precision", self.precision.is_some()),
             ],
@@ -273,6 +284,7 @@ impl TextArgs {
             learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
             schedule: self.schedule,
             class_weight: self.class_weight,
+            no_refit: !self.refit,
         }
         .into_params())
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use dataset::RowTable;
 use diagnostics::Error;
 use harness::Trained;
-use harness::trainer::SplitScores;
+use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, Value, json};
 use tch::Device;
 use training::{Arrays, Fitted, Run, TrainPlan, fit, memory};
@@ -35,7 +35,7 @@ pub(crate) fn train(
     tch::set_num_threads(1);
     let (tokenizer, rows) = encode_rows(table, encoders, lstm.vocab_size, lstm.seq_len)?;
     let plan = TrainPlan::new(table, lstm.batch_size, &lstm.fit);
-    let context = TrainContext {
+    let mut context = TrainContext {
         params: lstm,
         class_weights: params.class_weight.weights(table, &plan.train),
         plan,
@@ -62,12 +62,57 @@ pub(crate) fn train(
         )?;
     }
     allocator::retain();
-    let (mut learner, state, best) = LstmLearner::start(&context, &devices, run)?;
-    let fitted = fit(&mut learner, &context.plan, state, best, run)?;
+    let mut fitted = fit_once(&context, &devices, run)?;
+    let summary = Summary::of_fit(&fitted, &context.plan);
+    let details = details(&context, &devices, &fitted);
+    let refitted = match fitted.refit_plan(&context.plan, table, run) {
+        Some(plan) => {
+            context.class_weights = params.class_weight.weights(table, &plan.train);
+            refit(&mut context, &devices, plan, &mut fitted, run)?
+        }
+        None => false,
+    };
+    let mut trained = finish(&context, &devices, tokenizer, fitted, run)?;
+    trained.scores.refitted = refitted;
+    Ok(Trained {
+        details,
+        summary,
+        ..trained
+    })
+}
+
+fn fit_once(
+    context: &TrainContext<'_>,
+    devices: &Devices,
+    run: &mut Run,
+) -> Result<Fitted<Arrays>, Error> {
+    let (mut learner, state, best) = LstmLearner::start(context, devices, run)?;
+    let fitted = fit(&mut learner, &context.plan, state, best, run);
     // Frees Adam's moments and the last weights.
     drop(learner);
     allocator::purge();
-    finish(&context, &devices, tokenizer, fitted, run)
+    fitted
+}
+
+/// Trains again by `plan`, on all rows, and takes these weights; false if that did not end well.
+fn refit<'a>(
+    context: &mut TrainContext<'a>,
+    devices: &Devices,
+    plan: TrainPlan<'a>,
+    fitted: &mut Fitted<Arrays>,
+    run: &mut Run,
+) -> Result<bool, Error> {
+    if fitted.best.scores.is_none() {
+        // After a resume: the new weights will have seen the validation rows.
+        let net = Replicas::new(&context.shape, &fitted.best.weights, &devices.all, false);
+        if let Some(net) = net.map_err(torch_error)? {
+            fitted.best.scores = context.scores(&net, &context.plan.validation, run)?;
+        }
+    }
+    run.progress(&format!("training again, on all {} rows", plan.train.len()));
+    context.plan = plan;
+    let again = fit_once(context, devices, &mut run.again());
+    Ok(fitted.adopt(again, run))
 }
 
 /// Refuses a network that is far too large for the memory; otherwise the system would kill the
@@ -103,7 +148,6 @@ fn finish(
     fitted: Fitted<Arrays>,
     run: &Run,
 ) -> Result<Trained<TextModel>, Error> {
-    let details = details(context, devices, &fitted);
     let Fitted { best, error, .. } = fitted;
     let net =
         Replicas::new(&context.shape, &best.weights, &devices.all, false).map_err(torch_error)?;
@@ -127,7 +171,8 @@ fn finish(
     Ok(Trained {
         model: TextModel::Bilstm(Box::new(model)),
         scores,
-        details,
+        details: Map::new(),
+        summary: Summary::default(),
         error,
     })
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use dataset::RowTable;
 use diagnostics::Error;
+use evaluation::report::Trials;
 use training::Run;
 
 use crate::one_vs_rest::{Candidate, LabelledRows, fit, parallel};
@@ -111,6 +112,60 @@ pub(crate) struct Search {
     /// Out-of-fold decision values of the best candidate.
     pub(crate) decisions: Vec<f32>,
     pub(crate) trials: Vec<Trial>,
+    /// Index of the best trial.
+    chosen: usize,
+}
+
+impl Search {
+    /// States what was chosen, and by which measure.
+    pub(crate) fn selected(&self, folds: usize) -> String {
+        format!(
+            "selected: {} (macro-F1 {:.4}, {folds}-fold cross-validation, {} candidates)",
+            self.best,
+            self.trials[self.chosen].macro_f1,
+            self.trials.len()
+        )
+    }
+
+    /// Returns the table of the report.
+    pub(crate) fn table(&self) -> Trials {
+        let row = |trial: &Trial| {
+            let Candidate {
+                max_ngrams,
+                weighting,
+                c,
+                ..
+            } = trial.candidate;
+            vec![
+                weighting.name().to_owned(),
+                max_ngrams.to_string(),
+                short(c),
+                format!("{:.4}", trial.macro_f1),
+            ]
+        };
+        Trials {
+            columns: vec!["weighting", "n-grams up to", "C", "macro-F1, out of fold"],
+            rows: self.trials.iter().map(row).collect(),
+            chosen: self.chosen,
+        }
+    }
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (weighting, c) = (self.weighting.name(), short(self.c));
+        write!(out, "{weighting}, n-grams up to {}, C {c}", self.max_ngrams)
+    }
+}
+
+/// Formats a C of the search, a power of [`C_STEP`], with four digits.
+fn short(c: f64) -> String {
+    let decimals = (3.0 - c.log10().floor()).clamp(0.0, 30.0);
+    let text = format!("{c:.*}", decimals as usize);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
 }
 
 struct Searcher<'a> {
@@ -185,11 +240,13 @@ pub(crate) fn search(
             }
         }
     }
-    let (best, decisions) = searcher.best.ok_or(Error::stopped())?;
+    let none = || Error::stopped().because("no candidate was evaluated");
+    let (chosen, decisions) = searcher.best.ok_or_else(none)?;
     Ok(Search {
-        best: searcher.trials[best].candidate,
+        best: searcher.trials[chosen].candidate,
         decisions,
         trials: searcher.trials,
+        chosen,
     })
 }
 
@@ -229,17 +286,14 @@ impl Searcher<'_> {
         let decisions = self
             .folds
             .decisions(data, &values, &candidate, self.params, self.run)?;
-        if self.run.stopped() && !self.trials.is_empty() {
+        if self.run.stopped() {
             // The solver ended early, so the result is not comparable.
             return Ok(false);
         }
         let macro_f1 = macro_f1(&decisions, self.data, self.train);
         self.run.progress(&format!(
-            "tune: trial {}, {}, n-grams to {}, C {:.3}: macro-F1 {macro_f1:.4} out of fold",
+            "tune: trial {}, {candidate}: macro-F1 {macro_f1:.4} out of fold",
             self.trials.len() + 1,
-            format!("{:?}", candidate.weighting).to_lowercase(),
-            candidate.max_ngrams,
-            candidate.c,
         ));
         self.add(
             Trial {
@@ -328,4 +382,16 @@ fn argmax(scores: &[f32]) -> usize {
             }
         })
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_c_have_four_digits() {
+        let steps = [27.0, 1.0, 1.0 / 3.0, 1.0 / 27.0, 1.0 / 2187.0, 59049.0];
+        let expected = ["27", "1", "0.3333", "0.03704", "0.0004572", "59049"];
+        assert_eq!(steps.map(short), expected);
+    }
 }

@@ -57,7 +57,7 @@ pub(crate) struct KernelFit {
     pub(crate) svm: KernelSvm,
     /// Factor of each column. Shape: (columns).
     pub(crate) scale: Vec<f32>,
-    /// Decision values. Shape: (rows of the matrix, outputs).
+    /// Decision values. Shape: (scored rows, outputs).
     pub(crate) decisions: Vec<f32>,
     /// Shape: (rows of the matrix, outputs); `None` without cross-validation or after a stop.
     pub(crate) out_of_fold: Option<Vec<f32>>,
@@ -72,6 +72,25 @@ struct FittedKernel {
     values: Vec<f32>,
     /// Share of the sum of squares of the training rows that the components explain.
     explained: f64,
+}
+
+impl FittedKernel {
+    fn into_fit(self, decisions: Vec<f32>, out_of_fold: Option<Vec<f32>>) -> KernelFit {
+        let svm = self.svm;
+        let details = json!({
+            "function": svm.kernel,
+            "components": svm.width,
+            "kept": self.explained,
+            "support_vectors": svm.support_vectors(),
+        });
+        KernelFit {
+            svm,
+            scale: self.scale,
+            decisions,
+            out_of_fold,
+            details,
+        }
+    }
 }
 
 impl TrainContext<'_> {
@@ -94,25 +113,19 @@ impl TrainContext<'_> {
             },
             Calibration::Auto | Calibration::None => None,
         };
-        let FittedKernel {
-            svm,
-            scale,
-            explained,
-            ..
-        } = fitted;
-        let details = json!({
-            "function": svm.kernel,
-            "components": svm.width,
-            "kept": explained,
-            "support_vectors": svm.support_vectors(),
-        });
-        Ok(KernelFit {
-            svm,
-            scale,
-            decisions,
-            out_of_fold,
-            details,
-        })
+        Ok(fitted.into_fit(decisions, out_of_fold))
+    }
+
+    /// Trains on the rows `train` and scores the rows `score`.
+    pub(crate) fn refit(
+        &self,
+        counts: &[f32],
+        (train, score): (&[u32], &[u32]),
+        run: &Run,
+    ) -> Result<KernelFit, Error> {
+        let fitted = self.fit(counts, train, run)?;
+        let decisions = self.decision_function(&fitted, score, run)?;
+        Ok(fitted.into_fit(decisions, None))
     }
 
     /// Trains one fold after the other, because each needs all the memory.

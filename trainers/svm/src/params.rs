@@ -114,6 +114,13 @@ pub struct SvmArgs {
     /// Rows to fit probabilities on (Platt scaling)
     #[arg(long, value_enum, default_value_t = Calibration::Auto, help_heading = "Tuning")]
     calibration: Calibration,
+    /// Do not train again on all rows after the validation rows were scored
+    ///
+    /// By default the model is trained twice: without the rows of --validation-split, which are
+    /// scored and calibrate the probabilities, and then on all rows. Rows of --validation are never
+    /// trained on.
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Tuning")]
+    no_refit: bool,
 
     /// Kernel
     ///
@@ -146,6 +153,16 @@ pub enum Weighting {
     /// Presence times naive Bayes log-count ratio (Wang and Manning 2012).
     #[value(alias = "nb", alias = "nb-svm")]
     Nbsvm,
+}
+
+impl Weighting {
+    /// Returns the value of `--weighting`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tfidf => "tfidf",
+            Self::Nbsvm => "nbsvm",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -297,6 +314,8 @@ pub struct SvmParams {
     pub folds: usize,
     /// Rows that probabilities are fitted on.
     pub calibration: Calibration,
+    /// True if the saved model is trained on the rows that were split off for validation too.
+    pub refit: bool,
     /// Linear or kernel.
     pub algorithm: Algorithm,
 }
@@ -356,6 +375,7 @@ impl SvmArgs {
             }),
             folds: self.folds.into(),
             calibration: self.calibration,
+            refit: !self.no_refit,
             algorithm,
         })
     }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use dataset::{RowTable, Split};
-use diagnostics::{Error, counted, sanitize};
+use diagnostics::{Error, ErrorKind, counted, sanitize};
 use evaluation::metrics::Scores;
 use harness::Trained;
-use harness::trainer::SplitScores;
+use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, Value, json};
 use training::Run;
 
@@ -17,7 +17,7 @@ use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
 use crate::one_vs_rest::{self, Candidate, LabelledRows, OneVsRest, outputs};
 use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
 use text::TokenizedRows;
-use text::features::{Counts, FitError, LazyLookup, fit};
+use text::features::{Counts, CsrPattern, FitError, LazyLookup, fit};
 
 /// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
 /// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
@@ -36,58 +36,54 @@ pub(crate) fn train(
     }
     let params = &params;
     let train: Vec<u32> = rows.of(Split::Train);
+    let all = rows.unsplit().filter(|_| params.refit);
+    let largest = all.as_ref().unwrap_or(&train).len();
     params.regularisation.check(train.len())?;
+    params.regularisation.check(largest)?;
     rows.check_classes()?;
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
-        MemoryBudget::available(Path::new("/")).check(train.len(), kernel.name())?;
+        MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }
-    let counted: Vec<bool> = rows
-        .splits
-        .iter()
-        .map(|&split| split == Split::Train)
-        .collect();
-    let order = rows
-        .order
-        .iter()
-        .map(|row| (row.encoder as usize, row.index as usize));
-    let counts = fit(shards, order, &counted, &params.features)
-        .map_err(|error| vocabulary_error(error, params, train.len()))?;
+    let counts = count_terms(params, rows, shards, all.is_some())?;
     run.progress(&format!(
-        "{} terms in {} training rows",
-        counts.terms.len(),
-        train.len()
+        "{} terms in {largest} training rows",
+        counts.terms.len()
     ));
     if run.stopped() {
         return Err(Error::stopped());
     }
-    let (labels, classes) = (rows.labels.as_slice(), rows.classes.len());
-    let mut details = Map::new();
-    let mut candidate = Candidate::from_params(params, train.len());
-    let mut out_of_fold = None;
-    let data = LabelledRows {
-        pattern: &counts.pattern,
-        labels,
-        classes,
-    };
-    if let Some(tuning) = params.tuning {
-        let folds = Folds::new(rows, &train, params.folds, run);
-        let found = search(&folds, &counts, data, &train, tuning, params, run)?;
-        candidate = found.best;
-        out_of_fold = Some(found.decisions);
-        details.insert("trials".to_owned(), json!(found.trials));
-    } else if params.calibration == Calibration::Cv && params.algorithm == Algorithm::Linear {
-        let folds = Folds::new(rows, &train, params.folds, run);
-        out_of_fold = Some(folds.decisions(data, &counts.values, &candidate, params, run)?);
-    }
-    details.insert("candidate".to_owned(), json!(candidate));
-    let fit = FinalFit {
+    let mut fit = FinalFit {
         params,
         rows,
         train: &train,
-        candidate,
-        out_of_fold,
+        all: all.as_deref(),
+        candidate: Candidate::from_params(params, train.len()),
+        out_of_fold: None,
+        details: Map::new(),
+        summary: Summary::default(),
     };
-    fit.finish(counts, run, details)
+    fit.cross_validate(&counts, run)?;
+    fit.finish(counts, run)
+}
+
+/// Counts the terms of all rows. The vocabulary is that of the training rows, with `unsplit` also
+/// of the validation rows, which will be trained on.
+fn count_terms(
+    params: &SvmParams,
+    rows: &RowTable,
+    shards: Vec<TokenizedRows>,
+    unsplit: bool,
+) -> Result<Counts, Error> {
+    let is_counted =
+        |&split: &Split| split == Split::Train || unsplit && split == Split::Validation;
+    let counted: Vec<bool> = rows.splits.iter().map(is_counted).collect();
+    let order = rows
+        .order
+        .iter()
+        .map(|row| (row.encoder as usize, row.index as usize));
+    let documents = counted.iter().filter(|&&counted| counted).count();
+    fit(shards, order, &counted, &params.features)
+        .map_err(|error| vocabulary_error(error, params, documents))
 }
 
 fn vocabulary_error(error: FitError, params: &SvmParams, rows: usize) -> Error {
@@ -139,14 +135,19 @@ fn no_words(error: FitError, params: &SvmParams) -> Error {
     help.into_iter().fold(error, |error, help| error.help(help))
 }
 
-/// Trains and scores the final model, after the hyperparameters have been chosen.
+/// Chooses the hyperparameters, trains and scores the final model.
 struct FinalFit<'a> {
     params: &'a SvmParams,
     rows: &'a RowTable,
     train: &'a [u32],
+    /// Rows that the saved model is trained on, after `train` alone; `None`: on `train`.
+    all: Option<&'a [u32]>,
     candidate: Candidate,
     /// Out-of-fold decision values, if cross-validation was done. Shape: (rows, outputs).
     out_of_fold: Option<Vec<f32>>,
+    /// Of metrics.json.
+    details: Map<String, Value>,
+    summary: Summary,
 }
 
 /// A classifier on all columns of the matrix.
@@ -154,24 +155,59 @@ struct FittedModel {
     classifier: Classifier,
     /// Shape: (1 or outputs, columns).
     scale: Vec<Vec<f32>>,
-    /// Decision values of all rows. Shape: (rows, outputs).
+    /// Decision values of all rows: of the rows in `all` by the model that was trained on `train`
+    /// alone, of the others by the saved model. Shape: (rows, outputs).
     decisions: Vec<f32>,
+    /// True if the saved model was trained on `all`.
+    refitted: bool,
 }
 
-impl FinalFit<'_> {
-    fn finish(
-        mut self,
-        mut counts: Counts,
-        run: &mut Run,
-        mut details: Map<String, Value>,
-    ) -> Result<Trained<SvmModel>, Error> {
+impl<'a> FinalFit<'a> {
+    /// Does what needs cross-validation: the search of `--tune`, or the decision values of
+    /// `--calibration cv`.
+    fn cross_validate(&mut self, counts: &Counts, run: &Run) -> Result<(), Error> {
+        let params = self.params;
+        let data = self.data(&counts.pattern);
+        let (rows, train) = (self.rows, self.train);
+        let folds = || Folds::new(rows, train, params.folds, run);
+        if let Some(tuning) = params.tuning {
+            let found = search(&folds(), counts, data, train, tuning, params, run)?;
+            self.summary.lines.push(found.selected(params.folds));
+            self.summary.trials = Some(found.table());
+            let trials = json!(found.trials);
+            self.details.insert("trials".to_owned(), trials);
+            self.candidate = found.best;
+            self.out_of_fold = Some(found.decisions);
+        } else if params.calibration == Calibration::Cv && params.algorithm == Algorithm::Linear {
+            let candidate = &self.candidate;
+            let decisions = folds().decisions(data, &counts.values, candidate, params, run)?;
+            // After a stop they come from unfinished fits.
+            self.out_of_fold = (!run.stopped()).then_some(decisions);
+        }
+        Ok(())
+    }
+
+    fn data<'b>(&self, pattern: &'b CsrPattern) -> LabelledRows<'b>
+    where
+        'a: 'b,
+    {
+        LabelledRows {
+            pattern,
+            labels: &self.rows.labels,
+            classes: self.rows.classes.len(),
+        }
+    }
+
+    fn finish(mut self, mut counts: Counts, run: &mut Run) -> Result<Trained<SvmModel>, Error> {
         let fitted = match self.params.algorithm {
             Algorithm::Kernel(kernel, components) => {
-                self.fit_kernel((kernel, components), &counts, run, &mut details)?
+                self.fit_kernel((kernel, components), &counts, run)?
             }
-            Algorithm::Linear => self.fit_linear(&mut counts, run, &mut details)?,
+            Algorithm::Linear => self.fit_linear(&mut counts, run)?,
         };
         fitted.classifier.check_finite(&self.rows.classes)?;
+        let candidate = json!(self.candidate);
+        self.details.insert("candidate".to_owned(), candidate);
         let max_ngrams = self.candidate.max_ngrams;
         let Counts {
             terms,
@@ -184,7 +220,7 @@ impl FinalFit<'_> {
             .collect();
         let columns: Vec<u32> = kept.iter().map(|&term| column_of_term[term]).collect();
         let platt = self.platt(&fitted.decisions, run);
-        let scores = self.scores(&fitted.decisions, &platt);
+        let scores = self.scores(&fitted, &platt);
         let model = SvmModel {
             classes: self.rows.classes.clone(),
             terms: terms.subset(&kept),
@@ -207,55 +243,88 @@ impl FinalFit<'_> {
         Ok(Trained {
             model,
             scores,
-            details,
+            details: self.details,
+            summary: self.summary,
             error: None,
         })
+    }
+
+    /// Returns the hyperparameters for a fit on this number of rows.
+    fn candidate_for(&self, rows: usize) -> Candidate {
+        match self.params.tuning {
+            Some(_) => self.candidate,
+            None => Candidate::from_params(self.params, rows),
+        }
     }
 
     fn fit_kernel(
         &mut self,
         (kernel, components): (Kernel, usize),
         counts: &Counts,
-        run: &Run,
-        details: &mut Map<String, Value>,
+        run: &mut Run,
     ) -> Result<FittedModel, Error> {
+        let data = self.data(&counts.pattern);
         let context = kernel::TrainContext {
-            data: LabelledRows {
-                pattern: &counts.pattern,
-                labels: &self.rows.labels,
-                classes: self.rows.classes.len(),
-            },
+            data,
             candidate: self.candidate,
             params: self.params,
             kernel,
             components,
         };
-        let fit = context.train(&counts.values, self.rows, self.train, run)?;
-        self.out_of_fold = fit.out_of_fold;
-        details.insert("kernel".to_owned(), fit.details);
+        let mut fit = context.train(&counts.values, self.rows, self.train, run)?;
+        self.out_of_fold = fit.out_of_fold.take();
+        let mut refitted = false;
+        if let Some(all) = self.all {
+            let test = self.rows.of(Split::Test);
+            let candidate = self.candidate_for(all.len());
+            let context = kernel::TrainContext {
+                candidate,
+                ..context
+            };
+            match context.refit(&counts.values, (all, test.as_slice()), run) {
+                Ok(again) => {
+                    self.candidate = candidate;
+                    let mut decisions = fit.decisions;
+                    replace(&mut decisions, &test, &again.decisions, data.outputs());
+                    fit = kernel::KernelFit { decisions, ..again };
+                    refitted = true;
+                }
+                Err(error) if error.kind() == ErrorKind::Stopped => self.warn_not_refitted(run),
+                Err(error) => return Err(error),
+            }
+        }
+        self.details.insert("kernel".to_owned(), fit.details);
         Ok(FittedModel {
             classifier: Classifier::Kernel(fit.svm),
             scale: vec![fit.scale],
             decisions: fit.decisions,
+            refitted,
         })
     }
 
-    fn fit_linear(
-        &self,
-        counts: &mut Counts,
-        run: &mut Run,
-        details: &mut Map<String, Value>,
-    ) -> Result<FittedModel, Error> {
+    fn fit_linear(&mut self, counts: &mut Counts, run: &mut Run) -> Result<FittedModel, Error> {
         let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
         let (pattern, values) = take_ngrams(counts, self.candidate.max_ngrams);
-        let data = LabelledRows {
-            pattern: &pattern,
-            labels: &self.rows.labels,
-            classes: self.rows.classes.len(),
-        };
+        let data = self.data(&pattern);
+        let copy = self.all.map(|_| values.clone());
+        let grace = run.with_grace();
         let sides = (self.train, everything.as_slice());
-        let fit = one_vs_rest::fit(data, values, &self.candidate, sides, self.params, run)?;
-        report(&fit, run, details);
+        let mut fit = one_vs_rest::fit(data, values, &self.candidate, sides, self.params, &grace)?;
+        self.check_finished(&grace, run)?;
+        let mut refitted = false;
+        if let Some((all, values)) = self.all.zip(copy) {
+            match self.refit_linear(data, values, all, run)? {
+                Some((candidate, test, again)) => {
+                    self.candidate = candidate;
+                    let mut decisions = fit.decisions;
+                    replace(&mut decisions, &test, &again.decisions, data.outputs());
+                    fit = OneVsRest { decisions, ..again };
+                    refitted = true;
+                }
+                None => self.warn_not_refitted(run),
+            }
+        }
+        report(&fit, run, &mut self.details);
         let (coefficients, intercepts) = fit
             .estimators
             .into_iter()
@@ -268,7 +337,50 @@ impl FinalFit<'_> {
             },
             scale: fit.scale,
             decisions: fit.decisions,
+            refitted,
         })
+    }
+
+    /// Trains on the rows `all` and scores the test rows, which are returned too; `None` after a
+    /// stop.
+    fn refit_linear(
+        &self,
+        data: LabelledRows<'_>,
+        values: Vec<f32>,
+        all: &[u32],
+        run: &Run,
+    ) -> Result<Option<(Candidate, Vec<u32>, OneVsRest)>, Error> {
+        if run.stopped() {
+            return Ok(None);
+        }
+        run.progress(&format!("training again, on all {} rows", all.len()));
+        let test = self.rows.of(Split::Test);
+        let candidate = self.candidate_for(all.len());
+        let sides = (all, test.as_slice());
+        let fit = one_vs_rest::fit(data, values, &candidate, sides, self.params, run)?;
+        Ok((!run.stopped()).then_some((candidate, test, fit)))
+    }
+
+    /// Warns about a fit that a stop cut off, or refuses it as the model of a search: another
+    /// candidate may be better than this one half done.
+    fn check_finished(&self, grace: &Run, run: &mut Run) -> Result<(), Error> {
+        if !grace.stopped() {
+            return Ok(());
+        }
+        if self.params.tuning.is_some() {
+            let reason = "the best candidate so far could not be trained in time";
+            return Err(Error::stopped().because(reason));
+        }
+        run.warn("stopped before the solver converged: the model is unfinished".to_owned());
+        Ok(())
+    }
+
+    fn warn_not_refitted(&self, run: &mut Run) {
+        let (train, all) = (self.train.len(), self.all.map_or(0, <[u32]>::len));
+        run.warn(format!(
+            "stopped before the model was trained again on all rows: it was trained on {train} of \
+             {all} rows"
+        ));
     }
 
     fn select(&self, decisions: &[f32], rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
@@ -327,7 +439,8 @@ impl FinalFit<'_> {
         platt
     }
 
-    fn scores(&self, decisions: &[f32], platt: &[Platt]) -> SplitScores {
+    fn scores(&self, fitted: &FittedModel, platt: &[Platt]) -> SplitScores {
+        let decisions = fitted.decisions.as_slice();
         // Split that the sigmoids were fitted on.
         let fitted_on = match self.out_of_fold {
             Some(_) => Split::Train,
@@ -345,6 +458,7 @@ impl FinalFit<'_> {
         };
         SplitScores {
             out_of_fold: self.out_of_fold.is_some(),
+            refitted: fitted.refitted,
             train: of(
                 Split::Train,
                 self.out_of_fold.as_deref().unwrap_or(decisions),
@@ -352,6 +466,13 @@ impl FinalFit<'_> {
             validation: of(Split::Validation, decisions),
             test: of(Split::Test, decisions),
         }
+    }
+}
+
+/// Replaces the decision values of these rows.
+fn replace(decisions: &mut [f32], rows: &[u32], values: &[f32], outputs: usize) {
+    for (&row, values) in rows.iter().zip(values.chunks_exact(outputs)) {
+        decisions[row as usize * outputs..][..outputs].copy_from_slice(values);
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a> TransformerLearner<'a> {
         let weights = all("weights/")?;
         let best = match state.best_epoch() {
             Some(epoch) => Some(Best {
-                epoch: Some(epoch),
+                epoch,
                 weights: all("best/")?,
                 scores: None,
             }),
@@ -155,6 +155,11 @@ impl<'a> TransformerLearner<'a> {
             }
         }
         self.engine.restore(&saved)
+    }
+
+    /// Returns the connections to the other hosts, for the next learner.
+    pub(crate) fn into_group(self) -> Option<ProcessGroup> {
+        self.group
     }
 
     /// Name of the device, such as `cpu` or `cuda:0`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use diagnostics::Error;
 use harness::range::{above, integer, number};
-pub use training::{ClassWeight, FitParams, Schedule};
+pub use training::{BestMetric, ClassWeight, FitParams, Schedule};
 
 use crate::pretrained::Pretrained;
 use crate::tokenizer::TextTokenizer;
@@ -111,10 +111,18 @@ struct TrainingArgs {
     label_smoothing: f64,
     /// Epochs without improvement before training stops, 0 for never
     ///
-    /// The model is that of the epoch with the highest validation accuracy, then the lowest
-    /// validation loss.
+    /// An epoch is an improvement if it is the best one or lowers the validation loss. The model is
+    /// that of the best epoch: see --best-metric.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = integer::<u32>(0..=1_000_000))]
     patience: u32,
+    /// Metric of the validation rows that chooses the best epoch
+    #[arg(long, value_enum, default_value_t = BestMetric::default())]
+    best_metric: BestMetric,
+    /// Train once more on all rows, for the best number of epochs
+    ///
+    /// With the rows of --validation-split too. Rows of --validation are never trained on.
+    #[arg(long, action = clap::ArgAction::SetTrue)]
+    refit: bool,
     /// Class weights
     #[arg(long, value_enum, default_value_t = ClassWeight::None)]
     class_weight: ClassWeight,
@@ -226,6 +234,8 @@ impl TransformerArgs {
                 warm_up: training.warm_up,
                 clip_norm: (training.clip_norm > 0.0).then_some(training.clip_norm),
                 patience: (training.patience > 0).then_some(training.patience.into()),
+                best_metric: training.best_metric,
+                refit: training.refit,
             },
             weight_decay: training.weight_decay,
             label_smoothing: training.label_smoothing,

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dataset::RowTable;
-use diagnostics::Error;
+use diagnostics::{Error, ErrorKind};
 use harness::Trained;
-use harness::trainer::SplitScores;
+use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, Value, json};
-use training::{Fitted, Run, TrainPlan, fit};
+use training::{Fitted, Learner as _, Run, TrainPlan, fit};
 
 use crate::device::Setup;
 use crate::distributed::ProcessGroup;
-use crate::engine::Params;
+use crate::engine::{Engine, Params};
 use crate::learner::{TrainContext, TransformerLearner};
 use crate::model::TransformerModel;
 use crate::params::TransformerParams;
@@ -32,7 +32,7 @@ pub(crate) fn train(
     let hosts = run.hosts().names.len().max(1);
     let rows_per_step = params.batch_size * params.accumulate * hosts;
     let plan = TrainPlan::new(table, rows_per_step, &params.fit);
-    let context = TrainContext {
+    let mut context = TrainContext {
         params,
         class_weights: params.class_weight.weights(table, &plan.train),
         plan,
@@ -58,33 +58,93 @@ pub(crate) fn train(
     if let Some(group) = &mut group {
         check_same_data(&context, group)?;
     }
-    let frozen = context.frozen();
-    let engine =
-        setup(params, run).engine(&context.architecture, values, &frozen, group.as_mut())?;
-    let (mut learner, state, best) = TransformerLearner::start(&context, engine, group, run)?;
+    let copy = params.fit.refit.then(|| values.clone());
+    let first = fit_once(&context, values, group, run)?;
+    let (mut fitted, device, group, stopped) = first;
+    let details = details(&context, device, &fitted, &fresh);
+    let summary = Summary::of_fit(&fitted, &context.plan);
+    let plan = fitted.refit_plan(&context.plan, table, run);
+    let mut refitted = false;
+    if let (Some(plan), Some(values), false) = (plan, copy, stopped) {
+        score_validation(&context, &mut fitted, run)?;
+        run.progress(&format!("training again, on all {} rows", plan.train.len()));
+        context.class_weights = params.class_weight.weights(table, &plan.train);
+        context.plan = plan;
+        let again = fit_once(&context, values, group, &mut run.again());
+        refitted = fitted.adopt(again.map(|(fitted, ..)| fitted), run);
+    }
+    let mut trained = finish(&context, fitted, run)?;
+    trained.scores.refitted = refitted;
+    Ok(Trained {
+        details,
+        summary,
+        ..trained
+    })
+}
+
+/// The result of a fit, the name of its device, the connections to the other hosts, and true if
+/// any host was stopped.
+type FitResult = (Fitted<Params>, String, Option<ProcessGroup>, bool);
+
+fn fit_once(
+    context: &TrainContext<'_>,
+    values: Params,
+    mut group: Option<ProcessGroup>,
+    run: &mut Run,
+) -> Result<FitResult, Error> {
+    let setup = setup(context.params, run);
+    let engine = setup.engine(
+        &context.architecture,
+        values,
+        &context.frozen(),
+        group.as_mut(),
+    )?;
+    let (mut learner, state, best) = TransformerLearner::start(context, engine, group, run)?;
     let fitted = fit(&mut learner, &context.plan, state, best, run)?;
-    let details = details(&context, &learner, &fitted, &fresh);
-    // Frees moments and gradients.
-    drop(learner);
-    finish(&context, fitted, details, run)
+    // Hosts that do not answer after a stop signal have ended: the model is kept.
+    let stopped = match learner.sync_stop(run.stopped()) {
+        Err(error) if error.kind() == ErrorKind::Stopped => true,
+        synced => synced?,
+    };
+    // Moments and gradients end with the learner.
+    Ok((fitted, learner.device(), learner.into_group(), stopped))
+}
+
+/// Scores the validation rows by the best weights if that was not done, as after a resume: the
+/// weights of a second training will have seen them.
+fn score_validation(
+    context: &TrainContext<'_>,
+    fitted: &mut Fitted<Params>,
+    run: &Run,
+) -> Result<(), Error> {
+    if fitted.best.scores.is_none() && run.hosts().rank == 0 {
+        let mut engine = predictor(context, &fitted.best.weights, run)?;
+        let rows = &context.plan.validation;
+        fitted.best.scores = context.scores(engine.as_mut(), rows, run)?;
+    }
+    Ok(())
+}
+
+/// Returns an engine for predictions.
+fn predictor(
+    context: &TrainContext<'_>,
+    weights: &Params,
+    run: &Run,
+) -> Result<Box<dyn Engine>, Error> {
+    let frozen = vec![true; weights.len()];
+    let setup = setup(context.params, run);
+    setup.engine(&context.architecture, weights.clone(), &frozen, None)
 }
 
 fn finish(
     context: &TrainContext<'_>,
     Fitted { best, error, .. }: Fitted<Params>,
-    details: Map<String, Value>,
     run: &Run,
 ) -> Result<Trained<TransformerModel>, Error> {
     let values = best.weights;
-    let frozen = vec![true; values.len()];
     let mut scores = SplitScores::default();
     if run.hosts().rank == 0 {
-        let mut engine = setup(context.params, run).engine(
-            &context.architecture,
-            values.clone(),
-            &frozen,
-            None,
-        )?;
+        let mut engine = predictor(context, &values, run)?;
         scores = SplitScores::of(best.scores, run, |split| {
             context.scores(engine.as_mut(), &context.table.of(split), run)
         })?;
@@ -103,7 +163,8 @@ fn finish(
     Ok(Trained {
         model,
         scores,
-        details,
+        details: Map::new(),
+        summary: Summary::default(),
         error,
     })
 }
@@ -111,7 +172,7 @@ fn finish(
 /// Returns the `details` of metrics.json.
 fn details(
     context: &TrainContext<'_>,
-    learner: &TransformerLearner<'_>,
+    device: String,
     Fitted { state, best, .. }: &Fitted<Params>,
     fresh: &[String],
 ) -> Map<String, Value> {
@@ -136,7 +197,7 @@ fn details(
         ("trained_parameters", json!(count(&|frozen| !frozen))),
         ("initialised", json!(fresh)),
         ("rows_per_step", json!(context.plan.rows_per_step)),
-        ("devices", json!(learner.device())),
+        ("devices", json!(device)),
         ("skipped_steps", json!(state.skipped)),
     ];
     details

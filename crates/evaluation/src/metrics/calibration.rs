@@ -4,31 +4,32 @@
 /// networks", section 4.
 const BINS: usize = 15;
 
-/// The rows whose predicted class got a probability in `(lower, upper]`.
+/// The rows whose most probable class got a probability in `(lower, upper]`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Bin {
     /// Lower edge, not included.
     pub lower: f64,
     /// Upper edge, included.
     pub upper: f64,
-    /// Mean probability of the predicted class; absent in an empty bin.
+    /// Mean probability of the most probable class; absent in an empty bin.
     pub mean_confidence: Option<f64>,
-    /// Share of right predictions; absent in an empty bin.
+    /// Share of rows of that class; absent in an empty bin.
     pub accuracy: Option<f64>,
     /// Rows.
     pub count: u64,
 }
 
-/// The bins of the predicted class's probability. `probability` is `(rows, classes)`.
+/// The bins of the most probable class's probability, as in Guo et al.: `probable` has that class
+/// of each row, `probability` is `(rows, classes)`.
 pub(super) fn bins(
     labels: &[u32],
-    predicted: &[u32],
+    probable: &[u32],
     probability: &[f32],
     classes: usize,
 ) -> Vec<Bin> {
     let edges: Vec<f32> = (0..=BINS).map(|i| i as f32 / BINS as f32).collect();
     let mut sums = [(0.0f64, 0u64, 0u64); BINS];
-    for (row, (&truth, &guess)) in labels.iter().zip(predicted).enumerate() {
+    for (row, (&truth, &guess)) in labels.iter().zip(probable).enumerate() {
         let confidence = probability[row * classes + guess as usize];
         let below = edges.partition_point(|&edge| edge < confidence);
         let sum = &mut sums[below.clamp(1, BINS) - 1];

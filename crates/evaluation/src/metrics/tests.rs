@@ -42,7 +42,7 @@ fn four_classes_with_one_unseen() {
     ];
     let scores = Scores {
         classes: 4,
-        decision: vec![0.0; 48],
+        decision: probability.clone(),
         probability: Some(probability),
     };
     let found = evaluate(&labels, &names(4), &scores);

@@ -20,6 +20,10 @@ pub struct Report<'a> {
     pub run: RunInfo,
     /// The evaluations; the headline is the one named `test`, else `validation`, else the first.
     pub sets: Vec<SetReport<'a>>,
+    /// Statements about the training, such as the chosen hyperparameters or the saved epoch.
+    pub summary: &'a [String],
+    /// Candidates of a hyperparameter search.
+    pub trials: Option<&'a Trials>,
     /// Row counts per channel.
     pub channels: &'a [(&'static str, RowCounts)],
     /// The strongest words per class.
@@ -64,8 +68,21 @@ pub struct SetReport<'a> {
     pub name: &'a str,
     /// Its numbers.
     pub evaluation: &'a Evaluation,
+    /// States if the model that was scored had been trained on these rows.
+    pub note: &'a str,
     /// Accuracy on its rows whose text is not in the training data, if others are.
     pub unseen: Option<UnseenTexts>,
+}
+
+/// The candidates of a hyperparameter search, one per row of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Trials {
+    /// Names of the columns.
+    pub columns: Vec<&'static str>,
+    /// The values, in the order of the trials.
+    pub rows: Vec<Vec<String>>,
+    /// Index of the chosen one.
+    pub chosen: usize,
 }
 
 /// The strongest words of one class.
@@ -137,6 +154,8 @@ pub struct LearningCurve {
     pub x_name: String,
     /// The lines; at most eight.
     pub lines: Vec<CurveLine>,
+    /// The x of the saved weights, if known.
+    pub saved: Option<f64>,
 }
 
 /// One line of a plot.

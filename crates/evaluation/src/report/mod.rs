@@ -15,7 +15,9 @@ mod run;
 mod tests;
 mod words;
 
-pub use input::{ClassFeatures, CurveLine, LearningCurve, Report, RowExample, RunInfo, SetReport};
+pub use input::{
+    ClassFeatures, CurveLine, LearningCurve, Report, RowExample, RunInfo, SetReport, Trials,
+};
 
 use html::Html;
 
@@ -51,11 +53,13 @@ pub fn html(report: &Report) -> String {
     contents(&mut page, report);
     page.raw("<main>");
     quality::headline(&mut page, report, primary);
+    run::summary(&mut page, report.summary);
     run::warnings(&mut page, &report.warnings);
     if let Some(set) = primary {
         quality::section(&mut page, set);
     }
     plots::learning(&mut page, &report.curves);
+    run::trials(&mut page, report.trials);
     words::section(&mut page, &report.strongest);
     rows::section(&mut page, &rows::WORST, &report.worst);
     rows::section(&mut page, &rows::SUSPECTS, &report.suspects);
@@ -95,12 +99,13 @@ fn primary<'r, 'a>(sets: &'r [SetReport<'a>]) -> Option<&'r SetReport<'a>> {
 
 /// Links to the sections that the page has.
 fn contents(page: &mut Html, report: &Report) {
-    let links: [(bool, &str); 7] = [
+    let links: [(bool, &str); 8] = [
         (!report.sets.is_empty(), "<a href=\"#quality\">quality</a>"),
         (
             !report.curves.is_empty(),
             "<a href=\"#learning\">learning curves</a>",
         ),
+        (report.trials.is_some(), "<a href=\"#tuning\">tuning</a>"),
         (
             !report.strongest.is_empty(),
             "<a href=\"#words\">strongest features</a>",

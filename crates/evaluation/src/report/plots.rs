@@ -127,6 +127,8 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
         if points.len() < 2 {
             continue;
         }
+        let is_saved = |&(x, _): &(f64, f64)| Some(x) == curve.saved;
+        let saved = points.iter().copied().find(is_saved);
         if points.len() > MAX_POINTS {
             points = thin(&points, MAX_POINTS);
         }
@@ -136,8 +138,10 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
             plots.push(dots(&points, color));
         }
         plots.push(plot.into());
-        let last = points.last().map_or(f64::NAN, |&(_, y)| y);
-        let note = format!("final {last:.4}");
+        let note = match (saved, points.last()) {
+            (Some((x, y)), _) => format!("{y:.4} in the saved {} {x}", curve.x_name),
+            (None, last) => format!("final {:.4}", last.map_or(f64::NAN, |&(_, y)| y)),
+        };
         entries.push((color, format::short(&drawn.name, 40), note));
     }
     if plots.is_empty() {

@@ -88,6 +88,7 @@ pub(super) fn section(page: &mut Html, set: &SetReport) {
         set.name,
         " rows</h2>",
     );
+    page.wrap("<p class=\"quiet\">", set.note, "</p>");
     body(page, set.evaluation);
     page.raw("</section>");
 }
@@ -108,6 +109,7 @@ pub(super) fn folded_section(page: &mut Html, set: &SetReport) {
         count(e.rows)
     ));
     page.raw("</summary>");
+    page.wrap("<p class=\"quiet\">", set.note, "</p>");
     body(page, e);
     page.raw("</details></section>");
 }

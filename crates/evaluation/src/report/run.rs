@@ -5,7 +5,7 @@ use diagnostics::Warning;
 
 use super::format::{bytes, count, seconds, short};
 use super::html::Html;
-use super::input::RunInfo;
+use super::input::{RunInfo, Trials};
 
 /// Maximum warnings, files, and characters of a warning or value: a page must stay readable.
 const MAX_WARNINGS: usize = 50;
@@ -44,6 +44,36 @@ fn more(page: &mut Html, all: usize, shown: usize, things: &'static str) {
             .raw(things);
         page.raw(", in metrics.json</p>");
     }
+}
+
+/// Statements about the training.
+pub(super) fn summary(page: &mut Html, lines: &[String]) {
+    for line in lines {
+        page.wrap("<p class=\"quiet\">", line, "</p>");
+    }
+}
+
+/// The table of a hyperparameter search.
+pub(super) fn trials(page: &mut Html, trials: Option<&Trials>) {
+    let Some(trials) = trials else {
+        return;
+    };
+    page.raw("<section id=\"tuning\"><h2>Tuning</h2><div class=\"wide\" tabindex=\"0\">")
+        .raw("<table><thead><tr><th>trial");
+    for column in &trials.columns {
+        page.wrap("<th>", column, "</th>");
+    }
+    page.raw("<th class=\"left\"></th></tr></thead><tbody>");
+    for (number, values) in trials.rows.iter().enumerate() {
+        page.wrap("<tr><th scope=\"row\">", number + 1, "</th>");
+        for value in values {
+            page.wrap("<td>", value, "</td>");
+        }
+        let chosen = number == trials.chosen;
+        let mark = if chosen { "<b>selected</b>" } else { "" };
+        page.raw("<td class=\"left\">").raw(mark).raw("</td></tr>");
+    }
+    page.raw("</tbody></table></div></section>");
 }
 
 pub(super) fn channels(page: &mut Html, channels: &[(&str, RowCounts)]) {

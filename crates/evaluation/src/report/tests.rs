@@ -96,11 +96,13 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
             SetReport {
                 name: "validation",
                 evaluation,
+                note: word,
                 unseen: None,
             },
             SetReport {
                 name: "test",
                 evaluation,
+                note: word,
                 unseen: Some(UnseenTexts {
                     rows: 40,
                     accuracy: 0.75,
@@ -109,9 +111,16 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
             SetReport {
                 name: word,
                 evaluation,
+                note: word,
                 unseen: None,
             },
         ],
+        summary: vec![own()].leak(),
+        trials: Some(Box::leak(Box::new(Trials {
+            columns: vec!["C"],
+            rows: vec![vec![own()], vec![own()]],
+            chosen: 1,
+        }))),
         channels: vec![(word, counts)].leak(),
         strongest: vec![ClassFeatures {
             label: own(),
@@ -126,6 +135,7 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
                 name: own(),
                 points: vec![(1.0, 2.0), (2.0, 1.0)],
             }],
+            saved: Some(1.0),
         }],
         warnings: vec![warning(word)],
     }
@@ -221,6 +231,16 @@ fn headline_shows_test_rows() {
     assert!(page.contains("no calibration plot"));
 }
 
+/// The legend of a learning curve has the value of the saved epoch, not that of the last one.
+#[test]
+fn legend_has_the_value_of_the_saved_epoch() {
+    let set = evaluation(&["no", "yes"], 60, true);
+    let mut report = full("epoch", &set);
+    assert!(html(&report).contains("2.0000 in the saved epoch 1"));
+    report.curves[0].saved = None;
+    assert!(html(&report).contains("final 1.0000"));
+}
+
 #[test]
 fn empty_sections_are_left_out() {
     let page = html(&Report {
@@ -228,7 +248,7 @@ fn empty_sections_are_left_out() {
         ..Report::default()
     });
     for id in [
-        "quality", "learning", "words", "worst", "suspects", "data", "warnings",
+        "quality", "learning", "tuning", "words", "worst", "suspects", "data", "warnings",
     ] {
         assert!(
             !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("#{id}")),

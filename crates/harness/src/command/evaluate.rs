@@ -18,6 +18,7 @@ use training::resource_usage::ResourceUsage;
 use super::args::EvaluateArgs;
 use super::load;
 use super::predict::{refuse_input, refuse_model_file};
+use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -95,10 +96,12 @@ fn write_report<T: Trainer>(
         parameters: &BTreeMap::new(),
         threads: options.threads.get(),
         history: &[],
+        summary: &Summary::default(),
     };
     let set = SetReport {
         name: "test",
         evaluation,
+        note: "it is not known if the model was trained on these rows",
         unseen: None,
     };
     let page = report::build(&input, vec![set], usage)?;
@@ -182,6 +185,7 @@ fn score<M: Model>(
             places,
             classes: classes.to_vec(),
             sources,
+            split_off: false,
         },
         scores,
         counts: streamed.counts,

@@ -13,8 +13,6 @@ pub struct Counts {
     pub values: Vec<f32>,
     /// Number of words of each column's term.
     pub length: Vec<u8>,
-    /// Document frequency of each column's term in the training rows.
-    pub frequency: Vec<u32>,
     /// Terms in code point order.
     pub terms: Terms,
     /// Column of each term.
@@ -122,7 +120,6 @@ pub fn fit(
         pattern,
         values,
         length: columns.length,
-        frequency: columns.frequency,
         terms,
         column_of_term,
     })

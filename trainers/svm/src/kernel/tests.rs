@@ -79,6 +79,7 @@ fn table(rows: &[(String, u32)], classes: &[&str], splits: impl Fn(usize) -> Spl
             .collect(),
         classes: classes.iter().map(|&class| class.to_owned()).collect(),
         sources: Vec::new(),
+        split_off: false,
     }
 }
 

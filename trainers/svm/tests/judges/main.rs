@@ -10,6 +10,7 @@ mod folder;
 mod matrix;
 mod metrics;
 mod optimum;
+mod public_reports;
 mod words;
 
 use std::path::{Path, PathBuf};

@@ -64,8 +64,12 @@ fn counts(rows: &Path, features: &Features) -> Counts {
 /// Writes the terms, and the matrix with its columns in their order.
 fn dump(counts: &Counts, tf: TermFrequency, folder: &Path) {
     let (pattern, mut values) = (&counts.pattern, counts.values.clone());
-    let scale: Vec<f32> = counts
-        .frequency
+    // All rows are training rows.
+    let mut frequency = vec![0u32; pattern.width];
+    for &column in &pattern.columns {
+        frequency[column as usize] += 1;
+    }
+    let scale: Vec<f32> = frequency
         .iter()
         .map(|&df| idf(pattern.rows(), df))
         .collect();

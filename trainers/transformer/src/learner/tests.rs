@@ -130,6 +130,7 @@ fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
         places: Vec::new(),
         classes: vec!["0".to_owned(), "1".to_owned()],
         sources: Vec::new(),
+        split_off: false,
     };
     let context = context(&params, &table);
     let (calls, received): (Sender<Call>, Receiver<Call>) = channel();

@@ -34,8 +34,35 @@ pub(super) struct Finished<T: Trainer> {
 struct Evaluated {
     split: Split,
     evaluation: Evaluation,
+    scored: ScoredRows,
     /// Present if some of the rows have a text of the training data.
     unseen: Option<UnseenTexts>,
+}
+
+/// What the model that scored some rows had seen of them.
+#[derive(Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ScoredRows {
+    HeldOut,
+    HeldOutBeforeRefit,
+    OutOfFold,
+    Seen,
+}
+
+impl ScoredRows {
+    fn note(self) -> &'static str {
+        match self {
+            Self::HeldOut => "the model was not trained on these rows",
+            Self::HeldOutBeforeRefit => {
+                "held out: the model that scored these rows was not trained on them; the saved \
+                 model was then trained on all rows"
+            }
+            Self::OutOfFold => {
+                "out of fold: each row was scored by a model that was not trained on it"
+            }
+            Self::Seen => "seen: the model that scored these rows was trained on them",
+        }
+    }
 }
 
 impl<T: Trainer> Finished<T> {
@@ -121,7 +148,7 @@ impl<T: Trainer> Finished<T> {
     fn warn_incomplete(&mut self, evaluated: &[Evaluated], no_report: bool) {
         let mut missing = Vec::new();
         if evaluated.is_empty() {
-            missing.push("the model comes from an unfinished first epoch and was not scored");
+            missing.push("the model was not scored");
         } else if !self.rows.of(Split::Test).is_empty() && self.trained.scores.test.is_none() {
             missing.push("the rows of --test were not scored");
         }
@@ -150,10 +177,30 @@ impl<T: Trainer> Finished<T> {
             Some(Evaluated {
                 split,
                 evaluation,
+                scored: self.scored_rows(split),
                 unseen,
             })
         };
         splits.into_iter().filter_map(evaluate).collect()
+    }
+
+    fn scored_rows(&self, split: Split) -> ScoredRows {
+        let scores = &self.trained.scores;
+        match split {
+            Split::Train if scores.out_of_fold => ScoredRows::OutOfFold,
+            Split::Train => ScoredRows::Seen,
+            Split::Validation if scores.refitted => ScoredRows::HeldOutBeforeRefit,
+            Split::Validation | Split::Test => ScoredRows::HeldOut,
+        }
+    }
+
+    /// Number of rows that the saved model was trained on.
+    fn trained_on(&self) -> usize {
+        let refitted = self.trained.scores.refitted;
+        let splits = self.rows.splits.iter();
+        splits
+            .filter(|&&of| of == Split::Train || refitted && of == Split::Validation)
+            .count()
     }
 
     /// Scores the rows of a split with data of its own whose text is not in the training data.
@@ -205,11 +252,13 @@ impl<T: Trainer> Finished<T> {
                 metrics.extend(main.map(|name| (name.to_owned(), value(name))));
             }
             metrics.insert("measured_on".to_owned(), json!(first.split.name()));
+            metrics.insert("scored".to_owned(), json!(first.scored));
             let frequent = first.evaluation.most_frequent();
             let frequent =
                 frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
             metrics.insert("most_frequent_class".to_owned(), json!(frequent));
         }
+        metrics.insert("trained_on".to_owned(), json!(self.trained_on()));
         let data: Map<String, Value> = self
             .counts
             .iter()
@@ -221,7 +270,10 @@ impl<T: Trainer> Finished<T> {
             ("classes", json!(self.rows.classes)),
             ("seed", json!(seed)),
             ("threads", json!(self.run.threads())),
-            ("stopped_early", json!(self.run.stopped())),
+            (
+                "stopped_early",
+                json!(self.run.stopped() || self.trained.summary.stopped_early),
+            ),
             ("warnings", json!(self.run.warnings())),
             ("parameters", typed_parameters::<T>(&self.parameters)),
             ("data", Value::Object(data)),
@@ -230,6 +282,7 @@ impl<T: Trainer> Finished<T> {
         for evaluated in evaluated {
             let name = evaluated.split.name().to_owned();
             let mut values = json!(evaluated.evaluation);
+            values["scored"] = json!(evaluated.scored);
             if let Some(unseen) = evaluated.unseen {
                 values["without_texts_of_train"] = json!(unseen);
             }
@@ -277,10 +330,12 @@ impl<T: Trainer> Finished<T> {
             parameters: &self.parameters,
             threads: self.run.threads(),
             history: self.run.history(),
+            summary: &self.trained.summary,
         };
         let sets = evaluated.iter().map(|set| SetReport {
             name: set.split.name(),
             evaluation: &set.evaluation,
+            note: set.scored.note(),
             unseen: set.unseen,
         });
         report::build(&input, sets.collect(), usage)
@@ -295,6 +350,7 @@ impl<T: Trainer> Finished<T> {
         if let Some(Evaluated {
             split,
             evaluation,
+            scored,
             unseen,
         }) = evaluated.first()
         {
@@ -317,11 +373,22 @@ impl<T: Trainer> Finished<T> {
                     counted(*rows, &format!("{} row", split.name())),
                 ))?;
             }
-            if *split == Split::Train && !self.trained.scores.out_of_fold {
-                print_line(
+            match scored {
+                ScoredRows::Seen => print_line(
                     "the model was trained on these rows: pass --test, or --validation-split 0.1",
-                )?;
+                )?,
+                ScoredRows::OutOfFold => print_line(scored.note())?,
+                ScoredRows::HeldOut | ScoredRows::HeldOutBeforeRefit => {}
             }
+        }
+        if self.trained.scores.refitted {
+            print_line(format_args!(
+                "the saved model was trained on all {} rows, after the validation rows were scored",
+                self.trained_on()
+            ))?;
+        }
+        for line in &self.trained.summary.lines {
+            print_line(line)?;
         }
         print_line(format_args!("model: {}", model_dir.display()))?;
         if let Some(report) = report {

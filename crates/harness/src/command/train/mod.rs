@@ -118,6 +118,7 @@ pub(super) fn run<T: Trainer>(
     if !is_leader {
         return Ok(());
     }
+    let model_dir = run_paths.model_dir.display().to_string();
     let finished = Finished::<T> {
         rows: corpus.rows,
         counts: corpus.counts,
@@ -133,7 +134,19 @@ pub(super) fn run<T: Trainer>(
         &run_paths.output_dir,
         &progress,
         paths.job_name(),
-    )
+    )?;
+    // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
+    match stop.was_interrupted() && !paths.in_container() {
+        true => Err(interrupted(&model_dir)),
+        false => Ok(()),
+    }
+}
+
+/// The error after Ctrl-C, so that `train && deploy` does not continue.
+fn interrupted(model_dir: &str) -> Error {
+    let message = format!("interrupted by Ctrl-C; the model so far is saved in `{model_dir}`");
+    Error::with_kind(ErrorKind::Interrupted, message)
+        .help("run the same command again to train to the end")
 }
 
 fn new_run(common: &TrainArgs, threads: usize, stop: &Stop, progress: &Arc<Progress>) -> Run {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::trainer::SplitScores;
+use crate::trainer::{SplitScores, Summary};
 use crate::{Model, Trained, Trainer};
 use dataset::random::mix;
 use dataset::{Encode, RowTable};
@@ -15,7 +15,7 @@ use evaluation::history::{EpochReport, Validation};
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use sagemaker::Paths;
-use training::Run;
+use training::{BestMetric, Run};
 
 const EPOCHS: u64 = 6;
 const STEPS: u64 = 10;
@@ -125,7 +125,7 @@ impl Trainer for Toy {
             }
             run.step(step, EPOCHS * STEPS, 1.0 / step as f64);
             if step % STEPS == 0 {
-                run.epoch(report(step));
+                run.epoch(report(step), BestMetric::default());
             }
             if run.checkpoint_due(step, step % STEPS == 0) {
                 let text = format!("{value:020}{}", " ".repeat(params.kib * 1024));
@@ -147,6 +147,7 @@ impl Trainer for Toy {
                 ..SplitScores::default()
             },
             details: serde_json::Map::new(),
+            summary: Summary::default(),
             error,
         })
     }

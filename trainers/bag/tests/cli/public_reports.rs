@@ -1,0 +1,117 @@
+//! Reports of users of this and other programs: the rows of the saved model, and interrupted runs.
+
+use super::{Workspace, checkpoints, flags, train};
+use testkit::{Outcome, movie_csv, start};
+
+/// Returns the score of each row of the sample.
+fn scores(workspace: &Workspace) -> Vec<f64> {
+    let rows = movie_csv();
+    let outcome = workspace.bag("predict", &["--input", rows.to_str().unwrap()]);
+    let records = outcome.expect_code(0).stdout.lines().skip(1);
+    records
+        .map(|record| record.rsplit(',').next().unwrap().parse().unwrap())
+        .collect()
+}
+
+/// Issue 16, item 2: the delivered model has seen all the data. Its logits are those of a training
+/// without a validation split, divided by the temperature.
+#[test]
+fn saved_model_was_trained_on_all_rows() {
+    let workspace = Workspace::new();
+    // As many rows as the temperature needs.
+    let share = ["--validation-split", "0.25"];
+    let outcome = train(&workspace, &movie_csv(), &share);
+    let stdout = &outcome.expect_code(0).stdout;
+    assert!(
+        stdout.contains("the saved model was trained on all 600 rows"),
+        "{stdout}"
+    );
+    let metrics = workspace.metrics();
+    assert_eq!(metrics["trained_on"], 600);
+    assert_eq!(metrics["validation"]["scored"], "held_out_before_refit");
+    let temperature = metrics["details"]["temperature"].as_f64().unwrap();
+    let found = scores(&workspace);
+    train(&workspace, &movie_csv(), &["--validation-split", "0"]).expect_code(0);
+    for (found, all) in found.iter().zip(scores(&workspace)) {
+        assert!(
+            (found * temperature - all).abs() < 1e-4,
+            "{found} {all} {temperature}"
+        );
+    }
+    let outcome = train(
+        &workspace,
+        &movie_csv(),
+        &[&share[..], &["--no-refit"]].concat(),
+    );
+    assert!(!outcome.expect_code(0).stdout.contains("all 600 rows"));
+    let metrics = workspace.metrics();
+    assert_eq!(metrics["validation"]["scored"], "held_out");
+    assert!(metrics["trained_on"].as_u64().unwrap() < 500);
+}
+
+/// Interrupts a long run after its first checkpoint that `ready` accepts.
+fn interrupted(workspace: &Workspace, container: bool, ready: impl Fn(u64) -> bool) -> Outcome {
+    let (rows, chain) = (movie_csv(), checkpoints(workspace));
+    let more = [
+        ["--epochs", "4000"],
+        ["--checkpoint-every", "97"],
+        ["--threads", "1"],
+        ["--checkpoint-dir", chain.to_str().unwrap()],
+    ]
+    .concat();
+    let mut command = workspace.command("train", &flags(&rows, &more));
+    if container {
+        let base = workspace.path("ml");
+        std::fs::create_dir_all(base.join("input/config")).unwrap();
+        command.env("SAGEMAKER_BASE_DIR", base);
+    }
+    let mut running = start(command);
+    let newest = || {
+        let name = testkit::resume::newest_checkpoint(&chain)?;
+        let name = name.to_string_lossy().into_owned();
+        name.strip_prefix("step-")?.parse().ok()
+    };
+    while !newest().is_some_and(&ready) {
+        assert!(!running.ended(), "the run ended before it was stopped");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    running.sigint();
+    running.finish(std::time::Duration::from_secs(30))
+}
+
+/// USER 1 and 2: Ctrl-C saves the last finished epoch, says which, and ends with 130, so that
+/// `train && deploy` does not continue; in a container it ends with 0.
+#[test]
+fn ctrl_c_saves_the_last_finished_epoch() {
+    for (container, code) in [(false, 130), (true, 0)] {
+        let workspace = Workspace::new();
+        let outcome = interrupted(&workspace, container, |step| step > 2_000);
+        outcome.expect_code(code);
+        let message = "interrupted by Ctrl-C; the model so far is saved in";
+        assert_eq!(
+            outcome.stderr.contains(message),
+            !container,
+            "{}",
+            outcome.stderr
+        );
+        if container {
+            assert!(workspace.path("model/config.json").exists());
+            continue;
+        }
+        let metrics = workspace.metrics();
+        let epoch = metrics["details"]["epochs"].as_u64().unwrap();
+        let saved = format!(
+            "saved epoch {epoch}; training ended in epoch {} of 4000",
+            epoch + 1
+        );
+        assert!(
+            outcome.stdout.contains(&saved),
+            "{saved}\n{}",
+            outcome.stdout
+        );
+        // The printed scores are those of the saved epoch.
+        let history = &metrics["history"][epoch as usize - 1]["validation"];
+        assert_eq!(history["accuracy"], metrics["validation"]["accuracy"]);
+        assert_eq!(metrics["stopped_early"], true);
+    }
+}
