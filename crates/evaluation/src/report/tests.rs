@@ -64,6 +64,24 @@ fn warning(word: &str) -> Warning {
     }
 }
 
+fn sets<'a>(word: &'static str, evaluation: &'a Evaluation) -> Vec<SetReport<'a>> {
+    let set = |name, unseen| SetReport {
+        name,
+        evaluation,
+        note: word,
+        unseen,
+    };
+    let unseen = UnseenTexts {
+        rows: 40,
+        accuracy: 0.75,
+    };
+    vec![
+        set("validation", None),
+        set("test", Some(unseen)),
+        set(word, None),
+    ]
+}
+
 /// A report with `word` in every place that user data can reach.
 fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
     let own = || word.to_owned();
@@ -92,29 +110,7 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
             peak_rss_bytes: Some(1 << 20),
             ..RunInfo::default()
         },
-        sets: vec![
-            SetReport {
-                name: "validation",
-                evaluation,
-                note: word,
-                unseen: None,
-            },
-            SetReport {
-                name: "test",
-                evaluation,
-                note: word,
-                unseen: Some(UnseenTexts {
-                    rows: 40,
-                    accuracy: 0.75,
-                }),
-            },
-            SetReport {
-                name: word,
-                evaluation,
-                note: word,
-                unseen: None,
-            },
-        ],
+        sets: sets(word, evaluation),
         summary: vec![own()].leak(),
         trials: Some(Box::leak(Box::new(Trials {
             columns: vec!["C"],

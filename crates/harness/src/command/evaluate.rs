@@ -112,14 +112,11 @@ fn write_report<T: Trainer>(
     atomic_dir::write_files(atomic_dir::parent(path), &[(name, page.into_bytes())])
 }
 
-/// Reads and scores the rows.
-fn score<M: Model>(
-    args: &EvaluateArgs,
-    options: &ReadOptions,
-    sources: Vec<Source>,
-    model: &M,
-) -> Result<Scored, Error> {
-    let classes = model.classes();
+/// A row's place and the hash of its text.
+type HashedPlace = (RowPlace, u64);
+
+/// Returns the number of each name of a class.
+fn class_numbers(classes: &[String]) -> HashMap<&str, u32> {
     let names = || classes.iter().map(String::as_str).zip(0..);
     let mut numbers: HashMap<&str, u32> = names().collect();
     for (name, number) in names() {
@@ -128,6 +125,18 @@ fn score<M: Model>(
             numbers.entry(short).or_insert(number);
         }
     }
+    numbers
+}
+
+/// Reads and scores the rows.
+fn score<M: Model>(
+    args: &EvaluateArgs,
+    options: &ReadOptions,
+    sources: Vec<Source>,
+    model: &M,
+) -> Result<Scored, Error> {
+    let classes = model.classes();
+    let numbers = class_numbers(classes);
     let (mut labels, mut places) = (Vec::new(), Vec::new());
     let mut scores = Scores {
         classes: classes.len(),
@@ -151,7 +160,7 @@ fn score<M: Model>(
                 known.ok_or_else(|| unknown_label(label, &place(), classes))
             };
             let labels: Result<Vec<u32>, Error> = batch.rows().map(number).collect();
-            let places: Vec<(RowPlace, u64)> = match args.report {
+            let places: Vec<HashedPlace> = match args.report {
                 Some(_) => batch
                     .rows()
                     .map(|row| (row.place, text_hash(row.text)))
@@ -160,7 +169,7 @@ fn score<M: Model>(
             };
             Ok((labels?, places, model.predict(scratch, &texts)?))
         },
-        |block: Result<(Vec<u32>, Vec<(RowPlace, u64)>, Scores), Error>| {
+        |block: Result<(Vec<u32>, Vec<HashedPlace>, Scores), Error>| {
             let (block_labels, block_places, block_scores) = block?;
             labels.extend(block_labels);
             places.extend(block_places);

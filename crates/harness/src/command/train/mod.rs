@@ -49,6 +49,14 @@ pub(super) fn command<T: Trainer>() -> Command {
         .allow_negative_numbers(true)
 }
 
+/// Converts the error of a stop that came as a signal.
+fn interrupted_or(error: Error, stop: &Stop) -> Error {
+    match error.kind() {
+        ErrorKind::Stopped if stop.was_interrupted() => error.into_kind(ErrorKind::Interrupted),
+        _ => error,
+    }
+}
+
 /// The parsed arguments of `train`.
 pub(super) struct Arguments<T: Trainer> {
     pub(super) common: TrainArgs,
@@ -79,9 +87,7 @@ pub(super) fn run<T: Trainer>(
     let run_paths = RunPaths::find(paths, &common)?;
     model_dir::writable(&run_paths.model_dir)?;
     model_dir::writable(&run_paths.output_dir)?;
-    let wants_checkpoints = checkpoints
-        .as_ref()
-        .is_some_and(|given| given.checkpoint_every > 0);
+    let wants_checkpoints = matches!(&checkpoints, Some(given) if given.checkpoint_every > 0);
     let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
     // Also for scripts in containers of AWS's toolkit, which sets `SM_MODEL_DIR`.
     let is_job = paths.in_container() || paths.names_model_dir();
@@ -110,11 +116,8 @@ pub(super) fn run<T: Trainer>(
     resume::prepare::<T>(checkpoints.filter(|_| is_leader), fingerprint, &mut run)?;
     stop.enter(RunPhase::Training);
     run.progress("training");
-    let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run);
-    let trained = trained.map_err(|error| match error.kind() {
-        ErrorKind::Stopped if stop.was_interrupted() => error.into_kind(ErrorKind::Interrupted),
-        _ => error,
-    })?;
+    let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run)
+        .map_err(|error| interrupted_or(error, &stop))?;
     if !is_leader {
         return Ok(());
     }
