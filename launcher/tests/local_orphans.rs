@@ -88,7 +88,7 @@ fn commands_report_local_jobs() {
     let name = jobs.container();
     let ask = |arguments: &[&str]| {
         let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
-        command.args(arguments);
+        command.args(arguments).env("TRAINYARD_POLL_MS", "100");
         command
     };
     for word in ["status", "describe", "stop", "logs"] {
