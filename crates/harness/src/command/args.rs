@@ -82,11 +82,14 @@ enum Quoting {
     None,
 }
 
-/// Parses a delimiter.
-fn delimiter(value: &str) -> Result<u8, String> {
+/// A delimiter of CSV files. A type of its own, because `describe` shows a `u8` as a number.
+#[derive(Clone, Copy, Debug)]
+struct Delimiter(u8);
+
+fn delimiter(value: &str) -> Result<Delimiter, String> {
     match value.as_bytes() {
-        b"tab" | b"\\t" => Ok(b'\t'),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        b"tab" | b"\\t" => Ok(Delimiter(b'\t')),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(Delimiter(*byte)),
         _ => Err("expected one ASCII character, or `tab`".to_owned()),
     }
 }
@@ -165,7 +168,7 @@ pub(super) struct DataArgs {
     ///
     /// Without it, a delimiter that alone gives the columns is used, with a warning.
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
-    delimiter: Option<u8>,
+    delimiter: Option<Delimiter>,
     /// Quoting of CSV and TSV files [default: minimal]
     ///
     /// Without it, quoted fields of a TSV file must not contain lines that look like rows.
@@ -194,7 +197,7 @@ impl DataArgs {
             text_column: columns.text,
             label_column: columns.label,
             encoding,
-            delimiter: self.delimiter,
+            delimiter: self.delimiter.map(|Delimiter(byte)| byte),
             quoting: self.quoting.map(|quoting| match quoting {
                 Quoting::Minimal => dataset::Quoting::Minimal,
                 Quoting::None => dataset::Quoting::None,
