@@ -522,7 +522,7 @@ fn help_about_blanks_before_quotes_works() {
         &[
             "error[D010]",
             "2 such rows",
-            "sed 's/, *\"/,\"/g' FILE > NEW-FILE",
+            "sed 's/^ *\"/\"/; s/, *\"/,\"/g' FILE > NEW-FILE",
         ],
     );
     let file = given("a.csv", bytes.replace(", \"", ",\""));
