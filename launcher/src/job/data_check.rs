@@ -153,7 +153,9 @@ fn of_diagnostic(first: &ReportedDiagnostic, more: usize) -> Error {
     let after = |help: String, words: &str| {
         help.replace(&format!("{words} --"), &format!("{words}, after `--`, --"))
     };
-    let help = ["pass", "did you mean", "such as"].into_iter().fold(first.help.clone(), after);
+    let help = ["pass", "did you mean", "such as"]
+        .into_iter()
+        .fold(first.help.clone(), after);
     Error::usage(message).help(sanitize(&help))
 }
 

@@ -85,6 +85,10 @@ pub(super) fn run<T: Trainer>(
         }
     };
     if args.texts.is_empty() {
+        args.read
+            .unused(sources.iter())
+            .iter()
+            .for_each(eprint_line);
         predict_stream(args, &model, &sources, &writer, &mut write)?;
     } else {
         warn_file_name(&args.texts);
