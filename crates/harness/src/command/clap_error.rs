@@ -41,6 +41,7 @@ fn help(error: &clap::Error, options: &[String]) -> Option<String> {
                     Suggestion::Unavailable => {
                         format!("leave it out: there is no such option here; {ALL_OPTIONS}")
                     }
+                    Suggestion::NotNeeded(why) => format!("leave it out: {why}"),
                     Suggestion::Unknown => ALL_OPTIONS.to_owned(),
                 },
             )

@@ -7,6 +7,7 @@ mod run_paths;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::parser::ValueSource;
@@ -122,7 +123,6 @@ pub(super) fn run<T: Trainer>(
     if !is_leader {
         return Ok(());
     }
-    let model_dir = run_paths.model_dir.display().to_string();
     let finished = Finished::<T> {
         rows: corpus.rows,
         counts: corpus.counts,
@@ -141,14 +141,17 @@ pub(super) fn run<T: Trainer>(
     )?;
     // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
     match stop.was_interrupted() && !paths.in_container() {
-        true => Err(interrupted(&model_dir)),
+        true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
 }
 
 /// The error after Ctrl-C, so that `train && deploy` does not continue.
-fn interrupted(model_dir: &str) -> Error {
-    let message = format!("interrupted by Ctrl-C; the model so far is saved in `{model_dir}`");
+fn interrupted(model_dir: &Path) -> Error {
+    let message = format!(
+        "interrupted by Ctrl-C; the model so far is saved in `{}`",
+        model_dir.display()
+    );
     Error::with_kind(ErrorKind::Interrupted, message)
         .help("run the same command again to train to the end")
 }
