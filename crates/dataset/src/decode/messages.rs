@@ -171,10 +171,13 @@ impl Reporter<'_> {
             place: Some(self.place(record, record.start)),
             help: self
                 .backslash(record)
-                .unwrap_or(
-                    "pass --quoting none if quotes are part of the text, or --quoting minimal if \
-                     texts have several lines",
-                )
+                .unwrap_or(match self.options.quoting {
+                    None => {
+                        "pass --quoting none if quotes are part of the text, or --quoting minimal \
+                         if texts have several lines"
+                    }
+                    Some(_) => "read as one row because of --quoting minimal",
+                })
                 .to_owned(),
         });
     }
