@@ -371,6 +371,16 @@ const COMMANDS: &[Case] = &[
     ("unexpected argument `--shrinking`", "TRAIN --shrinking", &[],
         |s| { s.states("leave it out"); s.remove("--shrinking", 0); }),
     ("invalid value `hing`", "TRAIN --loss hing", &[], |s| s.replace("hing", "hinge")),
+    ("invalid value `perhaps`", "check words.csv --quoting perhaps", &[], |s| s.leave_out("--quoting", 1)),
+    ("invalid value `ab`", "check words.csv --delimiter ab", &[], |s| s.leave_out("--delimiter", 1)),
+    ("a value is required", "TRAIN --tol", &[], |s| s.leave_out("--tol", 0)),
+    ("unexpected argument `words.csv`", "train words.csv --model-dir new --min-df 1", &[], |s| {
+        s.states("pass data as `--train words.csv`");
+        s.set("words.csv", "--train=words.csv");
+    }),
+    ("unexpected argument `more`", "check words.csv more", &[], |s| s.leave_out("more", 0)),
+    ("unexpected argument `--frobnicate`", "check words.csv --frobnicate", &[],
+        |s| { s.states("leave it out"); s.remove("--frobnicate", 0); }),
     ("invalid value `maybe`", "check words.csv --drop-missing=maybe", &[],
         |s| { s.states("use true or false"); s.set("--drop-missing=maybe", "--drop-missing=true"); }),
     ("expected a whole number from 1 to 8", "TRAIN --max-ngrams 9", &[], |s| s.leave_out("--max-ngrams", 1)),
