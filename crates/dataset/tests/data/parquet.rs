@@ -156,7 +156,8 @@ fn missing_columns_and_wrong_types_are_errors() {
       help: pass another --text-column, or write the file with that type
     ");
     // The help, obeyed, removes the error.
-    let schema = "message m { required boolean text; optional binary label (UTF8); optional binary review (UTF8); }";
+    let schema = "message m { required boolean text; optional binary label (UTF8); \
+                  optional binary review (UTF8); }";
     let columns = vec![ColumnValues::Truths(vec![true]), strings(), strings()];
     let file = given(
         "a.parquet",

@@ -419,6 +419,14 @@ const COMMANDS: &[Case] = &[
         |s| { s.states("choose another --output"); s.set("model/config.json", "out.csv"); }),
     ("for the output", "predict --model-dir model --input words.csv --output words.csv", &[],
         |s| { s.states("choose another --output"); s.remove("words.csv", 0); s.words.push("out.csv".to_owned()); }),
+    ("cannot write `no/out.csv`", "predict --model-dir model --input words.csv --output no/out.csv", &[],
+        |s| { s.states("create its folder"); std::fs::create_dir(s.path("no")).unwrap(); }),
+    ("Is a directory", "predict --model-dir model --input words.csv --output model", &[],
+        |s| { s.states("choose another path"); s.remove("model", 0); s.words.push("out.csv".to_owned()); }),
+    ("not a directory", "train --train words.csv --min-df 1 --model-dir words.csv/new", &[],
+        |s| { s.states("choose another path"); s.set("words.csv/new", "new"); }),
+    ("expected the name of a file", "evaluate words.csv --model-dir model --report .", &[],
+        |s| { s.states("pass --report FILE"); s.set(".", "report.html"); }),
     ("with standard input only", "check words.csv --input-format csv", &[], |s| s.leave_out("--input-format", 1)),
     ("is a file, but its name", "predict words.csv --model-dir model", &[], |s| {
         s.append("--input words.csv");
