@@ -304,7 +304,7 @@ impl Reporter<'_> {
                     let delimiter = char::from(self.block.delimiter);
                     format!(
                         "remove the blank between a quote and the delimiter: \
-                         sed 's/\" *{delimiter}/\"{delimiter}/g; s/\" *\r*$/\"/' FILE > NEW-FILE"
+                         sed 's/\" *{delimiter}/\"{delimiter}/g; s/\" *\\r*$/\"/' FILE > NEW-FILE"
                     )
                 }
                 false => self.quoting_help(record).unwrap_or_else(|| {
