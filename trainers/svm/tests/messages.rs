@@ -84,6 +84,11 @@ fn description_has_defaults_and_ranges() {
         assert_eq!(found["range"], range, "{name}");
         assert_eq!(found["tunable"], tunable, "{name}");
     }
+    let delimiter = parameters
+        .iter()
+        .find(|found| found["name"] == "delimiter")
+        .unwrap();
+    assert_eq!(delimiter["type"], "FreeText");
 }
 
 /// A folder with invalid input files.

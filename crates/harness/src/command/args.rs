@@ -83,10 +83,10 @@ enum Quoting {
 }
 
 /// Parses a delimiter.
-fn delimiter(value: &str) -> Result<u8, String> {
+fn delimiter(value: &str) -> Result<char, String> {
     match value.as_bytes() {
-        b"tab" | b"\\t" => Ok(b'\t'),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        b"tab" | b"\\t" => Ok('\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(char::from(*byte)),
         _ => Err("expected one ASCII character, or `tab`".to_owned()),
     }
 }
@@ -165,7 +165,7 @@ pub(super) struct DataArgs {
     ///
     /// Without it, a delimiter that alone gives the columns is used, with a warning.
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
-    delimiter: Option<u8>,
+    delimiter: Option<char>,
     /// Quoting of CSV and TSV files [default: minimal]
     ///
     /// Without it, quoted fields of a TSV file must not contain lines that look like rows.
@@ -194,7 +194,7 @@ impl DataArgs {
             text_column: columns.text,
             label_column: columns.label,
             encoding,
-            delimiter: self.delimiter,
+            delimiter: self.delimiter.and_then(|char| u8::try_from(char).ok()),
             quoting: self.quoting.map(|quoting| match quoting {
                 Quoting::Minimal => dataset::Quoting::Minimal,
                 Quoting::None => dataset::Quoting::None,
