@@ -72,6 +72,10 @@ write("double", [*floats, float("nan"), None], "float64", [*map(repr, floats), N
 # For these two, numpy writes exponents where Python writes digits.
 singles = [numpy.float32(value) for value in floats if value not in (1e15, 1e-4)]
 write("float", singles, "float32", [str(value) for value in singles])
+halves = [0, -0.0, 1, 4.5, 0.1, -1 / 3, 1e-3, 2048, 65504, 6e-8, 1e-4, 2**-14, 1234.5, float("inf")]
+halves = [numpy.float16(value) for value in halves]
+# numpy's digits; it writes exponents from 1000 on.
+write("half", halves, "float16", [repr(float(str(value))) for value in halves])
 write("bool", [True, False, None], "bool", ["true", "false", None])
 ids = [uuid.UUID(int=5), uuid.UUID("12345678-1234-5678-1234-567812345678")]
 write("uuid", [value.bytes for value in ids], pyarrow.uuid(), [str(value) for value in ids])

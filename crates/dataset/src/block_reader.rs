@@ -436,6 +436,6 @@ fn joined_files(place: Place, findings: &mut Findings) {
     findings.add(&codes::BYTE_ORDER_MARK, Severity::Warning, || Finding {
         message: "the row begins with a byte order mark, which is ignored".to_owned(),
         place: Some(place),
-        help: "check whether files were joined".to_owned(),
+        help: "remove {them}; check whether files were joined".to_owned(),
     });
 }

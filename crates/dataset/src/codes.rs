@@ -53,6 +53,7 @@ codes! {
     MISSING_LABEL = "D036", "row", "the label is a word for a missing value";
     OWN_LABELS = "D037", "data set", "most rows have a label of their own";
     NEAR_LEAK = "D038", "row", "a validation or test text is almost equal to a training text";
+    BLANK_QUOTE = "D039", "row", "there is a blank before a field's opening quote";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

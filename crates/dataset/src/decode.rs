@@ -8,7 +8,7 @@ use crate::block::{Block, Record, RecordBody};
 use crate::delimited::{Field, Shape};
 use crate::findings::{Finding, Findings};
 use crate::json::{self, Cell};
-use crate::{Labels, ReadOptions, RowPlace, Source};
+use crate::{Labels, Quoting, ReadOptions, RowPlace, Source};
 
 mod messages;
 use messages::Reporter;
@@ -212,6 +212,10 @@ impl<'a> BlockDecoder<'a, '_> {
                 if rows {
                     reporter.quoted_rows(record, findings);
                 }
+                let mut fields = [text, label].into_iter().flatten();
+                if let Some(field) = fields.find(|field| self.has_blank_quote(record, field)) {
+                    reporter.blank_quote(record, field.at, findings);
+                }
                 let text_span = self.value(text, record, findings)?;
                 let label_span = self.value(label, record, findings)?;
                 let text_at = text.map_or(record.start, |field| field.at);
@@ -289,6 +293,24 @@ impl<'a> BlockDecoder<'a, '_> {
             self.reporter.not_utf8(record, at as u32, findings);
             Refused::Malformed
         })
+    }
+
+    /// True if a field looks quoted, but is not, because a blank precedes the quote.
+    fn has_blank_quote(&self, record: &Record, field: &Field) -> bool {
+        let bytes = match field.shape {
+            Shape::Unescaped => &self.block.unescaped,
+            Shape::Plain | Shape::Doubled => &self.block.bytes,
+        };
+        let content = &bytes[field.start as usize..field.end as usize];
+        if !matches!(content.first(), Some(b' ' | b'\t')) {
+            return false;
+        }
+        let is_quoted = self.block.bytes.get(field.at as usize) == Some(&b'"');
+        // Parquet, which has no lines, has no quotes either.
+        let may_quote = record.line > 0 && self.options.quoting != Some(Quoting::None);
+        let quoted = content.trim_ascii();
+        let looks_quoted = quoted.len() > 1 && quoted.starts_with(b"\"") && quoted.ends_with(b"\"");
+        may_quote && looks_quoted && !is_quoted
     }
 
     /// Returns the content of a field, `None` for MySQL's null.

@@ -381,8 +381,12 @@ fn check_types(metadata: &FileMetaData, columns: &Columns) -> Result<(), FileErr
                     diagnostics::sanitize(&name(&column)),
                     column.physical_type()
                 );
-                let help = "pass another column, or write the file with that type";
-                return Err(file_error(message, help));
+                let option = match at == columns.text {
+                    true => "--text-column",
+                    false => "--label-column",
+                };
+                let help = format!("pass another {option}, or write the file with that type");
+                return Err(file_error(message, &help));
             }
         }
     }

@@ -118,7 +118,7 @@ impl Error {
         move |source| {
             let path = path.to_string_lossy();
             let message = format!("cannot {action} `{}`: {source}", sanitize(&path));
-            Self::with_kind(ErrorKind::Io, message).help(io_help(&source))
+            Self::with_kind(ErrorKind::Io, message).help(io_help(action, &source))
         }
     }
 
@@ -236,10 +236,15 @@ impl From<Box<Diagnostic>> for Error {
     }
 }
 
-fn io_help(error: &std::io::Error) -> &'static str {
+fn io_help(action: &str, error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {
-        ErrorKind::NotFound => "check the path",
+        ErrorKind::NotFound if action == "write" => "create its folder, or correct the path",
+        ErrorKind::NotFound => "correct the path",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "choose another path: a file has the name of a folder in it"
+        }
+        ErrorKind::IsADirectory => "choose another path: this is a folder, expected a file",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "give the user that runs this access to it"
         }
@@ -375,7 +380,7 @@ mod tests {
             text.starts_with("error: cannot read `a\\n.csv`: "),
             "{text}"
         );
-        assert!(text.ends_with("\n  help: check the path"), "{text}");
+        assert!(text.ends_with("\n  help: correct the path"), "{text}");
     }
 
     #[test]

@@ -8,4 +8,4 @@ mod report;
 pub mod trainer;
 
 pub use command::{help, run};
-pub use trainer::{Model, NoArgs, Trained, Trainer};
+pub use trainer::{Model, Needs, NoArgs, Trained, Trainer};

@@ -34,6 +34,10 @@ pub trait Trainer {
     /// True if it writes checkpoints: adds `--checkpoint-dir` and `--checkpoint-every`.
     const CHECKPOINTS: bool = false;
 
+    /// Options of [`Trainer::Args`], by clap's ids, that have an effect in some runs only. In other
+    /// runs they are a warning.
+    const CONDITIONAL: &'static [(&'static str, Needs)] = &[];
+
     /// Channels that it reads besides `train`, `validation` and `test`.
     const CHANNELS: &'static [&'static str] = &[];
 
@@ -92,6 +96,17 @@ pub trait Trainer {
         encoders: Vec<Self::Encoder>,
         run: &mut Run,
     ) -> Result<Trained<Self::Model>, Error>;
+}
+
+/// What an option needs to have an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Validation rows.
+    ValidationRows,
+    /// Validation rows that were split off the training rows.
+    SplitRows,
+    /// A job whose hosts train together.
+    SeveralHosts,
 }
 
 /// No arguments.

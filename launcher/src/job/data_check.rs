@@ -14,17 +14,17 @@ use super::host_trainer::{HostTrainer, sanitize_lines};
 use super::{Job, Location};
 use crate::output::quoted;
 
-/// Hyperparameters of `train` that `check` has as options, too.
-const SHARED_OPTIONS: [&str; 5] = [
+/// Hyperparameters of `train` that `check` has as options, too: the data is read as the job reads
+/// it.
+const SHARED_OPTIONS: [&str; 7] = [
     "text_column",
     "label_column",
     "encoding",
     "delimiter",
     "quoting",
+    "drop_missing",
+    "drop_malformed",
 ];
-
-/// Hyperparameters that drop the rows which `check` reports as errors.
-const DROP_OPTIONS: [&str; 2] = ["drop_missing", "drop_malformed"];
 
 /// Time after which a message reports the running check.
 const PROGRESS_DELAY: Duration = Duration::from_secs(2);
@@ -43,10 +43,7 @@ pub(super) async fn run(job: &Job, trainer: &HostTrainer<'_>) -> Result<()> {
     }
     let mut given = hyperparameters::read(&trainer.paths().hyperparameters())
         .map_err(|error| super::refused("hyperparameters", &error))?;
-    let drops = given
-        .iter()
-        .any(|h| DROP_OPTIONS.contains(&h.name.as_str()));
-    given.retain(|h| SHARED_OPTIONS.contains(&h.name.as_str()));
+    given.retain(|h| SHARED_OPTIONS.contains(&h.name.replace('-', "_").as_str()));
     let flags = hyperparameters::to_arguments(&given);
     let mut others: Vec<Option<&Path>> = ["validation", "test"]
         .into_iter()
@@ -62,7 +59,7 @@ pub(super) async fn run(job: &Job, trainer: &HostTrainer<'_>) -> Result<()> {
             arguments.extend(["--test".into(), other.into()]);
         }
         arguments.extend(flags.iter().map(Into::into));
-        check_one(trainer, arguments, drops).await?;
+        check_one(trainer, arguments).await?;
     }
     Ok(())
 }
@@ -72,12 +69,8 @@ fn supports_check(trainer: &HostTrainer<'_>) -> bool {
     description.is_some_and(|found| found.commands.iter().any(|name| name == "check"))
 }
 
-/// Runs one `check`. Errors are warnings if the job `drops` such rows.
-async fn check_one(
-    trainer: &HostTrainer<'_>,
-    mut arguments: Vec<OsString>,
-    drops: bool,
-) -> Result<()> {
+/// Runs one `check`.
+async fn check_one(trainer: &HostTrainer<'_>, mut arguments: Vec<OsString>) -> Result<()> {
     let quoted_arguments: Vec<_> = arguments
         .iter()
         .map(|argument| quoted(&argument.to_string_lossy()))
@@ -87,19 +80,12 @@ async fn check_one(
     let output = output(trainer.command(&arguments), &line)
         .await
         .map_err(|error| trainer.cannot_start(&error))?;
-    let Some(error) = to_error(&output, &line) else {
-        return Ok(());
-    };
-    if !drops {
-        return Err(error
+    match to_error(&output, &line) {
+        None => Ok(()),
+        Some(error) => Err(error
             .help(format!("{line} shows all errors"))
-            .help("`--no-data-check` skips the check"));
+            .help("`--no-data-check` skips the check")),
     }
-    let (message, _) = error.into_parts();
-    eprint_line(format!(
-        "warning: {message}\n  help: the job drops such rows, as requested; {line} shows all errors"
-    ));
-    Ok(())
 }
 
 /// Path of a channel on this machine.
@@ -164,7 +150,12 @@ fn of_diagnostic(first: &ReportedDiagnostic, more: usize) -> Error {
         message.push_str(&format!("\n  and {more} more of other kinds"));
     }
     // Options of the trainer are hyperparameters of a job.
-    let help = first.help.replace("pass --", "pass, after `--`, --");
+    let after = |help: String, words: &str| {
+        help.replace(&format!("{words} --"), &format!("{words}, after `--`, --"))
+    };
+    let help = ["pass", "did you mean", "such as"]
+        .into_iter()
+        .fold(first.help.clone(), after);
     Error::usage(message).help(sanitize(&help))
 }
 

@@ -294,6 +294,8 @@ fn write_data(moto: &Moto) {
     write("none/readme.md", "nothing\n");
     // Valid as validation data.
     write("one label.csv", "words,label\na,b\n");
+    write("dropped.csv", "text,label\na,b\n,c\n");
+    write("quotes.tsv", "text\tlabel\n\"a\tb\nc\td\ne\"\tb\n");
 }
 
 #[test]
@@ -318,6 +320,16 @@ fn local_data_errors_come_before_requests() {
             ],
         ),
         ("none", &[], &["folder contains no data files"]),
+        // What is left after dropping is checked.
+        (
+            "dropped.csv",
+            &["--", "--drop-missing"],
+            &[
+                "the only row has the label `b`",
+                "`svm check --data dropped.csv --drop-missing=true` shows all errors",
+            ],
+        ),
+        ("quotes.tsv", &[], &["pass, after `--`, --quoting none"]),
         (
             "named.csv",
             &["--channel", "test=my data", "--", "--text-column", "words"],
@@ -344,6 +356,7 @@ fn other_columns_dropped_rows_or_no_check_are_accepted() {
             &["--no-wait", "--", "--text-column", "words"][..],
         ),
         ("my data", &["--no-wait", "--", "--drop-missing"]),
+        ("quotes.tsv", &["--no-wait", "--", "--quoting", "none"]),
         ("my data", &["--no-wait", "--no-data-check"]),
         (
             "named.csv",
@@ -358,7 +371,7 @@ fn other_columns_dropped_rows_or_no_check_are_accepted() {
     ] {
         with_data(&moto, data, more).expect_code(0);
     }
-    assert_eq!(moto.requests("CreateTrainingJob").len(), 4);
+    assert_eq!(moto.requests("CreateTrainingJob").len(), 5);
     let outcome = train_with(&moto, &["--no-wait", "--no-data-check"]);
     let text = &outcome.expect_code(2).stderr;
     assert!(text.contains("data in S3 are not checked"), "{text}");

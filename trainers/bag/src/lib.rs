@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{NoArgs, Trained, Trainer};
+use harness::{Needs, NoArgs, Trained, Trainer};
 use text::TokenizedRows;
 use training::Run;
 
@@ -49,6 +49,7 @@ impl Trainer for Bag {
     type PredictArgs = NoArgs;
 
     const CHECKPOINTS: bool = true;
+    const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: BagArgs) -> Result<BagParams, Error> {
         Ok(args.into_params())

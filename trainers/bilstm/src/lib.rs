@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{Trained, Trainer};
+use harness::{Needs, Trained, Trainer};
 use params::{PredictArgs, TextArgs, TextParams};
 use sagemaker::Paths;
 use training::Run;
@@ -47,6 +47,11 @@ impl Trainer for BiLstm {
     type PredictArgs = PredictArgs;
 
     const CHECKPOINTS: bool = true;
+    const CONDITIONAL: &'static [(&'static str, Needs)] = &[
+        ("patience", Needs::ValidationRows),
+        ("best_metric", Needs::ValidationRows),
+        ("refit", Needs::SplitRows),
+    ];
 
     fn check(args: TextArgs) -> Result<TextParams, Error> {
         args.check()

@@ -162,9 +162,12 @@ impl TrainContext<'_> {
         let svd = svd::truncated(records, self.components, run.stream("svd"), run)?;
         let width = svd.singular_values.len();
         if width == 0 {
-            let message = "expected training rows that contain terms, found none";
-            return Err(Error::new(message)
-                .help("lower --min-df, or check that the text column is the right one"));
+            // The terms of the vocabulary are in the other rows: of the validation split or a fold.
+            let message = "expected terms in the rows that the kernel is trained on, found none";
+            return Err(Error::new(message).help(
+                "pass --min-df 1 without --max-df and --max-features, or --kernel linear, which \
+                 also trains on rows without terms",
+            ));
         }
         let squares = (0..train.len())
             .flat_map(|row| records.row(row).1)

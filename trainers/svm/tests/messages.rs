@@ -61,7 +61,12 @@ fn description_has_defaults_and_ranges() {
             json!({"min": "0", "max": i64::MAX.to_string()}),
             false,
         ),
-        ("max-ngrams", "2", json!({"min": "1", "max": "8"}), true),
+        (
+            "max-ngrams",
+            "2; 3 with --tune",
+            json!({"min": "1", "max": "8"}),
+            true,
+        ),
         ("c", "1", json!({"min": "1e-30", "max": "1e30"}), true),
         (
             "tol",
@@ -79,6 +84,11 @@ fn description_has_defaults_and_ranges() {
         assert_eq!(found["range"], range, "{name}");
         assert_eq!(found["tunable"], tunable, "{name}");
     }
+    let delimiter = parameters
+        .iter()
+        .find(|found| found["name"] == "delimiter")
+        .unwrap();
+    assert_eq!(delimiter["type"], "FreeText");
 }
 
 /// A folder with invalid input files.

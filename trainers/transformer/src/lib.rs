@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{Trained, Trainer};
+use harness::{Needs, Trained, Trainer};
 use sagemaker::Paths;
 use training::Run;
 
@@ -54,6 +54,12 @@ impl Trainer for Transformer {
     type PredictArgs = DeviceArgs;
 
     const CHECKPOINTS: bool = true;
+    const CONDITIONAL: &'static [(&'static str, Needs)] = &[
+        ("patience", Needs::ValidationRows),
+        ("best_metric", Needs::ValidationRows),
+        ("refit", Needs::SplitRows),
+        ("host_timeout", Needs::SeveralHosts),
+    ];
     const CHANNELS: &'static [&'static str] = &[pretrained::CHANNEL];
     const MULTI_HOST: bool = true;
 

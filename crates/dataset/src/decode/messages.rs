@@ -8,7 +8,7 @@ use crate::block::{Block, Record, column};
 use crate::codes::{self, Code};
 use crate::delimited::lines;
 use crate::encoding;
-use crate::{ReadOptions, Source};
+use crate::{Format, Quoting, ReadOptions, Source};
 
 #[derive(Clone, Copy)]
 pub(super) struct Reporter<'a> {
@@ -127,17 +127,36 @@ impl Reporter<'_> {
 
     /// Returns the help for a record whose quotes are not as the format has them.
     fn quoting_help(&self, record: &Record) -> Option<String> {
+        if self.options.quoting == Some(Quoting::None) {
+            return None;
+        }
         if let Some(help) = self.backslash(record) {
             return Some(help.to_owned());
         }
+        let blank = format!("{} \"", char::from(self.block.delimiter));
+        let bytes = self.bytes(record);
+        let has_blank =
+            bytes.starts_with(b" \"") || memmem::find(bytes, blank.as_bytes()).is_some();
+        has_blank.then(|| self.blank_help())
+    }
+
+    fn blank_help(&self) -> String {
         let delimiter = char::from(self.block.delimiter);
-        let blank = format!("{delimiter} \"");
-        memmem::find(self.bytes(record), blank.as_bytes()).map(|_| {
-            format!(
-                "remove the blank between the delimiter and a quote: \
-                 sed 's/{delimiter} *\"/{delimiter}\"/g' FILE > NEW-FILE"
-            )
-        })
+        format!(
+            "remove the blank between the delimiter and a quote: \
+             sed 's/^ *\"/\"/; s/{delimiter} *\"/{delimiter}\"/g' FILE > NEW-FILE"
+        )
+    }
+
+    pub(super) fn blank_quote(&self, record: &Record, at: u32, findings: &mut Findings) {
+        findings.add(&codes::BLANK_QUOTE, Severity::Warning, || Finding {
+            message: "the blank before the quote makes both part of the field's value".to_owned(),
+            place: Some(self.place(record, at)),
+            help: format!(
+                "{}; or pass --quoting none if the quotes are part of it",
+                self.blank_help()
+            ),
+        });
     }
 
     pub(super) fn quoted_rows(&self, record: &Record, findings: &mut Findings) {
@@ -152,10 +171,13 @@ impl Reporter<'_> {
             place: Some(self.place(record, record.start)),
             help: self
                 .backslash(record)
-                .unwrap_or(
-                    "pass --quoting none if quotes are part of the text, or --quoting minimal if \
-                     texts have several lines",
-                )
+                .unwrap_or(match self.options.quoting {
+                    None => {
+                        "pass --quoting none if quotes are part of the text, or --quoting minimal \
+                         if texts have several lines"
+                    }
+                    Some(_) => "read as one row because of --quoting minimal",
+                })
                 .to_owned(),
         });
     }
@@ -174,13 +196,21 @@ impl Reporter<'_> {
 
     pub(super) fn too_large(&self, record: &Record, at: u32, findings: &mut Findings) {
         let limit = self.options.max_record_bytes;
+        let source = self.sources.get(self.block.source as usize);
+        let is_delimited = source.is_some_and(|s| matches!(s.format, Format::Csv { .. }));
+        let help = match is_delimited && self.options.quoting != Some(Quoting::None) {
+            true => {
+                "check for a quote that is never closed; if quotes are part of the text, pass \
+                 --quoting none"
+            }
+            false => "shorten or remove the record; each record has a line of its own",
+        };
         // Cannot be dropped: the rest of the file was not read.
         findings.error(
             &codes::TOO_LARGE,
             format!("the record is larger than `{limit}` bytes; reading stopped here"),
             Some(self.place(record, at)),
-            "check for a quote that is never closed; if quotes are part of the text, pass --quoting none"
-                .to_owned(),
+            help.to_owned(),
         );
     }
 
@@ -196,6 +226,8 @@ impl Reporter<'_> {
             let unit = if fields == 1 { "field" } else { "fields" };
             let hint = if self.lines(record) > 1 {
                 "fix {them} (if quotes are part of the text, pass --quoting none)"
+            } else if fields > expected && self.options.quoting == Some(Quoting::None) {
+                "fix {them} (with --quoting none, a text cannot contain the delimiter)"
             } else if fields > expected {
                 "fix {them} (quote texts that contain the delimiter)"
             } else {
@@ -261,14 +293,40 @@ impl Reporter<'_> {
     }
 
     pub(super) fn stray(&self, record: &Record, at: u32, findings: &mut Findings) {
-        findings.add(&codes::TEXT_AFTER_QUOTE, Severity::Warning, || Finding {
-            message: "there is text after the closing quote here".to_owned(),
-            place: Some(self.place(record, at)),
-            help: self.quoting_help(record).unwrap_or_else(|| {
-                "check whether rows were joined; quotes that are part of the text must be doubled"
-                    .to_owned()
-            }),
+        findings.add(&codes::TEXT_AFTER_QUOTE, Severity::Warning, || {
+            let is_blank = self.only_blanks_follow(record, at);
+            let message = match is_blank {
+                true => "there is a blank after the closing quote here",
+                false => "there is text after the closing quote here",
+            };
+            let help = match is_blank {
+                true => {
+                    let delimiter = char::from(self.block.delimiter);
+                    format!(
+                        "remove the blank between a quote and the delimiter: \
+                         sed 's/\" *{delimiter}/\"{delimiter}/g; s/\" *\\r*$/\"/' FILE > NEW-FILE"
+                    )
+                }
+                false => self.quoting_help(record).unwrap_or_else(|| {
+                    "check whether rows were joined; quotes that are part of the text must be \
+                     doubled"
+                        .to_owned()
+                }),
+            };
+            Finding {
+                message: message.to_owned(),
+                place: Some(self.place(record, at)),
+                help,
+            }
         });
+    }
+
+    /// True if the field ends after the quote `at` and blanks.
+    fn only_blanks_follow(&self, record: &Record, at: u32) -> bool {
+        let rest = &self.block.bytes[at as usize + 1..record.end as usize];
+        let mut rest = rest.iter().skip_while(|byte| **byte == b' ');
+        rest.next()
+            .is_none_or(|byte| *byte == self.block.delimiter || matches!(byte, b'\r' | b'\n'))
     }
 
     pub(super) fn not_json(

@@ -20,6 +20,8 @@ pub(super) enum Kind {
     /// The integer's bits are those of an unsigned one of the same size.
     Unsigned,
     Float,
+    /// A number of two bytes.
+    Half,
     /// Number of digits after the point.
     Decimal(usize),
     /// Days since 1970.
@@ -48,13 +50,14 @@ impl Kind {
         match (column.physical_type(), annotated) {
             (Type::BYTE_ARRAY, None) => Some(Self::Text),
             (Type::BYTE_ARRAY, Some(kind @ Self::Decimal(_))) => Some(kind),
-            (Type::FIXED_LEN_BYTE_ARRAY, Some(kind @ (Self::Decimal(_) | Self::Uuid))) => {
-                Some(kind)
-            }
+            (
+                Type::FIXED_LEN_BYTE_ARRAY,
+                Some(kind @ (Self::Decimal(_) | Self::Uuid | Self::Half)),
+            ) => Some(kind),
             (Type::BOOLEAN, _) => Some(Self::Boolean),
             (Type::FLOAT | Type::DOUBLE, _) => Some(Self::Float),
             (Type::INT96, _) => Some(Self::Timestamp(1_000_000_000, false)),
-            (Type::INT32 | Type::INT64, Some(Self::Uuid)) => None,
+            (Type::INT32 | Type::INT64, Some(Self::Uuid | Self::Half)) => None,
             (Type::INT32 | Type::INT64, Some(kind)) => Some(kind),
             (Type::INT32 | Type::INT64, None) => {
                 Some(class_names(column, metadata).map_or(Self::Signed, Self::Names))
@@ -78,6 +81,7 @@ impl Kind {
                 return Some(Self::Unsigned);
             }
             Some(LogicalType::Uuid) => return Some(Self::Uuid),
+            Some(LogicalType::Float16) => return Some(Self::Half),
             _ => {}
         }
         match column.converted_type() {
@@ -174,6 +178,13 @@ impl Kind {
                     to.push(digit);
                 }
             }
+            Self::Half => {
+                let number = match value {
+                    [low, high] => shortest(u16::from_le_bytes([*low, *high])),
+                    _ => f64::NAN,
+                };
+                return Self::float(&format!("{number:?}"), &format!("{number:e}"), to);
+            }
             _ => to.extend_from_slice(value),
         }
         Ok(true)
@@ -191,6 +202,42 @@ impl Kind {
         to.extend_from_slice(text.as_bytes());
         Ok(plain != "NaN")
     }
+}
+
+/// Returns the value of the bits of a half-precision number (IEEE 754 binary16).
+fn half(bits: u16) -> f64 {
+    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let mantissa = f64::from(bits & 0x03ff);
+    match i32::from((bits >> 10) & 0x1f) {
+        0 => sign * mantissa * 2f64.powi(-24),
+        31 if mantissa == 0.0 => sign * f64::INFINITY,
+        31 => f64::NAN,
+        exponent => sign * (1024.0 + mantissa) * 2f64.powi(exponent - 25),
+    }
+}
+
+/// Returns the decimal number with the fewest digits that is nearest to this half-precision number.
+fn shortest(bits: u16) -> f64 {
+    const MAX_DIGITS: usize = 5;
+    const MAX: u16 = 0x7bff;
+    let (value, magnitude) = (half(bits), bits & 0x7fff);
+    if magnitude == 0 || magnitude > MAX {
+        return value;
+    }
+    let half_step = match magnitude {
+        MAX => (half(MAX) - half(MAX - 1)) / 2.0,
+        _ => (half(magnitude + 1) - half(magnitude)) / 2.0,
+    };
+    // Below a power of two the numbers are twice as dense.
+    let half_step_below = (half(magnitude) - half(magnitude - 1)) / 2.0;
+    let is_nearest = |number: &f64| {
+        let above = number.abs() - value.abs();
+        -half_step_below < above && above < half_step
+    };
+    (0..MAX_DIGITS)
+        .filter_map(|digits| format!("{value:.digits$e}").parse().ok())
+        .find(is_nearest)
+        .unwrap_or(value)
 }
 
 /// Splits a number of units into whole seconds and nanoseconds.

@@ -153,8 +153,26 @@ fn missing_columns_and_wrong_types_are_errors() {
     insta::assert_snapshot!(messages(schema, vec![ColumnValues::Truths(vec![true]), strings()]), @r"
     error[D009]: expected the column `text` to be a string, found `BOOLEAN`
       --> a.parquet
-      help: pass another column, or write the file with that type
+      help: pass another --text-column, or write the file with that type
     ");
+    // The help, obeyed, removes the error.
+    let schema = "message m { required boolean text; optional binary label (UTF8); \
+                  optional binary review (UTF8); }";
+    let columns = vec![ColumnValues::Truths(vec![true]), strings(), strings()];
+    let file = given(
+        "a.parquet",
+        parquet_file(schema, &[columns], Compression::UNCOMPRESSED),
+    );
+    assert!(
+        file.messages(&options())
+            .contains("pass another --text-column")
+    );
+    let text_column = "review".to_owned();
+    let other = ReadOptions {
+        text_column,
+        ..options()
+    };
+    assert_eq!(file.pairs(&other), [pair("a", "a")]);
     insta::assert_snapshot!(given("a.parquet", "text,label\na,b\n").messages(&options()), @r"
     error[D009]: the file is not parquet: it does not begin with `PAR1`
       --> a.parquet

@@ -522,13 +522,52 @@ fn help_about_blanks_before_quotes_works() {
         &[
             "error[D010]",
             "2 such rows",
-            "sed 's/, *\"/,\"/g' FILE > NEW-FILE",
+            "sed 's/^ *\"/\"/; s/, *\"/,\"/g' FILE > NEW-FILE",
         ],
     );
     let file = given("a.csv", bytes.replace(", \"", ",\""));
     assert_eq!(
         file.pairs(&options()),
         [pair("a, really", "0"), pair("b, really", "1")]
+    );
+}
+
+/// DATA 17: quotes after a blank are part of the value, as in pandas, and counted.
+#[test]
+fn blanks_before_quotes_are_counted() {
+    let bytes = "text,label\na, \"x\"\n \"b\",y\nc,\" \"\"x\"\"\"\nd, \"x\" y\n";
+    let file = given("a.csv", bytes);
+    let rows = file.read(&options()).unwrap();
+    let expected = [
+        ("a", " \"x\""),
+        (" \"b\"", "y"),
+        ("c", " \"x\""),
+        ("d", " \"x\" y"),
+    ];
+    assert_eq!(
+        pairs(&rows),
+        expected.map(|(text, label)| pair(text, label))
+    );
+    assert_eq!(rows.findings.count(&codes::BLANK_QUOTE), 2);
+    has(
+        &rows.findings.to_string(),
+        &["warning[D039]", "a.csv:2:3 (record 1)", "2 such rows"],
+    );
+    let rows = file.read(&quoting(Quoting::None)).unwrap();
+    assert_eq!(rows.findings.count(&codes::BLANK_QUOTE), 0);
+    // In a TSV file, in a row with another defect, and after an empty field.
+    let file = given("a.tsv", "text\tlabel\n \"a\"\t\"x\" 1\n\t \"y\"\n");
+    let rows = file.read(&dropping()).unwrap();
+    assert_eq!(rows.findings.count(&codes::BLANK_QUOTE), 2);
+    assert_eq!(rows.findings.count(&codes::TEXT_AFTER_QUOTE), 1);
+    // After the closing quote.
+    let message = messages("a.csv", "text,label\n\"a\" ,x\nb,\"y\" \n");
+    has(
+        &message,
+        &[
+            "warning[D019]: there is a blank after the closing quote here",
+            "2 such rows; remove the blank between a quote and the delimiter",
+        ],
     );
 }
 

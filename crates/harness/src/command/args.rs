@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 use dataset::{Format, ReadOptions, Source};
-use diagnostics::Error;
+use diagnostics::{Error, Warning};
 
 use crate::model_dir::Columns;
 use crate::range::{MAX_INTEGER, integer, number};
@@ -206,6 +206,30 @@ impl DataArgs {
             drop_malformed: self.drop_malformed,
             threads: self.threads(),
             ..ReadOptions::default()
+        })
+    }
+
+    /// Returns the warning that options have no effect on files of these formats.
+    pub(super) fn unused<'a>(
+        &self,
+        mut sources: impl Iterator<Item = &'a Source> + Clone,
+    ) -> Option<Warning> {
+        let is_delimited = |source: &Source| matches!(source.format(), Format::Csv { .. });
+        let delimited = sources.clone().any(is_delimited);
+        let text = sources.any(|s| s.format() != Format::Parquet);
+        let unused: Vec<&str> = [
+            ("--delimiter", self.delimiter.is_some() && !delimited),
+            ("--quoting", self.quoting.is_some() && !delimited),
+            ("--encoding", self.encoding.is_some() && !text),
+        ]
+        .into_iter()
+        .filter_map(|(option, unused)| unused.then_some(option))
+        .collect();
+        let options = unused.join(" and ");
+        (!unused.is_empty()).then(|| {
+            Warning::from(format!(
+                "no effect on files of this format: {options}\n  help: leave out {options}"
+            ))
         })
     }
 

@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{CheckSummary, codes};
-use diagnostics::{Diagnostic, Error, Severity, counted, print_json, print_line, sanitize};
+use diagnostics::{
+    Diagnostic, Error, Severity, counted, eprint_line, print_json, print_line, sanitize,
+};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
@@ -32,6 +34,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         .test
         .as_deref()
         .map_or_else(|| Ok(Vec::new()), args::sources)?;
+    let unused = args.read.unused(sources.iter().chain(&test));
+    unused.iter().for_each(eprint_line);
     let columns = args.model_dir.as_deref().map(model_dir::columns);
     let columns = columns.unwrap_or_default();
     let mut printed = Ok(());

@@ -16,17 +16,44 @@ pub(super) fn to_error(error: &clap::Error, options: &[String]) -> Error {
         return error;
     }
     let rendered = error.render().to_string();
-    let help = help(error, options).or_else(|| tips(&rendered).next());
+    let help = help(error, options)
+        .or_else(|| tips(&rendered).next())
+        .or_else(|| general_help(error, options));
     usage_error(&rendered).help(help.unwrap_or_else(|| ALL_OPTIONS.to_owned()))
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.as_str()),
+        ContextValue::Strings(texts) => texts.first().map(String::as_str),
+        _ => None,
+    }
+}
+
+/// Returns the help line for errors about which clap has no tip.
+fn general_help(error: &clap::Error, options: &[String]) -> Option<String> {
+    let argument = context(error, ContextKind::InvalidArg)?;
+    let flag = argument.split(' ').next()?;
+    match error.kind() {
+        ErrorKind::InvalidValue => Some(match context(error, ContextKind::ValidValue) {
+            Some(_) => format!("choose one of these, or leave out {flag}"),
+            None => format!("add a value, or leave out {flag}"),
+        }),
+        ErrorKind::ValueValidation => Some(format!("choose another value, or leave out {flag}")),
+        ErrorKind::UnknownArgument if !argument.starts_with('-') => {
+            let argument = sanitize(argument);
+            Some(match options.iter().any(|option| option == "train") {
+                true => format!("pass data as `--train {argument}`, or leave it out"),
+                false => format!("leave out `{argument}`"),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Returns the help line for the errors that clap explains too little or wrongly.
 fn help(error: &clap::Error, options: &[String]) -> Option<String> {
-    let text = |kind| match error.get(kind)? {
-        ContextValue::String(text) => Some(text.as_str()),
-        ContextValue::Strings(texts) => texts.first().map(String::as_str),
-        _ => None,
-    };
+    let text = |kind| context(error, kind);
     match error.kind() {
         ErrorKind::UnknownArgument => {
             let name = text(ContextKind::InvalidArg)?.strip_prefix("--")?;
@@ -41,7 +68,8 @@ fn help(error: &clap::Error, options: &[String]) -> Option<String> {
                     Suggestion::Unavailable => {
                         format!("leave it out: there is no such option here; {ALL_OPTIONS}")
                     }
-                    Suggestion::Unknown => ALL_OPTIONS.to_owned(),
+                    Suggestion::NotNeeded(why) => format!("leave it out: {why}"),
+                    Suggestion::Unknown => format!("leave it out; {ALL_OPTIONS}"),
                 },
             )
         }

@@ -46,6 +46,10 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let columns = args.columns.or(model_dir::columns(&args.model_dir));
     let options = args.read.options(columns)?;
     let sources = args.input.sources()?;
+    args.read
+        .unused(sources.iter())
+        .iter()
+        .for_each(eprint_line);
     if let Some(report) = &args.report {
         refuse_input(&sources, report, "--report")?;
     }

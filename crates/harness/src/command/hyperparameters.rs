@@ -242,6 +242,7 @@ fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Error {
             option => format!("did you mean `{option}`? "),
         },
         Suggestion::Unavailable => "remove it: this trainer has no such setting; ".to_owned(),
+        Suggestion::NotNeeded(why) => format!("remove it: {why}; "),
         Suggestion::Unknown => "remove it; ".to_owned(),
     };
     let message = format!(

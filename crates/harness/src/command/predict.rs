@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Command};
@@ -56,6 +56,7 @@ pub(super) fn run<T: Trainer>(
         classes: model.classes(),
         format: args.format,
         all_classes: args.all_classes,
+        no_probabilities: AtomicBool::new(false),
         files: if sources.len() > 1 { &sources } else { &[] },
     };
     let output = args.output.as_deref().and_then(output_file);
@@ -85,6 +86,10 @@ pub(super) fn run<T: Trainer>(
         }
     };
     if args.texts.is_empty() {
+        args.read
+            .unused(sources.iter())
+            .iter()
+            .for_each(eprint_line);
         predict_stream(args, &model, &sources, &writer, &mut write)?;
     } else {
         warn_file_name(&args.texts);
@@ -93,6 +98,12 @@ pub(super) fn run<T: Trainer>(
         write(&writer.rows((1..).map(|record| (0, record)), &scores))?;
     }
     out.flush().map_err(Error::io("write", target))?;
+    if args.all_classes && writer.no_probabilities.load(Ordering::Relaxed) {
+        eprint_line(
+            "warning: --all-classes has no effect: the model is not calibrated and has no \
+             probabilities\n  help: leave out --all-classes",
+        );
+    }
     set_unfinished(None);
     match partial {
         Some(partial) => partial
@@ -235,6 +246,8 @@ struct PredictionWriter<'a> {
     format: StreamFormat,
     /// Adds the probability of each class.
     all_classes: bool,
+    /// Set for scores without probabilities.
+    no_probabilities: AtomicBool,
     /// Files whose names are written; empty if there is only one.
     files: &'a [Source],
 }
@@ -258,6 +271,9 @@ impl PredictionWriter<'_> {
 
     /// Formats a block of rows. `places`: number of the file, number of the row in it.
     fn rows(&self, places: impl Iterator<Item = (u32, u32)>, scores: &Scores) -> String {
+        if scores.probability.is_none() {
+            self.no_probabilities.store(true, Ordering::Relaxed);
+        }
         let mut text = String::new();
         for ((row, place), class) in places.enumerate().zip(scores.predictions()) {
             let range = row * scores.classes..(row + 1) * scores.classes;

@@ -7,7 +7,29 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["ngram-range", "word-ngrams", "wordngrams"],
         &["max-ngrams"],
     ),
-    (&["mincount", "min-count"], &["min-df"]),
+    (&["mincount", "min-count", "min-freq"], &["min-df"]),
+    (
+        &[
+            "sep",
+            "separator",
+            "delim",
+            "field-delimiter",
+            "csv-delimiter",
+        ],
+        &["delimiter"],
+    ),
+    (&["quotechar", "quote-char", "quote"], &["quoting"]),
+    (
+        &[
+            "on-bad-lines",
+            "error-bad-lines",
+            "skip-bad-lines",
+            "ignore-errors",
+        ],
+        &["drop-malformed"],
+    ),
+    (&["dropna", "drop-na"], &["drop-missing"]),
+    (&["charset", "file-encoding"], &["encoding"]),
     (
         &["max-vocab", "max-vocab-size", "num-words"],
         &["vocab-size", "max-features"],
@@ -91,9 +113,19 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     (&["train-file", "train-data", "training-data"], &["train"]),
     (&["validation-file", "eval-file", "valid"], &["validation"]),
     (&["test-file", "test-data"], &["test"]),
-    (&["text-column-name", "text-col"], &["text-column"]),
     (
-        &["label-column-name", "label-col", "target", "target-column"],
+        &["text-column-name", "text-col", "text-field"],
+        &["text-column"],
+    ),
+    (
+        &[
+            "label-column-name",
+            "label-col",
+            "label-field",
+            "label",
+            "target",
+            "target-column",
+        ],
         &["label-column"],
     ),
     (
@@ -101,6 +133,14 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["input", "data", "train"],
     ),
     (&["json", "output-format"], &["format jsonl", "json"]),
+    (&["proba", "predict-proba"], &["all-classes"]),
+    (
+        &["gpu", "gpus", "cuda", "use-cuda", "no-cuda", "use-cpu"],
+        &["device"],
+    ),
+    (&["metric-for-best-model"], &["best-metric"]),
+    (&["resume-from-checkpoint"], &["checkpoint-dir"]),
+    (&["dev", "dev-file", "eval-data"], &["validation"]),
     (
         &[
             "penalty",
@@ -135,6 +175,42 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     ),
 ];
 
+/// Options elsewhere that are not needed here, and why.
+const NOT_NEEDED: &[(&[&str], &str)] = &[
+    (
+        &["header", "no-header", "names", "skiprows", "index-col"],
+        "the first line of a CSV or TSV file names the columns",
+    ),
+    (
+        &["usecols", "columns", "feature-columns"],
+        "only the text and the label column are read",
+    ),
+    (
+        &["escapechar", "doublequote"],
+        "a quote within a quoted field is doubled",
+    ),
+    (
+        &["na-values", "keep-default-na", "na-filter"],
+        "only an empty field is missing",
+    ),
+    (
+        &["compression", "file-type", "file-format", "data-format"],
+        "name and content of a file show its format",
+    ),
+    (
+        &["chunksize", "low-memory", "nrows", "streaming"],
+        "files are read in blocks",
+    ),
+    (
+        &["lineterminator", "skip-blank-lines"],
+        "all line ends are read",
+    ),
+    (
+        &["stratify", "shuffle"],
+        "rows are split at random within each class",
+    ),
+];
+
 /// An answer to an unknown name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Suggestion {
@@ -142,6 +218,8 @@ pub(super) enum Suggestion {
     Name(String),
     /// There is nothing like it.
     Unavailable,
+    /// It is not needed, for this reason.
+    NotNeeded(&'static str),
     /// The name is not known from anywhere.
     Unknown,
 }
@@ -164,6 +242,12 @@ pub(super) fn option<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clon
         return option.map_or(Suggestion::Unavailable, |option| {
             Suggestion::Name((*option).to_owned())
         });
+    }
+    let needless = NOT_NEEDED
+        .iter()
+        .find(|(names, _)| names.contains(&name.as_str()));
+    if let Some((_, why)) = needless {
+        return Suggestion::NotNeeded(why);
     }
     nearest(&name, known).map_or(Suggestion::Unknown, Suggestion::Name)
 }
@@ -210,6 +294,57 @@ mod tests {
         "max-iter",
     ];
 
+    /// USER 10: the names of `pandas.read_csv`, of which the nearest one may be another option.
+    #[test]
+    fn names_of_pandas_are_known() {
+        let options = [
+            "delimiter",
+            "quoting",
+            "encoding",
+            "drop-malformed",
+            "drop-missing",
+        ];
+        for (given, expected) in [
+            ("sep", "delimiter"),
+            ("separator", "delimiter"),
+            ("quotechar", "quoting"),
+            ("Encoding", "encoding"),
+            ("on_bad_lines", "drop-malformed"),
+            ("dropna", "drop-missing"),
+        ] {
+            let expected = Suggestion::Name(expected.to_owned());
+            assert_eq!(option(given, options.into_iter()), expected, "{given}");
+        }
+        for given in [
+            "header",
+            "index_col",
+            "usecols",
+            "escapechar",
+            "na_values",
+            "shuffle",
+        ] {
+            let found = option(given, options.into_iter());
+            assert!(
+                matches!(found, Suggestion::NotNeeded(_)),
+                "{given}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_name_is_listed_twice() {
+        let mut names: Vec<&str> = SYNONYMS
+            .iter()
+            .flat_map(|(names, _)| *names)
+            .copied()
+            .collect();
+        names.extend(NOT_NEEDED.iter().flat_map(|(names, _)| *names));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
     #[test]
     fn known_names_small_distances_and_nothing_else() {
         let of = |name: &str| match option(name, SVM.into_iter()) {
@@ -230,6 +365,7 @@ mod tests {
             ("penalty", "Unavailable"),
             ("per_device_train_batch_size", "Unavailable"),
             ("gradient_accumulation_steps", "Unavailable"),
+            ("sep", "Unavailable"),
             ("colour", "Unknown"),
             ("x", "Unknown"),
         ] {

@@ -49,6 +49,55 @@ fn saved_model_was_trained_on_all_rows() {
     assert!(metrics["trained_on"].as_u64().unwrap() < 500);
 }
 
+/// Issue 16, item 1: help lines, obeyed, remove the error; USER: options without effect are named.
+#[test]
+fn help_lines_obeyed_remove_the_error_or_warning() {
+    let workspace = Workspace::new();
+    let file = |name: &str, rows: &str| {
+        let path = workspace.path(name);
+        std::fs::write(&path, format!("text,label,body\n{rows}")).unwrap();
+        path
+    };
+    let words = file(
+        "words.csv",
+        "good film,1,a\nbad film,0,b\nfine plot,1,c\npoor plot,0,d\n",
+    );
+    let smileys = file("smileys.csv", ":),1,good\n:(,0,bad\n");
+    let once = ["--min-df", "1"];
+    for (rows, flags, message, help, obeyed) in [
+        (
+            &words,
+            &["--min-df", "9"][..],
+            "expected terms in at least `9` training rows",
+            "help: lower --min-df",
+            &once[..],
+        ),
+        (
+            &smileys,
+            &once,
+            "expected words",
+            "check --text-column",
+            &["--min-df", "1", "--text-column", "body"],
+        ),
+        (
+            &words,
+            &["--min-df", "1", "--no-refit", "--validation-split", "0"],
+            "--no-refit has no effect: no rows were split off for validation",
+            "help: leave out --no-refit",
+            &["--min-df", "1", "--validation-split", "0"],
+        ),
+    ] {
+        let stderr = train(&workspace, rows, flags).stderr;
+        assert!(
+            stderr.contains(message) && stderr.contains(help),
+            "{stderr}"
+        );
+        let outcome = train(&workspace, rows, obeyed);
+        let stderr = &outcome.expect_code(0).stderr;
+        assert!(!stderr.contains(message), "{stderr}");
+    }
+}
+
 /// Interrupts a long run after its first checkpoint that `ready` accepts.
 fn interrupted(workspace: &Workspace, container: bool, ready: impl Fn(u64) -> bool) -> Outcome {
     let (rows, chain) = (movie_csv(), checkpoints(workspace));

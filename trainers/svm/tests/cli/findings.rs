@@ -382,7 +382,7 @@ mod public_reports {
             ),
             (
                 "predict --model-dir m --frobnicate x",
-                "help: run with --help for all options\n",
+                "help: leave it out; run with --help for all options\n",
             ),
         ] {
             let words: Vec<&str> = arguments.split(' ').collect();

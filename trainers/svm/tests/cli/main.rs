@@ -7,6 +7,7 @@
 mod attacks;
 mod edge_cases;
 mod findings;
+mod help_lines;
 mod job;
 mod model;
 mod predict;

@@ -37,7 +37,7 @@ fn train_prints_metrics_and_paths() {
     let metrics: Value = serde_json::from_slice(&workspace.read("model/metrics.json")).unwrap();
     assert!((number(&metrics["accuracy"]) - accuracy).abs() < 1e-4);
     assert_eq!(metrics["measured_on"], "validation");
-    assert_eq!(metrics["parameters"]["max_ngrams"], 2);
+    assert_eq!(metrics["parameters"]["min_df"], 2);
     let file = &metrics["data"]["train"]["files"][0];
     assert_eq!(file["rows_read"], 600);
     assert_eq!(file["sha256"].as_str().unwrap().len(), 64);

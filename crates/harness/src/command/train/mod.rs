@@ -7,6 +7,7 @@ mod run_paths;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::parser::ValueSource;
@@ -23,8 +24,8 @@ use training::{Hosts, Run};
 use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs};
-use crate::Trainer;
 use crate::model_dir::{self, ModelLock};
+use crate::{Needs, Trainer};
 
 pub(super) fn command<T: Trainer>() -> Command {
     // The texts come last: `augment_args` would overwrite them.
@@ -107,6 +108,7 @@ pub(super) fn run<T: Trainer>(
     let corpus = read_corpus::<T>(&params, run_paths.channels, &common, &options, &mut run)?;
     print_counts(&progress, &corpus.rows, &corpus.counts);
     warn_findings(&mut run, &corpus, common.validation_split);
+    warn_unused_options::<T>(&mut run, matches, &corpus.rows);
     let parameters = parameters::<T>(matches);
     // Held until the end of the run; the other hosts write no model.
     let lock = || ModelLock::acquire(&run_paths.model_dir);
@@ -121,7 +123,6 @@ pub(super) fn run<T: Trainer>(
     if !is_leader {
         return Ok(());
     }
-    let model_dir = run_paths.model_dir.display().to_string();
     let finished = Finished::<T> {
         rows: corpus.rows,
         counts: corpus.counts,
@@ -140,14 +141,17 @@ pub(super) fn run<T: Trainer>(
     )?;
     // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
     match stop.was_interrupted() && !paths.in_container() {
-        true => Err(interrupted(&model_dir)),
+        true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
 }
 
 /// The error after Ctrl-C, so that `train && deploy` does not continue.
-fn interrupted(model_dir: &str) -> Error {
-    let message = format!("interrupted by Ctrl-C; the model so far is saved in `{model_dir}`");
+fn interrupted(model_dir: &Path) -> Error {
+    let message = format!(
+        "interrupted by Ctrl-C; the model so far is saved in `{}`",
+        model_dir.display()
+    );
     Error::with_kind(ErrorKind::Interrupted, message)
         .help("run the same command again to train to the end")
 }
@@ -167,6 +171,10 @@ fn read_corpus<T: Trainer>(
     options: &ReadOptions,
     run: &mut Run,
 ) -> Result<Corpus<T::Encoder>, Error> {
+    let files = [&channels.train, &channels.validation, &channels.test];
+    if let Some(unused) = common.data.unused(files.into_iter().flatten()) {
+        run.warn(unused);
+    }
     run.progress("reading the data");
     Corpus::read(
         channels,
@@ -200,6 +208,33 @@ fn warn_unused_channels<T: Trainer>(run: &mut Run, paths: &Paths) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// Warns of options that were given and have no effect in this run. (What the command line alone
+/// shows is an error: see [`Trainer::check`].)
+fn warn_unused_options<T: Trainer>(run: &mut Run, matches: &ArgMatches, rows: &RowTable) {
+    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let validated = rows.splits.contains(&Split::Validation);
+    let hosts = run.hosts().names.len();
+    let mut unused = Vec::new();
+    for &(id, needs) in T::CONDITIONAL.iter().filter(|(id, _)| given(id)) {
+        let why = match needs {
+            Needs::ValidationRows if !validated => "there are no validation rows",
+            Needs::SplitRows if !rows.split_off => "no rows were split off for validation",
+            Needs::SeveralHosts if hosts < 2 => "one host trains alone",
+            _ => continue,
+        };
+        unused.push((id, why));
+    }
+    if given("validation_split") && validated && !rows.split_off {
+        unused.push(("validation_split", "there is validation data"));
+    }
+    for (id, why) in unused {
+        let flag = id.replace('_', "-");
+        run.warn(format!(
+            "--{flag} has no effect: {why}\n  help: leave out --{flag}"
+        ));
+    }
 }
 
 /// Returns the hosts that train together; none if this host trains alone.

@@ -238,6 +238,47 @@ fn checkpoint_every_without_folder_warns() {
     );
 }
 
+/// USER: an option that does nothing is named, and without it the warning is gone.
+#[test]
+fn options_without_effect_warn() {
+    let warned = |more: &[&str]| {
+        let home = Home::new();
+        fs::copy(home.at("train.csv"), home.at("more.csv")).unwrap();
+        let file = home.at("more.csv").display().to_string();
+        let more: Vec<&str> = more
+            .iter()
+            .map(|word| {
+                if *word == "FILE" {
+                    file.as_str()
+                } else {
+                    *word
+                }
+            })
+            .collect();
+        assert_eq!(home.train(&[&["--no-report"], &more[..]].concat()), 0);
+        let warnings = home.metrics()["warnings"].clone();
+        let mut unused = Vec::new();
+        for warning in warnings.as_array().unwrap() {
+            let message = warning["message"].as_str().unwrap();
+            if let Some((option, _)) = message.split_once(" has no effect: ") {
+                assert_eq!(warning["help"], json!([format!("leave out {option}")]));
+                unused.push(option.to_owned());
+            }
+        }
+        unused
+    };
+    let given = ["--pause-us", "0", "--kib", "1"];
+    let with = |more: &[&str]| warned(&[&given, more].concat());
+    assert_eq!(with(&[]), [""; 0]);
+    assert_eq!(
+        with(&["--validation-split", "0", "--learning-rate", "1"]),
+        ["--pause-us", "--kib", "--learning-rate"]
+    );
+    let split = ["--validation-split", "0.2", "--validation", "FILE"];
+    assert_eq!(with(&split), ["--kib", "--validation-split"]);
+    assert_eq!(warned(&["--validation-split", "0"]), [""; 0]);
+}
+
 /// The toy predicts the first class for every row.
 #[test]
 fn chance_level_model_warns() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::trainer::{SplitScores, Summary};
-use crate::{Model, Trained, Trainer};
+use crate::{Model, Needs, Trained, Trainer};
 use dataset::random::mix;
 use dataset::{Encode, RowTable};
 use diagnostics::Error;
@@ -65,6 +65,12 @@ impl Trainer for Toy {
     const NAME: &'static str = "toy";
     const ABOUT: &'static str = "Train a toy";
     const CHECKPOINTS: bool = true;
+    /// As if these options needed something.
+    const CONDITIONAL: &'static [(&'static str, Needs)] = &[
+        ("pause_us", Needs::ValidationRows),
+        ("kib", Needs::SplitRows),
+        ("learning_rate", Needs::SeveralHosts),
+    ];
     type Args = ToyArgs;
     type Params = ToyArgs;
     type Encoder = Nothing;
