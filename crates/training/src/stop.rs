@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 // `_exit`: skips atexit handlers, which crash libtorch while other threads run.
 use signal_hook::low_level::exit;
 
-use diagnostics::{Error, Exit, eprint_line};
+use diagnostics::{Error, Exit, eprint_over_bar};
 
 /// Exit code after Ctrl-C, as in shells: `train && deploy` must not continue.
 const INTERRUPTED: i32 = Exit::Interrupted as i32;
@@ -82,7 +82,8 @@ pub struct Stop {
     /// True if the last signal was Ctrl-C.
     interrupted: Arc<AtomicBool>,
     phase: Arc<AtomicU8>,
-    /// The job's failure file, which is removed if a signal ends the process at once.
+    /// The failure file, which is removed if a signal ends the process at once; `None` outside of a
+    /// job.
     failure: Option<PathBuf>,
 }
 
@@ -111,16 +112,21 @@ impl Stop {
             "Ctrl-C"
         };
         if self.phase.load(Ordering::SeqCst) == RunPhase::Reading as u8 {
-            eprint_line(format_args!(
+            eprint_over_bar(format_args!(
                 "{name}: stopped before there was a model; nothing is saved"
             ));
-            self.end(if signal == SIGTERM { 0 } else { INTERRUPTED });
+            let is_job = self.failure.is_some();
+            self.end(if signal == SIGTERM || is_job {
+                0
+            } else {
+                INTERRUPTED
+            });
         }
         if again && signal == SIGINT {
-            eprint_line(format_args!("{name} again: exiting without saving"));
+            eprint_over_bar(format_args!("{name} again: exiting without saving"));
             self.end(INTERRUPTED);
         }
-        eprint_line(format_args!(
+        eprint_over_bar(format_args!(
             "{name}: stopping; the best finished model will be saved, if there is one"
         ));
     }

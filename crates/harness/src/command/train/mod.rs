@@ -49,10 +49,10 @@ pub(super) fn command<T: Trainer>() -> Command {
         .allow_negative_numbers(true)
 }
 
-/// Converts the error of a stop that came as a signal.
-fn interrupted_or(error: Error, stop: &Stop) -> Error {
+/// Converts the error of a stop by Ctrl-C outside of a job.
+fn interrupted_or(error: Error, is_interrupted: bool) -> Error {
     match error.kind() {
-        ErrorKind::Stopped if stop.was_interrupted() => error.into_kind(ErrorKind::Interrupted),
+        ErrorKind::Stopped if is_interrupted => error.into_kind(ErrorKind::Interrupted),
         _ => error,
     }
 }
@@ -116,8 +116,10 @@ pub(super) fn run<T: Trainer>(
     resume::prepare::<T>(checkpoints.filter(|_| is_leader), fingerprint, &mut run)?;
     stop.enter(RunPhase::Training);
     run.progress("training");
+    // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
+    let is_interrupted = || stop.was_interrupted() && !paths.in_container();
     let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run)
-        .map_err(|error| interrupted_or(error, &stop))?;
+        .map_err(|error| interrupted_or(error, is_interrupted()))?;
     if !is_leader {
         return Ok(());
     }
@@ -138,8 +140,7 @@ pub(super) fn run<T: Trainer>(
         &progress,
         paths.job_name(),
     )?;
-    // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
-    match stop.was_interrupted() && !paths.in_container() {
+    match is_interrupted() {
         true => Err(interrupted(&model_dir)),
         false => Ok(()),
     }
