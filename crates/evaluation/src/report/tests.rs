@@ -227,12 +227,12 @@ fn headline_shows_test_rows() {
     assert!(page.contains("no calibration plot"));
 }
 
-/// The legend of a learning curve has the value of the saved epoch, not that of the last one.
+/// The legend of a learning curve has the value of the selected epoch, not that of the last one.
 #[test]
-fn legend_has_the_value_of_the_saved_epoch() {
+fn legend_has_the_value_of_the_selected_epoch() {
     let set = evaluation(&["no", "yes"], 60, true);
     let mut report = full("epoch", &set);
-    assert!(html(&report).contains("2.0000 in the saved epoch 1"));
+    assert!(html(&report).contains("2.0000 in the selected epoch 1"));
     report.curves[0].saved = None;
     assert!(html(&report).contains("final 1.0000"));
 }
@@ -353,6 +353,46 @@ mod public_reports {
         let page = html(&full("word", &set));
         assert!(page.contains("<h3>baseline</h3><b>50.82\u{a0}%</b><p>always predicting `no`</p>"));
         assert!(page.contains("<b>75.00\u{a0}%</b><p>40 rows whose text is not in train</p>"));
+    }
+
+    /// USER 17: equal rows of a narrow range have different ticks; they were `1.385` twice.
+    #[test]
+    fn ticks_of_a_learning_curve_differ() {
+        let set = evaluation(&["no", "yes"], 60, true);
+        let mut report = full("word", &set);
+        report.curves[0].lines[0].points = vec![(1.0, 1.3862), (2.0, 1.3851), (3.0, 1.3835)];
+        let page = html(&report);
+        let plot = page.split("id=\"learning\"").nth(1).unwrap();
+        let plot = plot.split("</figure>").next().unwrap();
+        let ticks: Vec<&str> = plot
+            .split('>')
+            .filter_map(|text| text.split('<').next())
+            .filter(|text| text.starts_with("1.38"))
+            .collect();
+        assert!(ticks.len() > 3, "{ticks:?}");
+        assert_eq!(
+            ticks.iter().collect::<HashSet<_>>().len(),
+            ticks.len(),
+            "{ticks:?}"
+        );
+    }
+
+    /// USER 17: the cells of a large matrix are narrow, and text is white on dark shades only.
+    #[test]
+    fn cells_of_a_matrix_are_readable() {
+        let names: Vec<String> = (0..20).map(|i| format!("topic {i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let set = evaluation(&names, 900, true);
+        let page = html(&full("word", &set));
+        assert!(
+            page.contains("<small>67\u{a0}%</small>"),
+            "two of three rows are right"
+        );
+        // A hit of 67 % and a miss of 33 %, whose square root is 0.58.
+        assert!(page.contains("class=\"hit\"") && page.contains("class=\"miss\""));
+        assert!(!page.contains("class=\"dark "));
+        let all = evaluation(&["word"], 9, true);
+        assert!(html(&full("word", &all)).contains("class=\"dark hit\""));
     }
 
     /// USER 12: the order of the worst errors is stated, and the shown number is the one sorted by.
