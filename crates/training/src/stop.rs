@@ -79,7 +79,7 @@ pub enum RunPhase {
 #[derive(Clone, Default)]
 pub struct Stop {
     flag: Arc<AtomicBool>,
-    /// True if the last signal was Ctrl-C.
+    /// True after Ctrl-C.
     interrupted: Arc<AtomicBool>,
     phase: Arc<AtomicU8>,
     /// The failure file, which is removed if a signal ends the process at once; `None` outside of a
@@ -104,7 +104,8 @@ impl Stop {
     }
 
     fn on_signal(&self, signal: i32) {
-        self.interrupted.store(signal == SIGINT, Ordering::SeqCst);
+        self.interrupted
+            .fetch_or(signal == SIGINT, Ordering::SeqCst);
         let again = self.flag.swap(true, Ordering::SeqCst);
         let name = if signal == SIGTERM {
             "SIGTERM"
@@ -149,7 +150,7 @@ impl Stop {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// True if the last signal was Ctrl-C, not SIGTERM.
+    /// True after Ctrl-C, also if SIGTERM followed.
     pub fn was_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)
     }
