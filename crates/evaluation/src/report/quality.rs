@@ -19,7 +19,10 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
     if let Some(set) = primary {
         let e = set.evaluation;
         let (low, high) = e.accuracy_interval;
-        let interval = format!("95 % interval {} to {}", percent(low, 2), percent(high, 2));
+        let interval = match set.seen {
+            true => "of rows that the model was trained on".to_owned(),
+            false => format!("95 % interval {} to {}", percent(low, 2), percent(high, 2)),
+        };
         tile(
             page,
             &format!("accuracy, {}", set.name),

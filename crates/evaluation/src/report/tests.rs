@@ -69,6 +69,7 @@ fn sets<'a>(word: &'static str, evaluation: &'a Evaluation) -> Vec<SetReport<'a>
         name,
         evaluation,
         note: word,
+        seen: false,
         unseen,
     };
     let unseen = UnseenTexts {
@@ -393,6 +394,22 @@ mod public_reports {
         assert!(!page.contains("class=\"dark "));
         let all = evaluation(&["word"], 9, true);
         assert!(html(&full("word", &all)).contains("class=\"dark hit\""));
+    }
+
+    /// USER 9: an accuracy of seen rows is not a headline without saying so.
+    #[test]
+    fn headline_of_seen_rows_says_so() {
+        let set = evaluation(&["no", "yes"], 60, true);
+        let mut report = full("word", &set);
+        report.sets.truncate(1);
+        (report.sets[0].name, report.sets[0].seen) = ("train", true);
+        let page = html(&report);
+        assert!(page.contains("<title>word on word: word</title>"));
+        assert!(page.contains("<p>of rows that the model was trained on</p>"));
+        assert!(
+            !page.contains("95 % interval "),
+            "seen rows have no interval"
+        );
     }
 
     /// USER 12: the order of the worst errors is stated, and the shown number is the one sorted by.

@@ -182,6 +182,27 @@ mod public_reports {
         assert!(page.contains("/my caf\u{fffd}.csv&#39;</pre>"), "{page}");
     }
 
+    /// USER 29: a long label does not fill the terminal.
+    #[test]
+    fn long_label_is_cut_in_the_line_of_the_baseline() {
+        let workspace = Workspace::new();
+        let mut rows = movie_rows();
+        for row in &mut rows {
+            row.label = row.label.repeat(500);
+        }
+        let data = workspace.write("long.csv", to_csv(&rows));
+        let trained = workspace.train(&data, &[]);
+        let evaluated = workspace.svm("evaluate", &[data.to_str().unwrap()]);
+        for outcome in [trained, evaluated] {
+            let stdout = &outcome.expect_code(0).stdout;
+            let line = stdout
+                .lines()
+                .find(|line| line.contains("always predicting"));
+            assert!(line.unwrap().len() < 110, "{stdout}");
+            assert!(line.unwrap().contains("...`"), "{stdout}");
+        }
+    }
+
     /// USER 28: the model remembers its columns; options and other models win.
     #[test]
     fn columns_of_the_training_data_are_defaults() {
