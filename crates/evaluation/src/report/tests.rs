@@ -253,6 +253,8 @@ fn empty_sections_are_left_out() {
         );
     }
     assert!(page.contains("id=\"run\""));
+    // USER 26: of an evaluation.
+    assert!(!page.contains("Hyperparameters") && !page.contains("<dt>seed</dt>"));
 }
 
 #[test]
