@@ -152,7 +152,12 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
         page.raw("<p class=\"quiet\">fewer than two points</p>");
         return;
     }
-    let layout = x_axis(Layout::auto_from_plots(&plots), &xs).with_y_tick_format(tick_format(&ys));
+    let mut layout = x_axis(Layout::auto_from_plots(&plots), &xs);
+    layout = layout.with_y_tick_format(tick_format(&ys));
+    if range(&ys).1 == 1.0 {
+        // No accuracy is above.
+        layout = layout.with_y_axis_max(1.0);
+    }
     page.svg(&draw(plots, layout, &format::short(&curve.x_name, 40), ""));
     legend(page, &entries);
 }
