@@ -160,3 +160,22 @@ impl Stop {
         Arc::clone(&self.flag)
     }
 }
+
+#[cfg(test)]
+mod public_reports {
+    use super::*;
+
+    /// USER 2: `train && deploy` does not continue after Ctrl-C that is followed by SIGTERM.
+    #[test]
+    fn ctrl_c_before_sigterm_is_an_interruption() {
+        let stop = Stop::default();
+        stop.enter(RunPhase::Training);
+        stop.on_signal(SIGTERM);
+        assert!(stop.is_set() && !stop.was_interrupted());
+        let stop = Stop::default();
+        stop.enter(RunPhase::Training);
+        stop.on_signal(SIGINT);
+        stop.on_signal(SIGTERM);
+        assert!(stop.is_set() && stop.was_interrupted());
+    }
+}
