@@ -141,11 +141,11 @@ pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Quotes a value for a POSIX shell if necessary.
-pub(super) fn quoted_for_shell(name: &str) -> String {
+pub fn quoted_for_shell(name: &str) -> String {
     let plain = name
         .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"_-.:/".contains(&b));
-    if plain {
+        .all(|b| b.is_ascii_alphanumeric() || b"_-.:/=".contains(&b));
+    if plain && !name.is_empty() {
         name.to_owned()
     } else {
         format!("'{}'", name.replace('\'', "'\\''"))

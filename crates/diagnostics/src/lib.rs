@@ -23,5 +23,6 @@ pub use diagnostic::{Diagnostic, Place, Severity, Warning, counted};
 pub use error::{Error, ErrorKind, Exit, Result, chain};
 pub use sanitize::{LogText, sanitize};
 pub use stdio::{
-    Style, eprint_json, eprint_line, eprint_metrics, eprint_styled, print_json, print_line,
+    Style, eprint_json, eprint_line, eprint_metrics, eprint_over_bar, eprint_styled, print_json,
+    print_line,
 };

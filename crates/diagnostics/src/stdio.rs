@@ -21,6 +21,16 @@ pub fn eprint_line(message: impl Display) {
     eprint_text(LogText::new(message));
 }
 
+/// Prints a message to standard error in place of the progress bar of a terminal, which is one line
+/// and draws itself again below. Errors are ignored.
+pub fn eprint_over_bar(message: impl Display) {
+    let clear = match io::stderr().is_terminal() && !is_dumb() {
+        true => "\r\x1b[2K",
+        false => "",
+    };
+    eprint_text(format_args!("{clear}{}", LogText::new(message)));
+}
+
 /// Prints metrics after a message to standard error.
 pub fn eprint_metrics(message: impl Display, metrics: &impl MetricText) {
     eprint_text(format_args!("{}{metrics}", LogText::new(message)));
@@ -58,8 +68,12 @@ pub fn eprint_styled(line: impl Display, style: Style) {
 /// True if standard error is a terminal and `NO_COLOR` (<https://no-color.org>) is not set.
 fn stderr_has_colors() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = || std::env::var_os("TERM").is_some_and(|name| name == "dumb");
     io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb()
+}
+
+/// True for a terminal without control sequences.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// First words of a line of a message, and their colours in clap and rustc.

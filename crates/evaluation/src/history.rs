@@ -75,19 +75,21 @@ impl EpochReport {
         others.all(|other| (value(&this), -this.loss) > (value(&other), -other.loss))
     }
 
-    /// Formats the names above the columns of [`Self::row`].
+    /// Width of the column of epochs.
+    fn epoch_width(&self) -> usize {
+        (2 * self.epochs.to_string().len() + 1).max(7)
+    }
+
+    /// Formats the names above the columns of [`Self::row`], which fits a terminal of 80 columns.
     pub fn header(&self) -> String {
-        let mut line = format!("{:>9}  {:>10}", "epoch", "train loss");
+        let width = self.epoch_width();
+        let mut line = format!("{:>width$}  train loss", "epoch");
         if self.validation.is_some() {
-            let (loss, accuracy) = ("val loss", "val accuracy");
-            line.push_str(&format!(
-                "  {loss:>9}  {accuracy:>12}  {:>12}",
-                "val macro-F1"
-            ));
+            line.push_str("  val loss  val accuracy  macro-F1");
         }
-        line.push_str(&format!("  {:>10}", "rows/s"));
+        line.push_str("   rows/s");
         if self.tokens_per_second.is_some() {
-            line.push_str(&format!("  {:>10}", "tokens/s"));
+            line.push_str("  tokens/s");
         }
         line
     }
@@ -95,22 +97,21 @@ impl EpochReport {
     /// Formats a row of the table of epochs, aligned with its header.
     pub fn row(&self, is_best: bool) -> String {
         let epoch = format!("{}/{}", self.epoch, self.epochs);
-        let mut line = format!("{epoch:>9}  {:>10.4}", self.train_loss);
+        let width = self.epoch_width();
+        let mut line = format!("{epoch:>width$}  {:>10.4}", self.train_loss);
         if let Some(validation) = self.validation {
             let Validation {
                 loss,
                 accuracy,
                 macro_f1,
             } = validation;
-            line.push_str(&format!(
-                "  {loss:>9.4}  {accuracy:>12.4}  {macro_f1:>12.4}"
-            ));
+            line.push_str(&format!("  {loss:>8.4}  {accuracy:>12.4}  {macro_f1:>8.4}"));
         }
-        line.push_str(&format!("  {:>10.0}", self.rows_per_second));
+        line.push_str(&format!("  {:>7.0}", self.rows_per_second));
         if let Some(tokens) = self.tokens_per_second {
-            line.push_str(&format!("  {tokens:>10.0}"));
+            line.push_str(&format!("  {tokens:>8.0}"));
         }
-        line.push_str(if is_best { "  best so far" } else { "" });
+        line.push_str(if is_best { "  best" } else { "" });
         line
     }
 
@@ -196,19 +197,20 @@ mod public_reports {
     #[test]
     fn rows_are_aligned_with_their_header() {
         let first = epoch(1, 0.9, 0.25);
-        let header =
-            "    epoch  train loss   val loss  val accuracy  val macro-F1      rows/s    tokens/s";
+        let header = "  epoch  train loss  val loss  val accuracy  macro-F1   rows/s  tokens/s";
         assert_eq!(first.header(), header);
-        assert_eq!(
-            first.row(true),
-            "     1/12      0.5000     0.2500        0.9000        0.7500       12346     1000000  \
-             best so far"
-        );
+        let row = "   1/12      0.5000    0.2500        0.9000    0.7500    12346   1000000  best";
+        assert_eq!(first.row(true), row);
+        assert!(row.len() <= 80, "the row fits a terminal of 80 columns");
+        let mut long = epoch(1, 0.9, 0.25);
+        long.epochs = 4000;
+        assert_eq!(long.header().find("train loss"), Some(11));
+        assert!(long.row(false).starts_with("   1/4000      0.5000"));
         let mut plain = epoch(12, 0.9, 0.25);
         (plain.validation, plain.tokens_per_second) = (None, None);
         assert_eq!(
             plain.header() + "\n" + &plain.row(false),
-            "    epoch  train loss      rows/s\n    12/12      0.5000       12346"
+            "  epoch  train loss   rows/s\n  12/12      0.5000    12346"
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts};
+use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts, quoted_for_shell};
 use diagnostics::atomic_dir::parent;
 use diagnostics::{Error, Warning};
 use evaluation::history::{self, EpochReport};
@@ -170,8 +170,15 @@ impl Input<'_> {
             seconds: usage.seconds(),
             cpu_seconds: Some(ResourceUsage::cpu_seconds()),
             peak_rss_bytes: ResourceUsage::peak_rss_bytes(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command_line(),
             hyperparameters: self.parameters.clone(),
         }
     }
+}
+
+/// Returns the command line of this process for a shell. Bytes that are not UTF-8 are replaced.
+fn command_line() -> String {
+    let arguments = std::env::args_os();
+    let quoted = arguments.map(|argument| quoted_for_shell(&argument.to_string_lossy()));
+    quoted.collect::<Vec<_>>().join(" ")
 }

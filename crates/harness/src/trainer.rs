@@ -135,17 +135,18 @@ pub struct Summary {
     pub lines: Vec<String>,
     /// Candidates of a hyperparameter search.
     pub trials: Option<Trials>,
-    /// Epoch of the saved weights.
+    /// Epoch whose weights or whose number of epochs the saved model has.
     pub saved_epoch: Option<u64>,
     /// True if early stopping ended the training.
     pub stopped_early: bool,
 }
 
 impl Summary {
-    /// Describes the end of `training::fit`.
-    pub fn of_fit<W>(fitted: &Fitted<W>, plan: &TrainPlan<'_>) -> Self {
+    /// Describes the end of `training::fit` by `plan`. `refitted`: a second training followed, and
+    /// its weights are saved.
+    pub fn of_fit<W>(fitted: &Fitted<W>, plan: &TrainPlan<'_>, refitted: bool) -> Self {
         Self {
-            lines: vec![fitted.saved(plan)],
+            lines: vec![fitted.selected(plan, refitted)],
             trials: None,
             saved_epoch: Some(fitted.best.epoch),
             stopped_early: fitted.stopped_early(plan),

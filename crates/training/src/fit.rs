@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use dataset::RowTable;
-use diagnostics::{Error, ErrorKind};
+use diagnostics::{Error, ErrorKind, counted};
 use evaluation::history::Validation;
 use evaluation::metrics::Scores;
 use serde_json::json;
@@ -158,8 +158,21 @@ impl<W> Fitted<W> {
         false
     }
 
+    /// States which epoch was the best, by the `plan` of the first training if a second one
+    /// followed.
+    pub fn selected(&self, plan: &TrainPlan<'_>, refitted: bool) -> String {
+        let line = self.saved(plan);
+        match line.strip_prefix("saved") {
+            Some(rest) if refitted => {
+                let epochs = counted(self.best.epoch, "epoch");
+                format!("best{rest}; the saved model was trained for {epochs} on all rows")
+            }
+            _ => line,
+        }
+    }
+
     /// States which epoch is saved, and why training ended.
-    pub fn saved(&self, plan: &TrainPlan<'_>) -> String {
+    fn saved(&self, plan: &TrainPlan<'_>) -> String {
         let (best, done, epochs) = (self.best.epoch, self.state.epoch, plan.params.epochs);
         match plan.params.patience {
             Some(patience) if self.stopped_early(plan) => {
@@ -523,7 +536,7 @@ mod tests {
         let fitted = fit(&mut learner, &plan, state, None, &mut run()).unwrap();
         assert_eq!((fitted.state.step, fitted.best.epoch), (4, 1));
         assert_eq!(
-            fitted.saved(&plan),
+            fitted.selected(&plan, false),
             "saved epoch 1; training ended in epoch 2 of 3"
         );
         assert!(!fitted.stopped_early(&plan));

@@ -26,8 +26,9 @@ pub struct Progress {
     first_step: OnceLock<(Instant, u64)>,
 }
 
-const SPINNER: &str = "{spinner} {elapsed} {msg}";
-const BAR: &str = "{spinner} {elapsed} [{bar:30}] step {pos} of {len}, {msg}";
+/// One line at any width, which a message of a signal can replace.
+const SPINNER: &str = "{spinner} {elapsed} {wide_msg}";
+const BAR: &str = "{spinner} {elapsed} [{bar:20}] {wide_msg}";
 
 impl Progress {
     /// Creates a display, with a bar if standard error is a terminal. `metric_lines`: SageMaker's
@@ -72,7 +73,7 @@ impl Progress {
             total.saturating_sub(done),
         );
         let left = left.map_or_else(String::new, |left| {
-            format!(", {} left", HumanDuration(left))
+            format!(", {:#} left", HumanDuration(left))
         });
         if let Some(bar) = &self.bar {
             if bar.length() != Some(total) {
@@ -80,7 +81,7 @@ impl Progress {
                 style(bar, BAR);
             }
             bar.set_position(done);
-            bar.set_message(format!("loss {loss:.4}{left}"));
+            bar.set_message(format!("step {done} of {total}, loss {loss:.4}{left}"));
         } else if is_due(&self.last_step) {
             let step = format!("step {done} of {total}{left}: ");
             if self.metric_lines {

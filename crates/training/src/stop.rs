@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 // `_exit`: skips atexit handlers, which crash libtorch while other threads run.
 use signal_hook::low_level::exit;
 
-use diagnostics::{Error, Exit, eprint_line};
+use diagnostics::{Error, Exit, eprint_over_bar};
 
 /// Exit code after Ctrl-C, as in shells: `train && deploy` must not continue.
 const INTERRUPTED: i32 = Exit::Interrupted as i32;
@@ -79,10 +79,11 @@ pub enum RunPhase {
 #[derive(Clone, Default)]
 pub struct Stop {
     flag: Arc<AtomicBool>,
-    /// True if the last signal was Ctrl-C.
+    /// True after Ctrl-C.
     interrupted: Arc<AtomicBool>,
     phase: Arc<AtomicU8>,
-    /// The job's failure file, which is removed if a signal ends the process at once.
+    /// The failure file, which is removed if a signal ends the process at once; `None` outside of a
+    /// job.
     failure: Option<PathBuf>,
 }
 
@@ -103,7 +104,8 @@ impl Stop {
     }
 
     fn on_signal(&self, signal: i32) {
-        self.interrupted.store(signal == SIGINT, Ordering::SeqCst);
+        self.interrupted
+            .fetch_or(signal == SIGINT, Ordering::SeqCst);
         let again = self.flag.swap(true, Ordering::SeqCst);
         let name = if signal == SIGTERM {
             "SIGTERM"
@@ -111,16 +113,21 @@ impl Stop {
             "Ctrl-C"
         };
         if self.phase.load(Ordering::SeqCst) == RunPhase::Reading as u8 {
-            eprint_line(format_args!(
+            eprint_over_bar(format_args!(
                 "{name}: stopped before there was a model; nothing is saved"
             ));
-            self.end(if signal == SIGTERM { 0 } else { INTERRUPTED });
+            let is_job = self.failure.is_some();
+            self.end(if signal == SIGTERM || is_job {
+                0
+            } else {
+                INTERRUPTED
+            });
         }
         if again && signal == SIGINT {
-            eprint_line(format_args!("{name} again: exiting without saving"));
+            eprint_over_bar(format_args!("{name} again: exiting without saving"));
             self.end(INTERRUPTED);
         }
-        eprint_line(format_args!(
+        eprint_over_bar(format_args!(
             "{name}: stopping; the best finished model will be saved, if there is one"
         ));
     }
@@ -143,7 +150,7 @@ impl Stop {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// True if the last signal was Ctrl-C, not SIGTERM.
+    /// True after Ctrl-C, also if SIGTERM followed.
     pub fn was_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)
     }
@@ -151,5 +158,24 @@ impl Stop {
     /// The shared flag.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.flag)
+    }
+}
+
+#[cfg(test)]
+mod public_reports {
+    use super::*;
+
+    /// USER 2: `train && deploy` does not continue after Ctrl-C that is followed by SIGTERM.
+    #[test]
+    fn ctrl_c_before_sigterm_is_an_interruption() {
+        let stop = Stop::default();
+        stop.enter(RunPhase::Training);
+        stop.on_signal(SIGTERM);
+        assert!(stop.is_set() && !stop.was_interrupted());
+        let stop = Stop::default();
+        stop.enter(RunPhase::Training);
+        stop.on_signal(SIGINT);
+        stop.on_signal(SIGTERM);
+        assert!(stop.is_set() && stop.was_interrupted());
     }
 }

@@ -307,6 +307,8 @@ impl<'a> TrainContext<'a> {
                 state.epoch + 1,
                 self.params.epochs
             ));
+        } else {
+            summary.lines.extend(better_epoch(run.history()));
         }
         let (params, table) = (self.params, self.table);
         let (mut counts, mut scale) = (self.counts, self.scale);
@@ -364,6 +366,25 @@ impl<'a> TrainContext<'a> {
     }
 }
 
+/// Names the epoch with the highest accuracy on the validation rows, if the last one, which is
+/// saved, has a lower one.
+fn better_epoch(history: &[EpochReport]) -> Option<String> {
+    let accuracy = |report: &EpochReport| report.validation.map(|valid| valid.accuracy);
+    let last = accuracy(history.last()?)?;
+    // The first one of equals.
+    let best = history.iter().rev().max_by(|a, b| {
+        let [a, b] = [a, b].map(|report| accuracy(report).unwrap_or(0.0));
+        a.total_cmp(&b)
+    })?;
+    let (epoch, highest) = (best.epoch, accuracy(best)?);
+    (highest > last).then(|| {
+        format!(
+            "epoch {epoch} had accuracy {highest:.4} on the validation rows, the last one \
+             {last:.4}: try --epochs {epoch}"
+        )
+    })
+}
+
 /// Buffers of a training step.
 #[derive(Default)]
 struct StepScratch {
@@ -372,4 +393,37 @@ struct StepScratch {
     weights: Vec<f32>,
     /// Seed of the dropped terms.
     dropout: u64,
+}
+
+#[cfg(test)]
+mod public_reports {
+    use super::*;
+
+    /// USER 7: the saved epoch is the last one, and an earlier one may have been better.
+    #[test]
+    fn better_epoch_than_the_last_is_named() {
+        let of = |accuracies: &[f64]| {
+            let report = |(at, &accuracy): (usize, &f64)| EpochReport {
+                epoch: at as u64 + 1,
+                validation: Some(Validation {
+                    accuracy,
+                    ..Validation::default()
+                }),
+                ..EpochReport::default()
+            };
+            better_epoch(
+                &accuracies
+                    .iter()
+                    .enumerate()
+                    .map(report)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let expected = "epoch 2 had accuracy 0.9075 on the validation rows, the last one 0.9050: \
+                        try --epochs 2";
+        assert_eq!(of(&[0.9, 0.9075, 0.9075, 0.905]).as_deref(), Some(expected));
+        assert_eq!(of(&[0.8, 0.9, 0.9]), None);
+        assert_eq!(better_epoch(&[]), None);
+        assert_eq!(better_epoch(&[EpochReport::default()]), None);
+    }
 }

@@ -63,15 +63,16 @@ pub(crate) fn train(
     }
     allocator::retain();
     let mut fitted = fit_once(&context, &devices, run)?;
-    let summary = Summary::of_fit(&fitted, &context.plan);
+    let first_plan = context.plan.clone();
     let details = details(&context, &devices, &fitted);
-    let refitted = match fitted.refit_plan(&context.plan, table, run) {
+    let refitted = match fitted.refit_plan(&first_plan, table, run) {
         Some(plan) => {
             context.class_weights = params.class_weight.weights(table, &plan.train);
             refit(&mut context, &devices, plan, &mut fitted, run)?
         }
         None => false,
     };
+    let summary = Summary::of_fit(&fitted, &first_plan, refitted);
     let mut trained = finish(&context, &devices, tokenizer, fitted, run)?;
     trained.scores.refitted = refitted;
     Ok(Trained {

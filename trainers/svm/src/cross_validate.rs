@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use dataset::RowTable;
-use diagnostics::Error;
+use diagnostics::{Error, counted};
 use evaluation::report::Trials;
 use training::Run;
 
@@ -120,10 +120,10 @@ impl Search {
     /// States what was chosen, and by which measure.
     pub(crate) fn selected(&self, folds: usize) -> String {
         format!(
-            "selected: {} (macro-F1 {:.4}, {folds}-fold cross-validation, {} candidates)",
+            "selected: {} (macro-F1 {:.4}, {folds}-fold cross-validation, {})",
             self.best,
             self.trials[self.chosen].macro_f1,
-            self.trials.len()
+            counted(self.trials.len() as u64, "candidate")
         )
     }
 

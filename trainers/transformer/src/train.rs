@@ -62,8 +62,8 @@ pub(crate) fn train(
     let first = fit_once(&context, values, group, run)?;
     let (mut fitted, device, group, stopped) = first;
     let details = details(&context, device, &fitted, &fresh);
-    let summary = Summary::of_fit(&fitted, &context.plan);
-    let plan = fitted.refit_plan(&context.plan, table, run);
+    let first_plan = context.plan.clone();
+    let plan = fitted.refit_plan(&first_plan, table, run);
     let mut refitted = false;
     if let (Some(plan), Some(values), false) = (plan, copy, stopped) {
         score_validation(&context, &mut fitted, run)?;
@@ -73,6 +73,7 @@ pub(crate) fn train(
         let again = fit_once(&context, values, group, &mut run.again());
         refitted = fitted.adopt(again.map(|(fitted, ..)| fitted), run);
     }
+    let summary = Summary::of_fit(&fitted, &first_plan, refitted);
     let mut trained = finish(&context, fitted, run)?;
     trained.scores.refitted = refitted;
     Ok(Trained {

@@ -70,6 +70,8 @@ pub struct SetReport<'a> {
     pub evaluation: &'a Evaluation,
     /// States if the model that was scored had been trained on these rows.
     pub note: &'a str,
+    /// True if it had been.
+    pub seen: bool,
     /// Accuracy on its rows whose text is not in the training data, if others are.
     pub unseen: Option<UnseenTexts>,
 }

@@ -74,7 +74,8 @@ pub fn html(report: &Report) -> String {
     page.finish()
 }
 
-/// Returns the title of the browser's tab: trainer, data and model, and the headline accuracy.
+/// Returns the title of the browser's tab: trainer, data and model, and the headline accuracy if
+/// it is of other rows than those of the training.
 fn title(report: &Report) -> String {
     let mut title = report.title.to_owned();
     for (name, value) in [(" on ", report.data.as_str()), (": ", report.model)] {
@@ -83,7 +84,7 @@ fn title(report: &Report) -> String {
             title.push_str(&format::short(value, 60));
         }
     }
-    if let Some(set) = primary(&report.sets) {
+    if let Some(set) = primary(&report.sets).filter(|set| !set.seen) {
         title.push_str(&format!(", accuracy {:.4}", set.evaluation.accuracy));
     }
     title

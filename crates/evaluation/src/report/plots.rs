@@ -1,9 +1,11 @@
 //! Plots as inline SVG, drawn by kuva. Their colours are variables of the page's style, so that a
 //! plot follows the page into dark mode; their legends are HTML, which wraps and can be selected.
 
+use std::sync::Arc;
+
 use kuva::backend::svg::SvgBackend;
 use kuva::plot::{LinePlot, ScatterPlot};
-use kuva::render::layout::Layout;
+use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
@@ -120,7 +122,8 @@ pub(super) fn learning(page: &mut Html, curves: &[LearningCurve]) {
 }
 
 fn learning_plot(page: &mut Html, curve: &LearningCurve) {
-    let (mut plots, mut xs, mut entries): (Vec<Plot>, Vec<f64>, Vec<Entry>) = Default::default();
+    let (mut plots, mut entries): (Vec<Plot>, Vec<Entry>) = Default::default();
+    let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = Default::default();
     for (drawn, color) in curve.lines.iter().zip(COLORS) {
         let finite = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
         let mut points: Vec<_> = drawn.points.iter().copied().filter(finite).collect();
@@ -134,12 +137,13 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
         }
         let plot = line(&points, color, 2.0);
         xs.extend(points.iter().map(|&(x, _)| x));
+        ys.extend(points.iter().map(|&(_, y)| y));
         if points.len() <= 40 {
             plots.push(dots(&points, color));
         }
         plots.push(plot.into());
         let note = match (saved, points.last()) {
-            (Some((x, y)), _) => format!("{y:.4} in the saved {} {x}", curve.x_name),
+            (Some((x, y)), _) => format!("{y:.4} in the selected {} {x}", curve.x_name),
             (None, last) => format!("final {:.4}", last.map_or(f64::NAN, |&(_, y)| y)),
         };
         entries.push((color, format::short(&drawn.name, 40), note));
@@ -148,15 +152,44 @@ fn learning_plot(page: &mut Html, curve: &LearningCurve) {
         page.raw("<p class=\"quiet\">fewer than two points</p>");
         return;
     }
-    let layout = x_axis(Layout::auto_from_plots(&plots), &xs);
+    let mut layout = x_axis(Layout::auto_from_plots(&plots), &xs);
+    layout = layout.with_y_tick_format(tick_format(&ys));
+    if range(&ys).1 == 1.0 {
+        // No accuracy is above.
+        layout = layout.with_y_axis_max(1.0);
+    }
     page.svg(&draw(plots, layout, &format::short(&curve.x_name, 40), ""));
     legend(page, &entries);
 }
 
+fn range(values: &[f64]) -> (f64, f64) {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    (
+        low,
+        values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    )
+}
+
+/// As many decimals as tell the ticks of an axis apart: kuva's own format has three.
+fn tick_format(values: &[f64]) -> TickFormat {
+    let (low, high) = range(values);
+    // A step is a fifth of the range or less, with up to two digits.
+    let decimals = 2.0 - ((high - low) / 5.0).log10().ceil();
+    if !(0.0..=8.0).contains(&decimals) {
+        return TickFormat::Auto;
+    }
+    TickFormat::Custom(Arc::new(move |tick: f64| {
+        let text = format!("{tick:.*}", decimals as usize);
+        match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text,
+        }
+    }))
+}
+
 /// An axis that ends with its points, and has no tick at half an epoch.
 fn x_axis(layout: Layout, xs: &[f64]) -> Layout {
-    let low = xs.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = xs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = range(xs);
     if low == high {
         return layout;
     }

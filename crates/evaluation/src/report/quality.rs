@@ -19,7 +19,10 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
     if let Some(set) = primary {
         let e = set.evaluation;
         let (low, high) = e.accuracy_interval;
-        let interval = format!("95 % interval {} to {}", percent(low, 2), percent(high, 2));
+        let interval = match set.seen {
+            true => "of rows that the model was trained on".to_owned(),
+            false => format!("95 % interval {} to {}", percent(low, 2), percent(high, 2)),
+        };
         tile(
             page,
             &format!("accuracy, {}", set.name),
@@ -171,15 +174,11 @@ fn classes(page: &mut Html, evaluation: &Evaluation) {
 
 /// Cells shaded by their share of the row: blue for hits, orange for errors.
 fn matrix(page: &mut Html, evaluation: &Evaluation) {
-    let small = if evaluation.per_class.len() > 8 {
-        "small "
-    } else {
-        ""
-    };
+    let small = evaluation.per_class.len() > 8;
     page.raw("<div class=\"wide\" tabindex=\"0\"><table class=\"")
-        .raw(small)
-        .raw("matrix\"><thead><tr>");
-    page.raw("<th class=\"corner\">true \u{2193} &nbsp; predicted \u{2192}</th>");
+        .raw(if small { "small " } else { "" })
+        .raw("matrix\"><thead><tr><th class=\"corner\">true&nbsp;\u{2193} ")
+        .raw("predicted&nbsp;\u{2192}</th>");
     for class in &evaluation.per_class {
         page.raw("<th title=\"").text(short(&class.label, 500));
         page.wrap(
@@ -197,7 +196,12 @@ fn matrix(page: &mut Html, evaluation: &Evaluation) {
         let rows: u64 = row.iter().sum();
         for (guess, &cell) in row.iter().enumerate() {
             let share = cell as f64 / rows.max(1) as f64;
-            matrix_cell(page, cell, share, truth == guess);
+            let shown = match small {
+                true if share < 0.005 => "<1\u{a0}%".to_owned(),
+                true => percent(share, 0),
+                false => percent(share, 1),
+            };
+            matrix_cell(page, cell, share, truth == guess, &shown);
         }
         page.raw("</tr>");
     }
@@ -206,20 +210,24 @@ fn matrix(page: &mut Html, evaluation: &Evaluation) {
     );
 }
 
-fn matrix_cell(page: &mut Html, rows: u64, share: f64, hit: bool) {
+fn matrix_cell(page: &mut Html, rows: u64, share: f64, hit: bool, shown: &str) {
     if rows == 0 {
         page.raw("<td class=\"none\">\u{b7}</td>");
         return;
     }
     // The square root makes the few errors of a good model visible.
     let shade = if hit { share } else { share.sqrt() };
-    let dark = if shade > 0.5 { "dark " } else { "" };
+    // White text has a higher contrast than black on these shades of the light page's colours.
+    let dark = match shade > if hit { 0.8 } else { 0.95 } {
+        true => "dark ",
+        false => "",
+    };
     page.raw("<td class=\"")
         .raw(dark)
         .raw(if hit { "hit" } else { "miss" });
     page.wrap("\" style=\"--a:", format_args!("{shade:.3}"), "\">");
     page.text(count(rows))
-        .wrap("<small>", percent(share, 1), "</small></td>");
+        .wrap("<small>", shown, "</small></td>");
 }
 
 /// The largest cells off the diagonal.

@@ -148,13 +148,21 @@ pub(super) fn section(page: &mut Html, run: &RunInfo) {
     if let Some(peak) = run.peak_rss_bytes {
         entry(page, "peak memory", &bytes(peak));
     }
-    entry(page, "seed", &run.seed.to_string());
-    entry(page, "threads", &run.threads.to_string());
-    page.raw("</dl></div><div><h3>Hyperparameters</h3><dl>");
-    for (name, value) in &run.hyperparameters {
-        entry(page, name, value);
+    // An evaluation has neither.
+    let has_hyperparameters = !run.hyperparameters.is_empty();
+    if has_hyperparameters {
+        entry(page, "seed", &run.seed.to_string());
     }
-    page.raw("</dl></div></div>");
+    entry(page, "threads", &run.threads.to_string());
+    page.raw("</dl></div>");
+    if has_hyperparameters {
+        page.raw("<div><h3>Hyperparameters</h3><dl>");
+        for (name, value) in &run.hyperparameters {
+            entry(page, name, value);
+        }
+        page.raw("</dl></div>");
+    }
+    page.raw("</div>");
     if !run.command.is_empty() {
         page.wrap(
             "<h3>Command</h3><pre>",

@@ -69,6 +69,7 @@ fn sets<'a>(word: &'static str, evaluation: &'a Evaluation) -> Vec<SetReport<'a>
         name,
         evaluation,
         note: word,
+        seen: false,
         unseen,
     };
     let unseen = UnseenTexts {
@@ -227,12 +228,12 @@ fn headline_shows_test_rows() {
     assert!(page.contains("no calibration plot"));
 }
 
-/// The legend of a learning curve has the value of the saved epoch, not that of the last one.
+/// The legend of a learning curve has the value of the selected epoch, not that of the last one.
 #[test]
-fn legend_has_the_value_of_the_saved_epoch() {
+fn legend_has_the_value_of_the_selected_epoch() {
     let set = evaluation(&["no", "yes"], 60, true);
     let mut report = full("epoch", &set);
-    assert!(html(&report).contains("2.0000 in the saved epoch 1"));
+    assert!(html(&report).contains("2.0000 in the selected epoch 1"));
     report.curves[0].saved = None;
     assert!(html(&report).contains("final 1.0000"));
 }
@@ -252,6 +253,8 @@ fn empty_sections_are_left_out() {
         );
     }
     assert!(page.contains("id=\"run\""));
+    // USER 26: of an evaluation.
+    assert!(!page.contains("Hyperparameters") && !page.contains("<dt>seed</dt>"));
 }
 
 #[test]
@@ -353,6 +356,61 @@ mod public_reports {
         let page = html(&full("word", &set));
         assert!(page.contains("<h3>baseline</h3><b>50.82\u{a0}%</b><p>always predicting `no`</p>"));
         assert!(page.contains("<b>75.00\u{a0}%</b><p>40 rows whose text is not in train</p>"));
+    }
+
+    /// USER 17: equal rows of a narrow range have different ticks; they were `1.385` twice.
+    #[test]
+    fn ticks_of_a_learning_curve_differ() {
+        let set = evaluation(&["no", "yes"], 60, true);
+        let mut report = full("word", &set);
+        report.curves[0].lines[0].points = vec![(1.0, 1.3862), (2.0, 1.3851), (3.0, 1.3835)];
+        let page = html(&report);
+        let plot = page.split("id=\"learning\"").nth(1).unwrap();
+        let plot = plot.split("</figure>").next().unwrap();
+        let ticks: Vec<&str> = plot
+            .split('>')
+            .filter_map(|text| text.split('<').next())
+            .filter(|text| text.starts_with("1.38"))
+            .collect();
+        assert!(ticks.len() > 3, "{ticks:?}");
+        let different: HashSet<_> = ticks.iter().collect();
+        assert_eq!(different.len(), ticks.len(), "{ticks:?}");
+        report.curves[0].lines[0].points = vec![(1.0, 1.0), (2.0, 1.0)];
+        assert!(!html(&report).contains(">1.05<"), "no accuracy is above 1");
+    }
+
+    /// USER 17: the cells of a large matrix are narrow, and text is white on dark shades only.
+    #[test]
+    fn cells_of_a_matrix_are_readable() {
+        let names: Vec<String> = (0..20).map(|i| format!("topic {i}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let set = evaluation(&names, 900, true);
+        let page = html(&full("word", &set));
+        assert!(
+            page.contains("<small>67\u{a0}%</small>"),
+            "two of three rows are right"
+        );
+        // A hit of 67 % and a miss of 33 %, whose square root is 0.58.
+        assert!(page.contains("class=\"hit\"") && page.contains("class=\"miss\""));
+        assert!(!page.contains("class=\"dark "));
+        let all = evaluation(&["word"], 9, true);
+        assert!(html(&full("word", &all)).contains("class=\"dark hit\""));
+    }
+
+    /// USER 9: an accuracy of seen rows is not a headline without saying so.
+    #[test]
+    fn headline_of_seen_rows_says_so() {
+        let set = evaluation(&["no", "yes"], 60, true);
+        let mut report = full("word", &set);
+        report.sets.truncate(1);
+        (report.sets[0].name, report.sets[0].seen) = ("train", true);
+        let page = html(&report);
+        assert!(page.contains("<title>word on word: word</title>"));
+        assert!(page.contains("<p>of rows that the model was trained on</p>"));
+        assert!(
+            !page.contains("95 % interval "),
+            "seen rows have no interval"
+        );
     }
 
     /// USER 12: the order of the worst errors is stated, and the shown number is the one sorted by.

@@ -106,6 +106,7 @@ fn write_report<T: Trainer>(
         name: "test",
         evaluation,
         note: "it is not known if the model was trained on these rows",
+        seen: false,
         unseen: None,
     };
     let page = report::build(&input, vec![set], usage)?;
@@ -214,7 +215,7 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
         evaluation.accuracy
     ))?;
     if let Some((class, share)) = evaluation.most_frequent() {
-        let label = sanitize(&class.label);
+        let label = super::shown(&class.label);
         print_line(format_args!(
             "baseline  {share:.4} (always predicting `{label}`)"
         ))?;

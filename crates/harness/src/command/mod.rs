@@ -21,7 +21,7 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line};
+use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line, sanitize};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -194,6 +194,15 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
     A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error, &[]))
+}
+
+/// Returns a label for a line on a terminal; of a long one the first characters.
+fn shown(label: &str) -> String {
+    const MAX_CHARS: usize = 60;
+    match label.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}...", sanitize(&label[..end])),
+        None => sanitize(label).into_owned(),
+    }
 }
 
 /// Loads the model of a folder to the device that the arguments name.

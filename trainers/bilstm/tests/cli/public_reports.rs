@@ -79,6 +79,14 @@ fn refit_trains_on_all_rows() {
         outcome.stdout
     );
     assert_eq!(after["validation"]["scored"], "held_out_before_refit");
+    let best = &after["details"]["model_of_epoch"];
+    let selected = format!("\nbest epoch {best} of ");
+    let trained = format!("; the saved model was trained for {best} epoch");
+    assert!(
+        outcome.stdout.contains(&selected) && outcome.stdout.contains(&trained),
+        "{}",
+        outcome.stdout
+    );
     for name in ["accuracy", "log_loss"] {
         assert_eq!(before["validation"][name], after["validation"][name]);
     }

@@ -173,6 +173,11 @@ fn interrupted_search_keeps_the_best_finished_candidate_or_nothing() {
         );
         assert!((number(&metrics["train"]["macro_f1"]) - best).abs() < 1e-9);
         assert!(outcome.stdout.contains("selected: "), "{}", outcome.stdout);
+        // USER 18: a noun agrees with its number.
+        assert_eq!(
+            outcome.stdout.contains(", 1 candidate)"),
+            finished.len() == 1
+        );
     }
     assert!(saved > 0, "no run was stopped after a candidate");
 }
@@ -184,13 +189,17 @@ fn ctrl_c_ends_with_0_in_a_container() {
     let rows = many_rows(&workspace);
     let flags = ["--train", rows.to_str().unwrap(), "--tune", "--no-report"];
     let usual = workspace.svm("train", &flags).expect_code(0).seconds;
-    let mut command = workspace.command("train", &flags);
-    command.env("SAGEMAKER_BASE_DIR", workspace.path("ml"));
     std::fs::create_dir_all(workspace.path("ml/input/config")).unwrap();
-    let mut running = start(command);
-    running.ends_within(Duration::from_secs_f64(usual * 0.6));
-    running.sigint();
-    running.finish(Duration::from_secs(60)).expect_code(0);
+    // The first stop comes before there is a candidate.
+    for share in [0.05, 0.6] {
+        std::fs::remove_dir_all(workspace.path("model")).unwrap_or_default();
+        let mut command = workspace.command("train", &flags);
+        command.env("SAGEMAKER_BASE_DIR", workspace.path("ml"));
+        let mut running = start(command);
+        running.ends_within(Duration::from_secs_f64(usual * share));
+        running.sigint();
+        running.finish(Duration::from_secs(60)).expect_code(0);
+    }
     assert!(workspace.path("model/config.json").exists());
 }
 

@@ -1,5 +1,7 @@
 //! Output on the terminal, in JSON and in the report.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -164,6 +166,41 @@ mod public_reports {
                 .stderr
                 .contains("choose another --report")
         );
+    }
+
+    /// USER 17: the command of the report can be pasted, and a path that is not UTF-8 does not end
+    /// the run after its training.
+    #[test]
+    fn report_has_the_command_for_a_shell() {
+        let workspace = Workspace::new();
+        let name = OsStr::from_bytes(b"my caf\xe9.csv");
+        let path = workspace.path("").join(name);
+        std::fs::write(&path, to_csv(&movie_rows())).unwrap();
+        let flags = [OsStr::new("--train"), path.as_os_str()];
+        workspace.svm("train", &flags).expect_code(0);
+        let page = String::from_utf8(workspace.read("model/report.html")).unwrap();
+        assert!(page.contains("/my caf\u{fffd}.csv&#39;</pre>"), "{page}");
+    }
+
+    /// USER 29: a long label does not fill the terminal.
+    #[test]
+    fn long_label_is_cut_in_the_line_of_the_baseline() {
+        let workspace = Workspace::new();
+        let mut rows = movie_rows();
+        for row in &mut rows {
+            row.label = row.label.repeat(500);
+        }
+        let data = workspace.write("long.csv", to_csv(&rows));
+        let trained = workspace.train(&data, &[]);
+        let evaluated = workspace.svm("evaluate", &[data.to_str().unwrap()]);
+        for outcome in [trained, evaluated] {
+            let stdout = &outcome.expect_code(0).stdout;
+            let line = stdout
+                .lines()
+                .find(|line| line.contains("always predicting"));
+            assert!(line.unwrap().len() < 110, "{stdout}");
+            assert!(line.unwrap().contains("...`"), "{stdout}");
+        }
     }
 
     /// USER 28: the model remembers its columns; options and other models win.

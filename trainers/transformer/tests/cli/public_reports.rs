@@ -678,6 +678,14 @@ fn refit_trains_on_all_rows() {
         after["validation"]["log_loss"]
     );
     let best = after["details"]["model_of_epoch"].to_string();
+    // USER 7: which epoch was the best, and what was saved.
+    let selected = format!("\nbest epoch {best} of ");
+    let trained = format!("; the saved model was trained for {best} epoch");
+    assert!(
+        outcome.stdout.contains(&selected) && outcome.stdout.contains(&trained),
+        "{}",
+        outcome.stdout
+    );
     let all = [
         "--learning-rate",
         "0.003",

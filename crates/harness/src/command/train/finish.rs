@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use diagnostics::{Error, atomic_dir, counted, print_json, print_line, sanitize};
+use diagnostics::{Error, atomic_dir, counted, print_json, print_line};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::TrainArgs;
+use super::super::shown;
 use super::typed_parameters;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
@@ -139,7 +140,7 @@ impl<T: Trainer> Finished<T> {
                  help: add rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
                 counted(evaluation.rows, &format!("{} row", split.name())),
-                sanitize(&class.label),
+                shown(&class.label),
             ));
         }
     }
@@ -336,6 +337,7 @@ impl<T: Trainer> Finished<T> {
             name: set.split.name(),
             evaluation: &set.evaluation,
             note: set.scored.note(),
+            seen: set.scored == ScoredRows::Seen,
             unseen: set.unseen,
         });
         report::build(&input, sets.collect(), usage)
@@ -362,7 +364,7 @@ impl<T: Trainer> Finished<T> {
                 counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
             if let Some((class, share)) = evaluation.most_frequent() {
-                let label = sanitize(&class.label);
+                let label = shown(&class.label);
                 print_line(format_args!(
                     "always predicting `{label}` has accuracy {share:.4}"
                 ))?;

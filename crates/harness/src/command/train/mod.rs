@@ -50,10 +50,10 @@ pub(super) fn command<T: Trainer>() -> Command {
         .allow_negative_numbers(true)
 }
 
-/// Converts the error of a stop that came as a signal.
-fn interrupted_or(error: Error, stop: &Stop) -> Error {
+/// Converts the error of a stop by Ctrl-C outside of a job.
+fn interrupted_or(error: Error, is_interrupted: bool) -> Error {
     match error.kind() {
-        ErrorKind::Stopped if stop.was_interrupted() => error.into_kind(ErrorKind::Interrupted),
+        ErrorKind::Stopped if is_interrupted => error.into_kind(ErrorKind::Interrupted),
         _ => error,
     }
 }
@@ -106,8 +106,6 @@ pub(super) fn run<T: Trainer>(
     warn_unused_channels::<T>(&mut run, paths)?;
     T::preflight(&mut params, paths)?;
     let corpus = read_corpus::<T>(&params, run_paths.channels, &common, &options, &mut run)?;
-    print_counts(&progress, &corpus.rows, &corpus.counts);
-    warn_findings(&mut run, &corpus, common.validation_split);
     warn_unused_options::<T>(&mut run, matches, &corpus.rows);
     let parameters = parameters::<T>(matches);
     // Held until the end of the run; the other hosts write no model.
@@ -118,8 +116,10 @@ pub(super) fn run<T: Trainer>(
     resume::prepare::<T>(checkpoints.filter(|_| is_leader), fingerprint, &mut run)?;
     stop.enter(RunPhase::Training);
     run.progress("training");
+    // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
+    let is_interrupted = || stop.was_interrupted() && !paths.in_container();
     let trained = T::train(&params, &corpus.rows, corpus.encoders, &mut run)
-        .map_err(|error| interrupted_or(error, &stop))?;
+        .map_err(|error| interrupted_or(error, is_interrupted()))?;
     if !is_leader {
         return Ok(());
     }
@@ -139,8 +139,7 @@ pub(super) fn run<T: Trainer>(
         &progress,
         paths.job_name(),
     )?;
-    // In a job, a signal is the end that was asked for: SageMaker takes other codes as failures.
-    match stop.was_interrupted() && !paths.in_container() {
+    match is_interrupted() {
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
@@ -176,14 +175,17 @@ fn read_corpus<T: Trainer>(
         run.warn(unused);
     }
     run.progress("reading the data");
-    Corpus::read(
+    let corpus = Corpus::read(
         channels,
         options,
         common.validation_split,
         run.stream("split"),
         || T::encoder(params),
         &run.stop_flag(),
-    )
+    )?;
+    print_counts(run, &corpus.rows, &corpus.counts);
+    warn_findings(run, &corpus, common.validation_split);
+    Ok(corpus)
 }
 
 fn warn_no_checkpoint_dir(run: &mut Run, paths: &Paths) {
@@ -304,7 +306,7 @@ fn typed_parameters<T: Trainer>(parameters: &BTreeMap<String, String>) -> Value 
     parameters.iter().map(typed).collect()
 }
 
-fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, RowCounts)]) {
+fn print_counts(run: &Run, rows: &RowTable, counts: &[(&'static str, RowCounts)]) {
     for (channel, counts) in counts {
         let dropped: Vec<String> = counts
             .dropped
@@ -316,14 +318,14 @@ fn print_counts(progress: &Progress, rows: &RowTable, counts: &[(&'static str, R
         } else {
             format!("dropped: {}", dropped.join(", "))
         };
-        progress.println(&format!(
+        run.progress_line(&format!(
             "{channel}: {} read, {} used, {dropped}",
             counted(counts.read, "row"),
             counts.used
         ));
     }
     let count = |split| rows.splits.iter().filter(|&&of| of == split).count();
-    progress.println(&format!(
+    run.progress_line(&format!(
         "{} classes; {} to train on, {} to validate on, {} to test on",
         rows.classes.len(),
         counted(count(Split::Train) as u64, "row"),
