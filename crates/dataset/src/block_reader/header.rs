@@ -17,6 +17,9 @@ const DELIMITERS: [u8; 4] = *b",;\t|";
 /// Longest header that is split at other delimiters, in bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
+/// Most columns of a file: each has a name in memory.
+const MAX_COLUMNS: usize = 1 << 20;
+
 /// Header of a file.
 pub(super) struct Header {
     pub(super) columns: Columns,
@@ -64,6 +67,13 @@ impl HeaderTask<'_> {
         findings: &mut Findings,
     ) -> Result<First, FileError> {
         let line = &bytes[found.start..found.end];
+        let fields = splitter.fields.len();
+        if fields > MAX_COLUMNS {
+            let message =
+                format!("the header has `{fields}` columns, expected at most `{MAX_COLUMNS}`");
+            let help = "keep the text and label columns only";
+            return Err(FileError::unsupported(&message, help));
+        }
         if let Some(delimiter) = separator(line) {
             let delimiter = self.options.delimiter.unwrap_or(delimiter);
             if delimiter != splitter.delimiter {
@@ -82,6 +92,7 @@ impl HeaderTask<'_> {
                     (*splitter, *found, header) = (other, span, names);
                 }
                 best => {
+                    self.refuse_rare_delimiter(&header)?;
                     refuse_other_formats(line, self)?;
                     self.refuse_quoted_lines(&header)?;
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
@@ -145,6 +156,33 @@ impl HeaderTask<'_> {
         });
     }
 
+    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter.
+    fn refuse_rare_delimiter(&self, header: &[String]) -> Result<(), FileError> {
+        let ([line], None) = (header, self.options.delimiter) else {
+            return Ok(());
+        };
+        let is_rare = |byte: &u8| {
+            let common = byte.is_ascii_alphanumeric() || b" _-.,;\t|\"\r\n".contains(byte);
+            !common && line.as_bytes().contains(byte)
+        };
+        let splits = |delimiter: &u8| {
+            let names: Vec<&str> = line.split(char::from(*delimiter)).collect();
+            let wanted = [&self.options.text_column, &self.options.label_column];
+            wanted.iter().all(|name| names.contains(&name.as_str()))
+        };
+        let Some(delimiter) = (1..0x7f).filter(is_rare).find(splits) else {
+            return Ok(());
+        };
+        Err(FileError {
+            code: &codes::NO_COLUMN,
+            message: format!(
+                "the header has the columns only if it is split at {}",
+                shown(delimiter)
+            ),
+            help: format!("pass --delimiter {}", option(delimiter)),
+        })
+    }
+
     /// Refuses a file in which each line is quoted as a whole.
     fn refuse_quoted_lines(&self, header: &[String]) -> Result<(), FileError> {
         let [line] = header else { return Ok(()) };
@@ -156,7 +194,7 @@ impl HeaderTask<'_> {
         if !DELIMITERS.iter().any(splits) {
             return Ok(());
         }
-        let help = r#"remove the outer quotes: sed 's/^"//; s/"$//; s/""/"/g' FILE > NEW-FILE"#;
+        let help = r#"remove the outer quotes: sed 's/^"//; s/"\r*$//; s/""/"/g' FILE > NEW-FILE"#;
         Err(FileError::unsupported(
             "each line of the file is one quoted field",
             help,
@@ -177,12 +215,14 @@ fn separator(line: &[u8]) -> Option<u8> {
     }
 }
 
-/// Refuses files that are not CSV, by their first record.
-fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileError> {
-    let is_zero = |at: usize| move |pair: &[u8]| pair[at] == 0 && pair[1 - at] != 0;
+/// Refuses files that are not UTF-8 text, by their first record. `binary`: the file begins with many
+/// control characters.
+pub(super) fn refuse_binary(line: &[u8], binary: bool) -> Result<(), FileError> {
+    let is_zero = |at: usize| move |pair: &&[u8]| pair[at] == 0 && pair[1 - at] != 0;
     let pairs = || line.chunks_exact(2);
     for (at, name) in [(1, "utf-16le"), (0, "utf-16be")] {
-        if pairs().len() > 1 && pairs().all(is_zero(at)) {
+        // Most characters are ASCII, in JSON at least those around the values.
+        if pairs().len() > 1 && pairs().filter(is_zero(at)).count() * 2 > pairs().len() {
             let message = "the file looks like UTF-16 without a byte order mark";
             return Err(FileError::unsupported(
                 message,
@@ -190,7 +230,7 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
             ));
         }
     }
-    if task.binary {
+    if binary {
         let help = "export it as CSV, TSV or JSON lines; for UTF-16 without a byte order mark, \
                     pass --encoding utf-16le";
         return Err(FileError::unsupported(
@@ -198,6 +238,12 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
             help,
         ));
     }
+    Ok(())
+}
+
+/// Refuses files that are not CSV, by their first record.
+fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileError> {
+    refuse_binary(line, task.binary)?;
     let text = String::from_utf8_lossy(line);
     if let Some(rest) = text.strip_prefix("__label__") {
         if rest.contains("__label__") {
@@ -207,13 +253,11 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
                 "write a CSV file with one label per row",
             ));
         }
-        let help = r#"convert it: sed -E 's/"/""/g; s/^__label__([^ ,\t]+)[ ,\t]+(.*)$/\1,"\2"/; 1i label,text' FILE > FILE.csv"#;
+        let help = r#"convert it: sed -E 's/\r$//; s/"/""/g; s/^__label__[^ ]+ +__label__.*/several labels/; s/^__label__([^ ,\t]+)[ ,\t]+(.*)$/\1,"\2"/; 1i label,text' FILE > FILE.csv"#;
         let message = "the file has fastText's format, `__label__LABEL TEXT`";
         return Err(FileError::unsupported(message, help));
     }
-    if let Some(error) = json::other_layout(&text, &task.options.text_column) {
-        return Err(error);
-    }
+    json::refuse_layout(&text, task.options, task.labels)?;
     if text.starts_with('{') && json::parse(&text, "", None, None).is_ok() {
         let help = match task.stdin {
             true => "pass --input-format jsonl",
@@ -238,6 +282,7 @@ fn shown(delimiter: u8) -> String {
 fn option(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tab".to_owned(),
+        0..b' ' => format!("$'\\x{delimiter:02x}'"),
         _ => columns::quoted_for_shell(&char::from(delimiter).to_string()),
     }
 }
