@@ -92,9 +92,13 @@ impl HeaderTask<'_> {
                     (*splitter, *found, header) = (other, span, names);
                 }
                 best => {
-                    self.refuse_rare_delimiter(&header)?;
+                    if header.len() == 1 {
+                        self.refuse_delimiter(found, bytes, unescaped)?;
+                    }
                     refuse_other_formats(line, self)?;
-                    self.refuse_quoted_lines(&header)?;
+                    if line.starts_with(b"\"") {
+                        self.refuse_quoted_lines(&header)?;
+                    }
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
                         let delimiter = shown(other.delimiter);
                         has = format!("the header, split at {delimiter}, has");
@@ -127,25 +131,40 @@ impl HeaderTask<'_> {
         unescaped: &mut Vec<u8>,
     ) -> Vec<(Splitter, RecordSpan, Vec<String>)> {
         let mut others = Vec::new();
-        if self.options.delimiter.is_some() || found.end - found.start > MAX_HEADER_BYTES {
+        if self.options.delimiter.is_some() {
             return others;
         }
         for other in DELIMITERS.into_iter().filter(|other| *other != delimiter) {
-            let mut splitter = Self::splitter(self.options, other);
-            let bytes = &bytes[..found.next];
-            let Step::Record(span) = splitter.step(bytes, found.start, true, unescaped) else {
+            let Some(split) = self.split(other, found, bytes, unescaped) else {
                 continue;
             };
-            let names = names(&splitter.fields, bytes, unescaped);
-            if span.next != found.next || span.malformed.is_some() || names.len() == 1 {
-                continue;
+            if self.complete(&split.2) {
+                return vec![split];
             }
-            if self.complete(&names) {
-                return vec![(splitter, span, names)];
-            }
-            others.push((splitter, span, names));
+            others.push(split);
         }
         others
+    }
+
+    /// Splits the header at `delimiter`; `None` if it has only one column then.
+    fn split(
+        &self,
+        delimiter: u8,
+        found: &RecordSpan,
+        bytes: &[u8],
+        unescaped: &mut Vec<u8>,
+    ) -> Option<(Splitter, RecordSpan, Vec<String>)> {
+        if found.end - found.start > MAX_HEADER_BYTES {
+            return None;
+        }
+        let mut splitter = Self::splitter(self.options, delimiter);
+        let bytes = &bytes[..found.next];
+        let Step::Record(span) = splitter.step(bytes, found.start, true, unescaped) else {
+            return None;
+        };
+        let names = names(&splitter.fields, bytes, unescaped);
+        let is_split = span.next == found.next && span.malformed.is_none() && names.len() > 1;
+        is_split.then_some((splitter, span, names))
     }
 
     fn changed(&self, delimiter: u8, why: &str, findings: &mut Findings) {
@@ -156,21 +175,28 @@ impl HeaderTask<'_> {
         });
     }
 
-    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter.
-    fn refuse_rare_delimiter(&self, header: &[String]) -> Result<(), FileError> {
-        let ([line], None) = (header, self.options.delimiter) else {
-            return Ok(());
+    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter, or
+    /// at another one than the caller's.
+    fn refuse_delimiter(
+        &self,
+        found: &RecordSpan,
+        bytes: &[u8],
+        unescaped: &mut Vec<u8>,
+    ) -> Result<(), FileError> {
+        let given = self.options.delimiter;
+        let may_split = |byte: &u8| {
+            let is_common = DELIMITERS.contains(byte);
+            let is_rare =
+                !is_common && !byte.is_ascii_alphanumeric() && !b" _-.\"\r\n".contains(byte);
+            let is_there = bytes[found.start..found.end].contains(byte);
+            (is_rare || is_common && given.is_some()) && is_there
         };
-        let is_rare = |byte: &u8| {
-            let common = byte.is_ascii_alphanumeric() || b" _-.,;\t|\"\r\n".contains(byte);
-            !common && line.as_bytes().contains(byte)
-        };
+        let columns = [&self.options.text_column, &self.options.label_column];
         let splits = |delimiter: &u8| {
-            let names: Vec<&str> = line.split(char::from(*delimiter)).collect();
-            let wanted = [&self.options.text_column, &self.options.label_column];
-            wanted.iter().all(|name| names.contains(&name.as_str()))
+            let split = self.split(*delimiter, found, bytes, unescaped);
+            split.is_some_and(|(.., names)| columns.iter().all(|name| names.contains(name)))
         };
-        let Some(delimiter) = (1..0x7f).filter(is_rare).find(splits) else {
+        let Some(delimiter) = (1..0x7f).filter(may_split).find(splits) else {
             return Ok(());
         };
         Err(FileError {

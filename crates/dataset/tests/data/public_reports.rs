@@ -727,6 +727,29 @@ fn help_about_rare_delimiters_works() {
     }
 }
 
+/// DATA 02: a `--delimiter` that the file does not have.
+#[test]
+fn help_about_a_wrong_delimiter_works() {
+    let given_as = |delimiter: u8| ReadOptions {
+        delimiter: Some(delimiter),
+        ..options()
+    };
+    for (bytes, right, name) in [
+        ("text,label\na,x\nb,y\n", b',', "','"),
+        ("\"text\",\"label\"\na,x\nb,y\n", b',', "','"),
+        ("text\tlabel\na\tx\nb\ty\n", b'\t', "tab"),
+        ("text^label\na^x\nb^y\n", b'^', "'^'"),
+    ] {
+        let file = given("a.csv", bytes);
+        let message = file.messages(&given_as(b';'));
+        has(
+            &message,
+            &["error[D005]", &format!("help: pass --delimiter {name}")],
+        );
+        assert_eq!(file.pairs(&given_as(right)).len(), 2);
+    }
+}
+
 /// DATA 06: other layouts of pandas and of `json.dumps`.
 #[test]
 fn objects_with_all_rows_are_recognised() {

@@ -40,7 +40,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         if finding.severity == Severity::Error {
             errors.push(finding.clone());
         }
-        if printed.is_ok() {
+        if printed.is_ok() && args.limit > 0 {
             printed = match args.json {
                 true => print_json(&json!(finding)),
                 false => print_line(finding),
