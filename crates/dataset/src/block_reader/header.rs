@@ -6,6 +6,7 @@ use super::records::names;
 use crate::codes;
 use crate::columns::{self, Columns};
 use crate::delimited::{RecordSpan, Splitter, Step};
+use crate::encoding;
 use crate::findings::{Finding, Findings};
 use crate::input::FileError;
 use crate::json;
@@ -96,6 +97,7 @@ impl HeaderTask<'_> {
                         self.refuse_delimiter(found, bytes, unescaped)?;
                     }
                     refuse_other_formats(line, self)?;
+                    refuse_not_utf8(line)?;
                     if line.starts_with(b"\"") {
                         self.refuse_quoted_lines(&header)?;
                     }
@@ -265,6 +267,20 @@ pub(super) fn refuse_binary(line: &[u8], binary: bool) -> Result<(), FileError> 
         ));
     }
     Ok(())
+}
+
+/// Refuses a header in another encoding, whose names are not those of the caller.
+fn refuse_not_utf8(line: &[u8]) -> Result<(), FileError> {
+    if str::from_utf8(line).is_ok() {
+        return Ok(());
+    }
+    let names = encoding::candidates(line);
+    let name = names.first().unwrap_or(&"latin-1");
+    Err(FileError {
+        code: &codes::NOT_UTF8,
+        message: "the header is not valid UTF-8".to_owned(),
+        help: format!("save the file as UTF-8, or pass its encoding, such as --encoding {name}"),
+    })
 }
 
 /// Refuses files that are not CSV, by their first record.

@@ -1088,6 +1088,31 @@ fn files_in_a_hidden_folder_that_are_read_by_links_are_not_named() {
     assert!(rows.findings.is_empty(), "{}", rows.findings);
 }
 
+/// DATA 34: a header in another encoding, whose names cannot be found.
+#[test]
+fn help_about_headers_in_another_encoding_works() {
+    let text = "\u{c9}tiquette,Texte\nx,a\ny,b\n";
+    let (bytes, ..) = dataset::encoding("latin-1").unwrap().encode(text);
+    let file = given("a.csv", &bytes);
+    let named = ReadOptions {
+        text_column: "Texte".to_owned(),
+        label_column: "\u{c9}tiquette".to_owned(),
+        ..options()
+    };
+    has(
+        &file.messages(&named),
+        &[
+            "error[D012]: the header is not valid UTF-8",
+            "such as --encoding latin-1",
+        ],
+    );
+    let latin = ReadOptions {
+        encoding: Some(dataset::encoding("latin-1").unwrap()),
+        ..named
+    };
+    assert_eq!(file.pairs(&latin), [pair("a", "x"), pair("b", "y")]);
+}
+
 /// DATA 34: ksponspeech#1. The names of Python's codecs, from `encodings.aliases` of Python 3.11.
 #[test]
 fn names_of_python_codecs_are_known() {
