@@ -43,7 +43,7 @@ pub(super) fn row(
 /// Words of a label; more of them are a text.
 const MAX_LABEL_WORDS: usize = 3;
 
-/// True if the first and the last line of a record look like rows: then its quotes are probably
+/// True if the last line of a record and one before it look like rows: then its quotes are probably
 /// part of two texts of a file without quoting.
 fn holds_rows(record: &[u8], delimiter: u8, columns: &Columns) -> bool {
     // Commas and semicolons are common in texts, but a blank follows them.
@@ -62,10 +62,12 @@ fn holds_rows(record: &[u8], delimiter: u8, columns: &Columns) -> bool {
         fields().count() == columns.count && (!common || fields().enumerate().all(value))
     };
     let mut lines = record.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let (first, last) = (is_row(lines.next()), is_row(lines.next_back()));
     match columns.count {
         // A column of texts has one in each line, unless a comma in them needs the quotes.
         1 => !common,
-        _ => is_row(lines.next()) && is_row(lines.next_back()),
+        // A comma in the first text hides that its line is a row.
+        _ => last && (first || common && lines.any(|line| is_row(Some(line)))),
     }
 }
 

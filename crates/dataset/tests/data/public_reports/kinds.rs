@@ -55,6 +55,9 @@ fn swallowed_rows_with_labels_of_words_are_counted() {
     let bytes = "text,label\n\"noisy,not spam\nb,spam\non a 42\",very clean mail\nc,spam\n";
     let rows = given("a.csv", bytes).read(&options()).unwrap();
     assert_eq!(rows.findings.count(&codes::QUOTED_ROWS), 1);
+    let bytes = "text,label\n\"well, noisy,x\nb,y\non a 42\",x\nc,y\n";
+    let rows = given("a.csv", bytes).read(&options()).unwrap();
+    assert_eq!(rows.findings.count(&codes::QUOTED_ROWS), 1);
     let text = "text,label\n\"It cost 1,000 pounds and a day\nof work\",x\nb,y\n";
     assert_eq!(messages("a.csv", text), "");
 }
