@@ -51,7 +51,9 @@ fn holds_rows(record: &[u8], delimiter: u8, columns: &Columns) -> bool {
     let value = |(at, field): (usize, &[u8])| {
         let blank = field.first().is_none_or(u8::is_ascii_whitespace);
         let blanks = field.iter().filter(|byte| **byte == b' ').count();
-        let words = columns.label == Some(at) && blanks >= MAX_LABEL_WORDS;
+        // Without a label column, as in `predict`, each other column may have the labels.
+        let is_label = columns.label.is_none_or(|label| label == at);
+        let words = is_label && blanks >= MAX_LABEL_WORDS;
         at == columns.text || !(blank || words)
     };
     let is_row = |line: Option<&[u8]>| {

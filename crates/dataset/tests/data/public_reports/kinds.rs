@@ -60,6 +60,8 @@ fn swallowed_rows_with_labels_of_words_are_counted() {
     assert_eq!(rows.findings.count(&codes::QUOTED_ROWS), 1);
     let text = "text,label\n\"It cost 1,000 pounds and a day\nof work\",x\nb,y\n";
     assert_eq!(messages("a.csv", text), "");
+    let (_, findings) = predicted(&given("a.csv", text), &options());
+    assert!(findings.is_empty(), "{findings}");
 }
 
 /// DATA 02: `--delimiter` is named for characters that are rarely a delimiter.
