@@ -127,11 +127,39 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
     });
 }
 
-/// Returns what spellings of one label have in common: lower case, single blanks, and numbers
-/// without sign of zero, leading zeros and zeros at the end of a fraction.
+/// True for characters that are not seen: joiners, marks of direction, selectors of emoji.
+fn is_invisible(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+    )
+}
+
+/// Returns the ASCII character of a fullwidth one, others unchanged.
+fn halfwidth(char: char) -> char {
+    match char {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(char) - 0xfee0).unwrap_or(char),
+        _ => char,
+    }
+}
+
+/// Returns what spellings of one label have in common: lower case, single blanks, visible
+/// characters, and numbers without exponent, sign of zero, leading zeros and zeros at the end of a
+/// fraction.
 fn plain_label(name: &str) -> String {
-    let words: Vec<&str> = name.split_whitespace().collect();
-    let plain = words.join(" ").to_lowercase();
+    let seen = name.chars().filter(|char| !is_invisible(*char));
+    let seen: String = seen.map(halfwidth).collect();
+    let words: Vec<&str> = seen.split_whitespace().collect();
+    let mut plain = words.join(" ").to_lowercase();
+    let is_number = |byte: u8| byte.is_ascii_digit() || b".e+-".contains(&byte);
+    if plain.contains('e') && plain.bytes().all(is_number) {
+        let number = plain
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite());
+        plain = number.map_or(plain, |number| number.to_string());
+    }
     let (sign, digits) = match plain.strip_prefix('-') {
         Some(digits) => ("-", digits),
         None => ("", plain.strip_prefix('+').unwrap_or(&plain)),

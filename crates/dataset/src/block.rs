@@ -16,8 +16,8 @@ pub(super) enum RecordBody {
         stray: Option<u32>,
         rows: bool,
     },
-    /// The header again, or the line below it that consists of dashes.
-    Header { dashes: bool },
+    /// A row that is not data.
+    Header(HeaderRow),
     /// A line of JSON.
     Json,
     /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the
@@ -27,6 +27,17 @@ pub(super) enum RecordBody {
     Unclosed { quote: u32 },
     /// Larger than the limit; the rest of the file is not read.
     TooLarge { at: u32 },
+}
+
+/// Kind of a row that is not data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderRow {
+    /// The header again.
+    Repeated,
+    /// The names of the header in another order.
+    OtherOrder,
+    /// The line below the header that consists of dashes.
+    Dashes,
 }
 
 /// One record of a block.
@@ -59,12 +70,15 @@ pub(super) struct Block {
     /// Name of the file's encoding if `bytes` were converted to UTF-8.
     pub(super) transcoded: Option<&'static str>,
     pub(super) compressed: bool,
+    /// True if earlier rows of the file are UTF-8 beyond ASCII.
+    pub(super) after_utf8: bool,
     /// Findings about the whole file.
     pub(super) findings: Findings,
 }
 
 impl Block {
-    /// True if more records have valid UTF-8 beyond ASCII than have invalid bytes.
+    /// True if more records have valid UTF-8 beyond ASCII than have invalid bytes, or if an
+    /// earlier block is UTF-8 beyond ASCII.
     pub(super) fn mostly_utf8(&self) -> bool {
         let (mut valid, mut invalid) = (0, 0);
         for record in &self.records {
@@ -74,7 +88,7 @@ impl Block {
                 Ok(text) => valid += usize::from(!text.is_ascii()),
             }
         }
-        valid > invalid
+        self.after_utf8 || valid > invalid
     }
 }
 

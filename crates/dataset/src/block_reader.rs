@@ -7,14 +7,14 @@ use std::mem;
 
 use diagnostics::{Place, Severity};
 
-use self::header::{First, Header, HeaderTask};
+use self::header::{First, Header, HeaderTask, refuse_binary};
 use self::records::{line, not_data, open_quote_in_header, row};
-use crate::block::{Block, Record, RecordBody, column};
+use crate::block::{Block, HeaderRow, Record, RecordBody, column};
 use crate::codes;
 use crate::delimited::{Malformed, RecordSpan, Splitter, Step, lines};
 use crate::findings::{Finding, Findings};
 use crate::input::{FileError, Input};
-use crate::json::other_layout;
+use crate::json::refuse_layout;
 #[cfg(feature = "parquet")]
 use crate::parquet::Parquet;
 use crate::source::{Format, Source};
@@ -46,8 +46,12 @@ struct Open {
     below_header: bool,
     /// True if reading was abandoned because of an error.
     given_up: bool,
+    /// Blank lines since the last record.
+    blank: u64,
     /// True until the first record is found.
     at_start: bool,
+    /// True if an earlier block is UTF-8 beyond ASCII.
+    utf8: bool,
 }
 
 enum Reading {
@@ -170,7 +174,9 @@ fn open(
         complete: false,
         below_header: false,
         given_up: false,
-        at_start: true,
+        at_start: offset == 0,
+        utf8: false,
+        blank: 0,
     };
     Ok(Some(Reading::Bytes(Box::new(open))))
 }
@@ -217,6 +223,7 @@ impl Open {
         block.offset = self.offset;
         block.transcoded = self.input.transcodes().then_some(self.input.encoding);
         block.compressed = self.input.compressed;
+        block.after_utf8 = self.utf8;
         loop {
             // Double the buffer: a long record is searched again each time, but the total time
             // stays linear.
@@ -240,6 +247,8 @@ impl Open {
         self.carry
             .extend_from_slice(&block.bytes[block.used..filled]);
         self.offset += block.used as u64;
+        let bytes = &block.bytes[..block.used];
+        self.utf8 = self.utf8 || !(bytes.is_ascii() || str::from_utf8(bytes).is_err());
         (self.complete || self.given_up).then(|| self.file_counts(source))
     }
 
@@ -286,7 +295,9 @@ impl Open {
                     return filled;
                 }
                 Step::End { next } => {
-                    self.line += lines(&bytes[from..next]);
+                    let blank = lines(&bytes[from..next]);
+                    self.line += blank;
+                    self.blank += blank;
                     from = next;
                     break;
                 }
@@ -297,6 +308,7 @@ impl Open {
                 return found.next;
             }
             self.line += found.lines_before;
+            self.blank += found.lines_before;
             let at_start = mem::take(&mut self.at_start);
             if bytes[found.start..found.end].starts_with(BYTE_ORDER_MARK) {
                 if !at_start {
@@ -327,15 +339,7 @@ impl Open {
         let (splitter, header) = match &mut self.kind {
             Kind::Delimited { splitter, header } => (splitter, header),
             Kind::Jsonl => {
-                let text = || str::from_utf8(line).unwrap_or_default();
-                let other = (self.rows == 0).then(|| other_layout(text(), &options.text_column));
-                match other.flatten() {
-                    Some(error) => {
-                        error.add(source, &mut block.findings);
-                        self.given_up = true;
-                    }
-                    None => self.push(found.start, found.end, RecordBody::Json, source, block),
-                }
+                self.json_line(&found, source, options, labels, block);
                 return (found.next, found.lines);
             }
         };
@@ -365,20 +369,50 @@ impl Open {
                 }
             }
             self.below_header = true;
+            self.blank = 0;
             return (found.next, found.lines);
         };
         (block.columns, block.delimiter) = (columns.count as u32, splitter.delimiter);
-        let below_header = std::mem::take(&mut self.below_header);
+        let blank = mem::take(&mut self.blank);
+        if columns.count == 1 && blank > 0 {
+            blank_lines(place(source, self.line - blank), blank, &mut block.findings);
+        }
+        let below_header = mem::take(&mut self.below_header);
         let body = if let Some(Malformed::Unclosed(quote)) = found.malformed {
             RecordBody::Unclosed { quote }
-        } else if let Some(dashes) = not_data(&splitter.fields, bytes, names, below_header) {
-            self.below_header = !dashes;
-            RecordBody::Header { dashes }
+        } else if let Some(kind) = not_data(&splitter.fields, bytes, names, below_header) {
+            self.below_header = kind != HeaderRow::Dashes;
+            RecordBody::Header(kind)
         } else {
             row(&splitter.fields, columns, &found, line, splitter.delimiter)
         };
         self.push(found.start, found.end, body, source, block);
         (found.next, found.lines)
+    }
+
+    /// Takes a line of JSON; refuses the file if its first line has another layout.
+    fn json_line(
+        &mut self,
+        found: &RecordSpan,
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        block: &mut Block,
+    ) {
+        let line = &block.bytes[found.start..found.end];
+        let text = str::from_utf8(line).unwrap_or_default();
+        let binary = self.input.binary && !self.input.transcodes() && !text.starts_with('{');
+        let refused = match self.rows {
+            0 => refuse_binary(line, binary).and_then(|()| refuse_layout(text, options, labels)),
+            _ => Ok(()),
+        };
+        match refused {
+            Err(error) => {
+                error.add(source, &mut block.findings);
+                self.given_up = true;
+            }
+            Ok(()) => self.push(found.start, found.end, RecordBody::Json, source, block),
+        }
     }
 
     fn push(
@@ -429,6 +463,15 @@ impl Open {
         self.push(start, end, RecordBody::TooLarge { at }, source, block);
         self.given_up = true;
     }
+}
+
+/// Reports lines between the rows of a file with one column.
+fn blank_lines(place: Place, count: u64, findings: &mut Findings) {
+    findings.add_many(&codes::BLANK_LINE, Severity::Warning, count, || Finding {
+        message: "a blank line is not a row, and has no result".to_owned(),
+        place: Some(place),
+        help: "write \"\" for a row without text, or remove {them}".to_owned(),
+    });
 }
 
 /// Reports a byte order mark that is not at the start of a file.

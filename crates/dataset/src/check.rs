@@ -1,14 +1,16 @@
 //! Reports all problems of a data set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use diagnostics::Diagnostic;
+use diagnostics::{Diagnostic, Severity};
 
 use crate::audit::{self, Occurrence};
 use crate::codes::Code;
+use crate::corpus::unknown_label;
+use crate::findings::Finding;
 use crate::read::{Encode, Merge, merged};
 use crate::stream::ReadTask;
 use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, codes};
@@ -119,6 +121,7 @@ pub fn check(
         let mut findings = Findings::new(limit);
         let mut leaked = |merge: &Merge| checked.leaked(sources, (merge, test), &mut findings);
         let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
+        unknown_labels(&checked.labels, &rows.labels, &mut findings);
         all.merge(findings).iter().for_each(&mut *each);
         test_rows = Some(rows.counts);
     }
@@ -128,6 +131,24 @@ pub fn check(
         labels: checked.labels,
         findings: all,
     })
+}
+
+/// Reports the labels of the test data that the training data does not have.
+fn unknown_labels(train: &[(String, u64)], test: &[(String, u64)], findings: &mut Findings) {
+    let classes: Vec<String> = train.iter().map(|(name, _)| name.clone()).collect();
+    let known: HashSet<&String> = classes.iter().collect();
+    // Without any label, the training data has errors of its own.
+    let unknown = |(label, _): &&(String, u64)| !known.is_empty() && !known.contains(label);
+    for (label, _) in test.iter().filter(unknown) {
+        findings.add(&codes::UNKNOWN_LABEL, Severity::Error, || {
+            let error = unknown_label("test", label, &classes);
+            Finding {
+                message: error.message,
+                place: None,
+                help: error.help,
+            }
+        });
+    }
 }
 
 /// Reports the problems of a channel; calls `visit` with the rows of each block.

@@ -54,6 +54,9 @@ codes! {
     OWN_LABELS = "D037", "data set", "most rows have a label of their own";
     NEAR_LEAK = "D038", "row", "a validation or test text is almost equal to a training text";
     BLANK_QUOTE = "D039", "row", "there is a blank before a field's opening quote";
+    UNKNOWN_LABEL = "D040", "label", "a validation or test label is not in the training data";
+    OTHER_ENCODING = "D041", "row", "the row is UTF-8, but is read in another encoding";
+    BLANK_LINE = "D042", "line", "a line of a file with one column is blank";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

@@ -7,9 +7,10 @@ pub use crate::{Encode, RowPlace, RowRef};
 
 use crate::random::mix;
 use crate::{
-    Findings, ReadOptions, RowCounts, Rows, Source, leak, similar_label, text_hash, unusable_labels,
+    Findings, ReadOptions, RowCounts, Rows, Source, codes, leak, similar_label, text_hash,
+    unusable_labels,
 };
-use diagnostics::{Error, sanitize};
+use diagnostics::{Diagnostic, Error, Severity, sanitize};
 use sagemaker::metrics::Split;
 
 /// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
@@ -170,20 +171,24 @@ impl<E: Encode> Corpus<E> {
     }
 }
 
-fn unknown_label(channel: &str, label: &str, classes: &[String]) -> Error {
+/// Returns the error that the training data does not have a label of another channel.
+pub(super) fn unknown_label(channel: &str, label: &str, classes: &[String]) -> Diagnostic {
     let similar = similar_label(label, classes);
     let label = sanitize(label);
-    let message = format!(
-        "expected only labels of the `train` channel, found the label `{label}` in `{channel}`"
-    );
-    Error::new(message).help(match similar {
-        Some(similar) => one_spelling(&label, similar),
-        None => {
-            format!(
+    Diagnostic {
+        severity: Severity::Error,
+        code: codes::UNKNOWN_LABEL.id,
+        message: format!(
+            "expected only labels of the `train` channel, found the label `{label}` in `{channel}`"
+        ),
+        place: None,
+        help: match similar {
+            Some(similar) => one_spelling(&label, similar),
+            None => format!(
                 "add rows with this label to the training data, or remove them from `{channel}`"
-            )
-        }
-    })
+            ),
+        },
+    }
 }
 
 /// Returns the help for a label that differs from one of the model only in its spelling.

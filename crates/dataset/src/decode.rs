@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use encoding_rs::Encoding;
 use memchr::memchr;
 
 use crate::block::{Block, Record, RecordBody};
@@ -138,6 +139,10 @@ impl Decoder {
             valid,
             options,
             labels,
+            encoding: block
+                .transcoded
+                .and_then(|name| Encoding::for_label(name.as_bytes()))
+                .filter(|encoding| encoding.is_single_byte()),
             reporter: Reporter {
                 block,
                 sources,
@@ -178,6 +183,8 @@ struct BlockDecoder<'a, 'd> {
     valid: Option<&'a str>,
     options: &'a ReadOptions,
     labels: Labels,
+    /// Encoding of the file if it has one byte per character.
+    encoding: Option<&'static Encoding>,
     reporter: Reporter<'a>,
     decoder: &'d mut Decoder,
 }
@@ -195,8 +202,8 @@ impl<'a> BlockDecoder<'a, '_> {
             RecordBody::TooLarge { at } => reporter.too_large(record, at, findings),
             RecordBody::Count { fields, at } => reporter.field_count(record, fields, at, findings),
             RecordBody::Json => return self.json(record, counts),
-            RecordBody::Header { dashes } => {
-                reporter.header(record, dashes, findings);
+            RecordBody::Header(kind) => {
+                reporter.header(record, kind, findings);
                 return Err(Refused::Header);
             }
             RecordBody::Fields {
@@ -272,13 +279,22 @@ impl<'a> BlockDecoder<'a, '_> {
         self.get(span).chars().all(char::is_whitespace)
     }
 
-    /// Returns the text of a record; refuses invalid UTF-8.
+    /// Returns the text of a record; refuses invalid UTF-8, and reports UTF-8 that is read in
+    /// another encoding.
     fn valid(&self, record: &Record, findings: &mut Findings) -> Result<&'a str, Refused> {
         let range = record.start as usize..record.end as usize;
-        match self.valid {
-            Some(valid) => Ok(&valid[range]),
-            None => self.text(range, record, findings),
+        let text = match self.valid {
+            Some(valid) => &valid[range],
+            None => self.text(range, record, findings)?,
+        };
+        let is_utf8 = |encoding: &'static Encoding| {
+            let (bytes, ..) = encoding.encode(text);
+            !text.is_ascii() && std::str::from_utf8(&bytes).is_ok()
+        };
+        if self.encoding.is_some_and(is_utf8) {
+            self.reporter.other_encoding(record, findings);
         }
+        Ok(text)
     }
 
     fn text(

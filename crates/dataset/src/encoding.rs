@@ -10,34 +10,63 @@ use diagnostics::{Diagnostic, Severity, sanitize};
 use crate::codes;
 use crate::source::closest;
 
-/// Names that Python and Microsoft use and the WHATWG list does not have, with `-` instead of `_`.
-/// WHATWG maps latin-1 to windows-1252, its superset.
-const OTHER_NAMES: &[(&str, &str)] = &[
-    ("latin-1", "latin1"),
-    ("cp-1252", "cp1252"),
-    ("latin-2", "latin2"),
-    ("latin9", "iso-8859-15"),
-    ("latin-9", "iso-8859-15"),
-    ("utf-8-sig", "utf-8"),
-    ("cp65001", "utf-8"),
-    ("utf16", "utf-16"),
-    ("utf16le", "utf-16le"),
-    ("utf16be", "utf-16be"),
-    ("utf-16-le", "utf-16le"),
-    ("utf-16-be", "utf-16be"),
-    ("gb-18030", "gb18030"),
-    ("cp936", "gbk"),
-    ("cp950", "big5"),
-    ("shift-jis", "shift_jis"),
-    ("cp932", "shift_jis"),
-    ("cp949", "euc-kr"),
-    ("uhc", "euc-kr"),
-    ("euckr", "euc-kr"),
-    ("ks-c-5601", "euc-kr"),
-    ("eucjp", "euc-jp"),
-    ("mac-roman", "macintosh"),
-    ("macroman", "macintosh"),
-    ("cp874", "windows-874"),
+/// Names that Python and Microsoft use and the WHATWG list does not have, without `-`, `_` and `.`:
+/// WHATWG's name, and the others. WHATWG maps latin-1 to windows-1252, its superset.
+const OTHER_NAMES: &[(&str, &[&str])] = &[
+    (
+        "latin1",
+        &["latin1", "latin", "8859", "iso8859", "us", "646"],
+    ),
+    ("latin2", &["latin2"]),
+    ("iso-8859-10", &["latin6", "iso885910"]),
+    ("iso-8859-13", &["latin7", "l7", "iso885913"]),
+    ("iso-8859-14", &["latin8", "l8", "iso885914", "isoceltic"]),
+    ("iso-8859-15", &["latin9", "iso885915"]),
+    ("iso-8859-16", &["latin10", "l10", "iso885916"]),
+    ("utf-8", &["utf8sig", "cp65001", "utf", "u8"]),
+    ("utf-16", &["utf16", "u16"]),
+    ("utf-16le", &["utf16le"]),
+    ("utf-16be", &["utf16be"]),
+    ("gb18030", &["gb18030", "gb180302000"]),
+    (
+        "gbk",
+        &["cp936", "936", "ms936", "euccn", "gb231280", "gb23121980"],
+    ),
+    (
+        "big5",
+        &["cp950", "950", "ms950", "big5tw", "big5hkscs", "hkscs"],
+    ),
+    (
+        "shift_jis",
+        &["shiftjis", "sjis", "cp932", "932", "ms932", "mskanji"],
+    ),
+    ("euc-jp", &["eucjp", "ujis"]),
+    ("iso-2022-jp", &["iso2022jp"]),
+    (
+        "euc-kr",
+        &[
+            "cp949",
+            "949",
+            "ms949",
+            "uhc",
+            "euckr",
+            "ksc5601",
+            "ksc56011987",
+            "ksx1001",
+        ],
+    ),
+    ("macintosh", &["macroman"]),
+    ("x-mac-cyrillic", &["maccyrillic"]),
+    ("windows-874", &["cp874", "tis620", "thai", "iso885911"]),
+    ("windows-1250", &["cp1250", "1250"]),
+    ("windows-1251", &["cp1251", "1251"]),
+    ("windows-1252", &["cp1252", "1252"]),
+    ("windows-1253", &["cp1253", "1253"]),
+    ("windows-1254", &["cp1254", "1254"]),
+    ("windows-1255", &["cp1255", "1255"]),
+    ("windows-1256", &["cp1256", "1256"]),
+    ("windows-1257", &["cp1257", "1257"]),
+    ("windows-1258", &["cp1258", "1258"]),
 ];
 
 /// Names for suggestions.
@@ -72,8 +101,15 @@ const KNOWN: &[&str] = &[
 pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
     let lower = name.trim().to_ascii_lowercase();
     let dashed = lower.replace('_', "-");
-    let other = OTHER_NAMES.iter().find(|(other, _)| *other == dashed);
-    let labels = [other.map_or("", |(_, label)| label), &lower, &dashed];
+    let joined = dashed.replace(['-', '.'], "");
+    let other = OTHER_NAMES
+        .iter()
+        .find(|(_, others)| others.contains(&joined.as_str()));
+    let labels = [
+        lower.as_str(),
+        &dashed,
+        other.map_or("", |(label, _)| label),
+    ];
     let known = labels.map(|label| Encoding::for_label_no_replacement(label.as_bytes()));
     known.into_iter().flatten().next().ok_or_else(|| {
         Box::new(Diagnostic {
@@ -82,10 +118,13 @@ pub fn encoding(name: &str) -> Result<&'static Encoding, Box<Diagnostic>> {
             message: format!("unknown encoding `{}`", sanitize(name)),
             place: None,
             help: match closest(&lower, KNOWN.iter().copied()) {
+                _ if joined.starts_with("utf32") => {
+                    "convert the file: iconv -f utf-32 -t utf-8 FILE > NEW-FILE".to_owned()
+                }
                 Some(closest) => format!("did you mean `{closest}`?"),
                 None => {
                     "use a name such as utf-8, latin-1, windows-1252, utf-16, gbk, shift_jis or \
-                         euc-kr"
+                     euc-kr, or convert the file with iconv"
                         .to_owned()
                 }
             },
@@ -228,7 +267,7 @@ mod tests {
         ");
         insta::assert_snapshot!(encoding("klingon").unwrap_err(), @r"
         error[D008]: unknown encoding `klingon`
-          help: use a name such as utf-8, latin-1, windows-1252, utf-16, gbk, shift_jis or euc-kr
+          help: use a name such as utf-8, latin-1, windows-1252, utf-16, gbk, shift_jis or euc-kr, or convert the file with iconv
         ");
     }
 

@@ -133,6 +133,15 @@ impl Findings {
         kept
     }
 
+    /// Takes the options that drop rows out of the help of errors: no rows would be left.
+    pub(super) fn drop_no_rows(&mut self) {
+        for diagnostic in self.entries.values_mut().flat_map(|entry| &mut entry.first) {
+            if let Some(end) = diagnostic.help.find(", or pass --drop-") {
+                diagnostic.help.truncate(end);
+            }
+        }
+    }
+
     /// Returns one message per kind: the first finding, with the count.
     pub fn iter(&self) -> impl Iterator<Item = Diagnostic> {
         self.entries.values().map(Entry::summary)

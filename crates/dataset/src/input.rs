@@ -176,7 +176,7 @@ impl Input {
         refuse_unsupported(&head[..n])?;
         // A byte order mark takes precedence over the user's option.
         let (mark, encoding) = match &head[..n] {
-            [0xef, 0xbb, 0xbf] => (3, UTF_8),
+            [0xef, 0xbb, 0xbf, ..] => (3, UTF_8),
             [0xff, 0xfe, ..] => (2, UTF_16LE),
             [0xfe, 0xff, ..] => (2, UTF_16BE),
             _ => (0, encoding.unwrap_or(UTF_8)),
@@ -322,9 +322,15 @@ const OTHER_TYPES: &[(usize, &[u8], &str, &str)] = &[
     (257, b"ustar ", "a tar archive", "unpack it with tar -xf, and pass the file inside"),
     (0, b"\xfd7zXZ\0", "compressed with xz", "decompress it, or use gzip or zstd"),
     (4, b"1AY&SY", "compressed with bzip2", "decompress it, or use gzip or zstd"),
+    (0, b"\x04\x22\x4d\x18", "compressed with lz4", "decompress it, or use gzip or zstd"),
+    (0, b"\x5d\0\0", "compressed with lzma", "decompress it, or use gzip or zstd"),
+    (0, b"\x1f\x9d", "compressed with compress", "decompress it, or use gzip or zstd"),
+    (0, b"\xff\xfe\0\0", "text in UTF-32", "convert it: iconv -f utf-32 -t utf-8 FILE > NEW-FILE"),
+    (0, b"\0\0\xfe\xff", "text in UTF-32", "convert it: iconv -f utf-32 -t utf-8 FILE > NEW-FILE"),
+    (0, b"Obj\x01", "an Avro file", "convert it to CSV or parquet"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and pass the file inside"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook (xls)", "save the sheet as CSV UTF-8 in Excel"),
-    (0, b"PAR1", "a parquet file", "rename it to end in .parquet"),
+    (0, b"PAR1", "a parquet file", "pass it as a file whose name ends in .parquet"),
     (0, b"ARROW1", "an Arrow (Feather) file", "convert it: pandas.read_feather(FILE).to_parquet(NEW)"),
     (0, b"\xff\xff\xff\xff", "an Arrow stream, as in data sets of Hugging Face", "convert it: datasets.Dataset.from_file(FILE).to_parquet(NEW)"),
     (0, b"\x80\x02", PICKLE, PICKLE_HELP),
@@ -335,10 +341,22 @@ const OTHER_TYPES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\x89HDF", "an HDF5 file", "convert it: pandas.read_hdf(FILE).to_parquet(NEW)"),
     (0, b"SQLite format 3", "an SQLite database", "export the table as CSV: sqlite3 -header -csv FILE 'select * from TABLE'"),
     (0, b"%PDF-", "a PDF document", "convert it to CSV"),
-    (0, b"version https://git-lfs", "a Git LFS pointer, not the data", "fetch the data with git lfs pull"),
-    (0, b"<!DOCTYPE html", HTML, HTML_HELP),
-    (0, b"<!doctype html", HTML, HTML_HELP),
-    (0, b"<html", HTML, HTML_HELP),
+];
+
+/// Text files that are not CSV, by their first words in any case, and help.
+const OTHER_TEXTS: &[(&[u8], &str, &str)] = &[
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the data",
+        "fetch the data with git lfs pull",
+    ),
+    (b"<!doctype html", HTML, HTML_HELP),
+    (b"<html", HTML, HTML_HELP),
+    (
+        b"<?xml",
+        "an XML document",
+        "convert it to CSV; if it has an error of a server, download the file again",
+    ),
 ];
 const PICKLE: &str = "a Python pickle";
 const PICKLE_HELP: &str = "convert it: pandas.read_pickle(FILE).to_parquet(NEW)";
@@ -348,14 +366,28 @@ const HTML_HELP: &str = "download the file itself; the page may have a link to i
 /// Refuses common file types that are not supported.
 pub(super) fn refuse_unsupported(head: &[u8]) -> Result<(), FileError> {
     let has = |part: &[u8]| memchr::memmem::find(head, part).is_some();
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let text = text.trim_ascii_start();
+    let begins = |(words, ..): &&(&[u8], _, _)| {
+        let start = text.get(..words.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(words))
+    };
     let (kind, help) = if head.starts_with(b"PK\x03\x04") {
-        match has(b"[Content_Types].xml") || has(b"docProps/") || has(b"xl/") {
-            true => (
+        if has(b"[Content_Types].xml") || has(b"docProps/") || has(b"xl/") {
+            (
                 "an Excel workbook (xlsx)",
                 "save the sheet as CSV UTF-8 in Excel",
-            ),
-            false => ("a zip archive", "unpack it, and pass the file inside"),
+            )
+        } else if has(b"vnd.oasis.opendocument") {
+            (
+                "a LibreOffice document",
+                "save the sheet as CSV in LibreOffice",
+            )
+        } else {
+            ("a zip archive", "unpack it, and pass the file inside")
         }
+    } else if let Some(&(_, kind, help)) = OTHER_TEXTS.iter().find(begins) {
+        (kind, help)
     } else {
         let found = |(at, magic, ..): &&(usize, &[u8], _, _)| {
             head.get(*at..).is_some_and(|rest| rest.starts_with(magic))

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::columns::quoted_for_shell;
 use crate::input::FileError;
+use crate::{Labels, ReadOptions};
 
 /// Value of the text or label key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,35 +44,85 @@ pub(super) fn parse(
     Ok(line)
 }
 
-/// Recognises other layouts of JSON by their first line; `text` is the name of the text column.
-pub(super) fn other_layout(line: &str, text: &str) -> Option<FileError> {
+/// Refuses other layouts of JSON, by their first line.
+pub(super) fn refuse_layout(
+    line: &str,
+    options: &ReadOptions,
+    labels: Labels,
+) -> Result<(), FileError> {
     let line = line.trim();
-    let (what, filter) = if let Some(rest) = line.strip_prefix('[') {
+    let found = if let Some(rest) = line.strip_prefix('[') {
         let rest = rest.trim_start();
         let array = rest.is_empty() || rest.starts_with('{');
-        array.then(|| ("an array", ".[]".to_owned()))
+        let rows = || {
+            let columns = [&options.text_column, &options.label_column];
+            let [text, label] = columns.map(|name| serde_json::json!(name));
+            let filter = format!(".[] | {{{text}: .[0], {label}: .[1]}}");
+            ("an array of arrays", filter)
+        };
+        match array {
+            true => Some(("an array", ".[]".to_owned())),
+            false => rest.starts_with('[').then(rows),
+        }
     } else if line == "{" {
         Some(("an object over several lines", ".".to_owned()))
     } else {
-        let object: BTreeMap<String, &RawValue> = serde_json::from_str(line).ok()?;
-        let mut entries = object
-            .iter()
-            .filter(|(key, _)| object.len() == 1 && *key != text);
-        let array = entries.find(|(_, value)| value.get().starts_with("[{"));
-        array.map(|(key, _)| {
-            (
-                "an array in an object",
-                format!(".[{}][]", serde_json::json!(key)),
-            )
-        })
-    }?;
-    Some(FileError::unsupported(
+        one_object(line, options, labels)
+    };
+    let Some((what, filter)) = found else {
+        return Ok(());
+    };
+    Err(FileError::unsupported(
         &format!("the file has {what}, expected one JSON object per line"),
         &format!(
             "convert it: jq -c {} FILE > FILE.jsonl",
             quoted_for_shell(&filter)
         ),
     ))
+}
+
+type Object<'a> = BTreeMap<String, &'a RawValue>;
+
+fn object(json: &str) -> Option<Object<'_>> {
+    serde_json::from_str(json).ok()
+}
+
+fn items(json: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(json).ok()
+}
+
+/// Recognises an object that has all rows instead of the columns: name of the layout, and the
+/// filter of jq that converts it.
+fn one_object(line: &str, options: &ReadOptions, labels: Labels) -> Option<(&'static str, String)> {
+    let all = object(line)?;
+    let is_row = |row: &Object<'_>| row.contains_key(&options.text_column);
+    let has_label = labels != Labels::Ignored && all.contains_key(&options.label_column);
+    if has_label || is_row(&all) {
+        return None;
+    }
+    let first = |key: &str| {
+        let items = items(all.get(key)?.get())?;
+        Some(items.first()?.get().to_owned())
+    };
+    let is_array = |json: String| items(&json).is_some();
+    if first("columns").is_some() && first("data").is_some_and(is_array) {
+        // As pandas writes it with orient="split".
+        let filter = ".columns as $names | .data[] | [$names, .] | transpose | \
+                      map({key: .[0], value: .[1]}) | from_entries";
+        return Some(("the rows as arrays in an object", filter.to_owned()));
+    }
+    let value = all.values().next().and_then(|value| object(value.get()));
+    if value.is_some_and(|row| is_row(&row)) {
+        return Some(("the rows as objects in an object", ".[]".to_owned()));
+    }
+    let has_rows = |key: &&String| {
+        let row = first(key.as_str());
+        let row = row.as_deref().and_then(object);
+        row.is_some_and(|row| all.len() == 1 || is_row(&row))
+    };
+    let key = all.keys().find(has_rows)?;
+    let filter = format!(".[{}][]", serde_json::json!(key));
+    Some(("an array in an object", filter))
 }
 
 struct LineSeed<'a> {

@@ -332,6 +332,11 @@ fn refuse_others(head: &[u8]) -> Result<(), FileError> {
         return Ok(());
     }
     refuse_unsupported(head)?;
+    if head.starts_with(b"\x1f\x8b") || head.starts_with(b"\x28\xb5\x2f\xfd") {
+        let message = "the parquet file is compressed as a whole".to_owned();
+        let help = "decompress it with gunzip or unzstd; parquet compresses its columns itself";
+        return Err(file_error(message, help));
+    }
     let message = "the file is not parquet: it does not begin with `PAR1`".to_owned();
     Err(file_error(
         message,

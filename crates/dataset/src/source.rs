@@ -1,6 +1,6 @@
 //! Data files of a channel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,12 +32,7 @@ impl Format {
 
     /// Returns the format by file extension, ignoring a final `.gz` or `.zst`.
     pub fn of_name(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-        let name = [".gz", ".zst", ".zstd"]
-            .iter()
-            .find_map(|end| name.strip_suffix(end))
-            .unwrap_or(&name);
-        match name.rsplit_once('.')?.1 {
+        match extension(path)?.as_str() {
             "csv" => Some(Self::CSV),
             "tsv" | "tab" => Some(Self::TSV),
             "jsonl" | "ndjson" | "json" | "manifest" => Some(Self::Jsonl),
@@ -45,6 +40,16 @@ impl Format {
             _ => None,
         }
     }
+}
+
+/// Returns the extension of a file's name in lower case, ignoring a final `.gz` or `.zst`.
+fn extension(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let name = [".gz", ".zst", ".zstd"]
+        .iter()
+        .find_map(|end| name.strip_suffix(end))
+        .unwrap_or(&name);
+    Some(name.rsplit_once('.')?.1.to_owned())
 }
 
 /// A file, or standard input.
@@ -162,6 +167,7 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
     });
     if links {
         refuse_duplicates(&found)?;
+        remove_read(&mut others, &found);
     }
     // Empty files, such as `_SUCCESS`, have no rows.
     others.retain(|path| !fs::metadata(path).is_ok_and(|meta| meta.len() == 0));
@@ -203,12 +209,23 @@ impl Walk {
         Ok(())
     }
 
+    /// Notes the data files of a hidden file or folder, such as `.ipynb_checkpoints`.
+    fn hidden(&mut self, path: PathBuf) {
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
+        if is_folder {
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            entries.for_each(|entry| self.hidden(entry.path()));
+        } else if Format::of_name(&path).is_some() {
+            self.others.push(path);
+        }
+    }
+
     fn entry(&mut self, path: PathBuf) -> Result<(), Box<Diagnostic>> {
         let name = path.file_name().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
         let format = Format::of_name(&path);
         if name.starts_with('.') {
-            self.others.extend(format.is_some().then_some(path));
+            self.hidden(path);
             return Ok(());
         }
         self.links |= path.is_symlink();
@@ -218,13 +235,23 @@ impl Walk {
             return self.folder(&path);
         }
         // In a data folder, such files usually have metadata, not rows.
-        let metadata = [".json", ".manifest"].iter().any(|end| name.ends_with(end));
+        let metadata = matches!(extension(&path).as_deref(), Some("json" | "manifest"));
         match format.filter(|_| !metadata) {
             Some(format) => self.found.push(Source::file(&path, format)),
             None => self.others.push(path),
         }
         Ok(())
     }
+}
+
+/// Removes the files that are read by another name, as those of a ConfigMap of Kubernetes.
+fn remove_read(others: &mut Vec<PathBuf>, found: &[Source]) {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let read: HashSet<PathBuf> = found
+        .iter()
+        .filter_map(|source| real(source.path.as_deref()?))
+        .collect();
+    others.retain(|path| real(path).is_none_or(|path| !read.contains(&path)));
 }
 
 /// Refuses links to files that are read anyway: their rows would be read twice.
@@ -348,8 +375,12 @@ const SIMILARITY_THRESHOLD: f64 = 0.6;
 /// Longest name, in bytes, that is compared: time and memory grow with the product of two lengths.
 const MAX_COMPARED_BYTES: usize = 200;
 
+/// Most names that are compared.
+const MAX_COMPARED_NAMES: usize = 10_000;
+
 /// Returns the most similar name, if any is similar enough.
 pub(super) fn closest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let names = names.take(MAX_COMPARED_NAMES);
     let names = names.filter(|name| name.len().max(wanted.len()) <= MAX_COMPARED_BYTES);
     let wanted = wanted.trim().to_lowercase();
     let score = |name: &str| {

@@ -341,6 +341,9 @@ impl Merged {
                 &mut findings,
             );
         }
+        if self.counts.used == 0 {
+            self.findings.drop_no_rows();
+        }
         if self.counts.used == 0 && !self.findings.has_errors() && !findings.has_errors() {
             let read = self.counts.read;
             let message = match read {

@@ -6,6 +6,7 @@ use super::records::names;
 use crate::codes;
 use crate::columns::{self, Columns};
 use crate::delimited::{RecordSpan, Splitter, Step};
+use crate::encoding;
 use crate::findings::{Finding, Findings};
 use crate::input::FileError;
 use crate::json;
@@ -16,6 +17,9 @@ const DELIMITERS: [u8; 4] = *b",;\t|";
 
 /// Longest header that is split at other delimiters, in bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
+
+/// Most columns of a file: each has a name in memory.
+const MAX_COLUMNS: usize = 1 << 20;
 
 /// Header of a file.
 pub(super) struct Header {
@@ -64,6 +68,13 @@ impl HeaderTask<'_> {
         findings: &mut Findings,
     ) -> Result<First, FileError> {
         let line = &bytes[found.start..found.end];
+        let fields = splitter.fields.len();
+        if fields > MAX_COLUMNS {
+            let message =
+                format!("the header has `{fields}` columns, expected at most `{MAX_COLUMNS}`");
+            let help = "keep the text and label columns only";
+            return Err(FileError::unsupported(&message, help));
+        }
         if let Some(delimiter) = separator(line) {
             let delimiter = self.options.delimiter.unwrap_or(delimiter);
             if delimiter != splitter.delimiter {
@@ -82,8 +93,14 @@ impl HeaderTask<'_> {
                     (*splitter, *found, header) = (other, span, names);
                 }
                 best => {
+                    if header.len() == 1 {
+                        self.refuse_delimiter(found, bytes, unescaped)?;
+                    }
                     refuse_other_formats(line, self)?;
-                    self.refuse_quoted_lines(&header)?;
+                    refuse_not_utf8(line)?;
+                    if line.starts_with(b"\"") {
+                        self.refuse_quoted_lines(&header)?;
+                    }
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
                         let delimiter = shown(other.delimiter);
                         has = format!("the header, split at {delimiter}, has");
@@ -116,25 +133,40 @@ impl HeaderTask<'_> {
         unescaped: &mut Vec<u8>,
     ) -> Vec<(Splitter, RecordSpan, Vec<String>)> {
         let mut others = Vec::new();
-        if self.options.delimiter.is_some() || found.end - found.start > MAX_HEADER_BYTES {
+        if self.options.delimiter.is_some() {
             return others;
         }
         for other in DELIMITERS.into_iter().filter(|other| *other != delimiter) {
-            let mut splitter = Self::splitter(self.options, other);
-            let bytes = &bytes[..found.next];
-            let Step::Record(span) = splitter.step(bytes, found.start, true, unescaped) else {
+            let Some(split) = self.split(other, found, bytes, unescaped) else {
                 continue;
             };
-            let names = names(&splitter.fields, bytes, unescaped);
-            if span.next != found.next || span.malformed.is_some() || names.len() == 1 {
-                continue;
+            if self.complete(&split.2) {
+                return vec![split];
             }
-            if self.complete(&names) {
-                return vec![(splitter, span, names)];
-            }
-            others.push((splitter, span, names));
+            others.push(split);
         }
         others
+    }
+
+    /// Splits the header at `delimiter`; `None` if it has only one column then.
+    fn split(
+        &self,
+        delimiter: u8,
+        found: &RecordSpan,
+        bytes: &[u8],
+        unescaped: &mut Vec<u8>,
+    ) -> Option<(Splitter, RecordSpan, Vec<String>)> {
+        if found.end - found.start > MAX_HEADER_BYTES {
+            return None;
+        }
+        let mut splitter = Self::splitter(self.options, delimiter);
+        let bytes = &bytes[..found.next];
+        let Step::Record(span) = splitter.step(bytes, found.start, true, unescaped) else {
+            return None;
+        };
+        let names = names(&splitter.fields, bytes, unescaped);
+        let is_split = span.next == found.next && span.malformed.is_none() && names.len() > 1;
+        is_split.then_some((splitter, span, names))
     }
 
     fn changed(&self, delimiter: u8, why: &str, findings: &mut Findings) {
@@ -143,6 +175,40 @@ impl HeaderTask<'_> {
             place: Some(self.place.clone()),
             help: format!("pass --delimiter {} to confirm", option(delimiter)),
         });
+    }
+
+    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter, or
+    /// at another one than the caller's.
+    fn refuse_delimiter(
+        &self,
+        found: &RecordSpan,
+        bytes: &[u8],
+        unescaped: &mut Vec<u8>,
+    ) -> Result<(), FileError> {
+        let given = self.options.delimiter;
+        let may_split = |byte: &u8| {
+            let is_common = DELIMITERS.contains(byte);
+            let is_rare =
+                !is_common && !byte.is_ascii_alphanumeric() && !b" _-.\"\r\n".contains(byte);
+            let is_there = bytes[found.start..found.end].contains(byte);
+            (is_rare || is_common && given.is_some()) && is_there
+        };
+        let columns = [&self.options.text_column, &self.options.label_column];
+        let splits = |delimiter: &u8| {
+            let split = self.split(*delimiter, found, bytes, unescaped);
+            split.is_some_and(|(.., names)| columns.iter().all(|name| names.contains(name)))
+        };
+        let Some(delimiter) = (1..0x7f).filter(may_split).find(splits) else {
+            return Ok(());
+        };
+        Err(FileError {
+            code: &codes::NO_COLUMN,
+            message: format!(
+                "the header has the columns only if it is split at {}",
+                shown(delimiter)
+            ),
+            help: format!("pass --delimiter {}", option(delimiter)),
+        })
     }
 
     /// Refuses a file in which each line is quoted as a whole.
@@ -156,7 +222,7 @@ impl HeaderTask<'_> {
         if !DELIMITERS.iter().any(splits) {
             return Ok(());
         }
-        let help = r#"remove the outer quotes: sed 's/^"//; s/"$//; s/""/"/g' FILE > NEW-FILE"#;
+        let help = r#"remove the outer quotes: sed 's/^"//; s/"\r*$//; s/""/"/g' FILE > NEW-FILE"#;
         Err(FileError::unsupported(
             "each line of the file is one quoted field",
             help,
@@ -177,12 +243,14 @@ fn separator(line: &[u8]) -> Option<u8> {
     }
 }
 
-/// Refuses files that are not CSV, by their first record.
-fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileError> {
-    let is_zero = |at: usize| move |pair: &[u8]| pair[at] == 0 && pair[1 - at] != 0;
+/// Refuses files that are not UTF-8 text, by their first record. `binary`: the file begins with many
+/// control characters.
+pub(super) fn refuse_binary(line: &[u8], binary: bool) -> Result<(), FileError> {
+    let is_zero = |at: usize| move |pair: &&[u8]| pair[at] == 0 && pair[1 - at] != 0;
     let pairs = || line.chunks_exact(2);
     for (at, name) in [(1, "utf-16le"), (0, "utf-16be")] {
-        if pairs().len() > 1 && pairs().all(is_zero(at)) {
+        // Most characters are ASCII, in JSON at least those around the values.
+        if pairs().len() > 1 && pairs().filter(is_zero(at)).count() * 2 > pairs().len() {
             let message = "the file looks like UTF-16 without a byte order mark";
             return Err(FileError::unsupported(
                 message,
@@ -190,7 +258,7 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
             ));
         }
     }
-    if task.binary {
+    if binary {
         let help = "export it as CSV, TSV or JSON lines; for UTF-16 without a byte order mark, \
                     pass --encoding utf-16le";
         return Err(FileError::unsupported(
@@ -198,6 +266,26 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
             help,
         ));
     }
+    Ok(())
+}
+
+/// Refuses a header in another encoding, whose names are not those of the caller.
+fn refuse_not_utf8(line: &[u8]) -> Result<(), FileError> {
+    if str::from_utf8(line).is_ok() {
+        return Ok(());
+    }
+    let names = encoding::candidates(line);
+    let name = names.first().unwrap_or(&"latin-1");
+    Err(FileError {
+        code: &codes::NOT_UTF8,
+        message: "the header is not valid UTF-8".to_owned(),
+        help: format!("save the file as UTF-8, or pass its encoding, such as --encoding {name}"),
+    })
+}
+
+/// Refuses files that are not CSV, by their first record.
+fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileError> {
+    refuse_binary(line, task.binary)?;
     let text = String::from_utf8_lossy(line);
     if let Some(rest) = text.strip_prefix("__label__") {
         if rest.contains("__label__") {
@@ -207,13 +295,11 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
                 "write a CSV file with one label per row",
             ));
         }
-        let help = r#"convert it: sed -E 's/"/""/g; s/^__label__([^ ,\t]+)[ ,\t]+(.*)$/\1,"\2"/; 1i label,text' FILE > FILE.csv"#;
+        let help = r#"convert it: sed -E 's/\r$//; s/"/""/g; s/^__label__[^ ]+ +__label__.*/several labels/; s/^__label__([^ ,\t]+)[ ,\t]+(.*)$/\1,"\2"/; 1i label,text' FILE > FILE.csv"#;
         let message = "the file has fastText's format, `__label__LABEL TEXT`";
         return Err(FileError::unsupported(message, help));
     }
-    if let Some(error) = json::other_layout(&text, &task.options.text_column) {
-        return Err(error);
-    }
+    json::refuse_layout(&text, task.options, task.labels)?;
     if text.starts_with('{') && json::parse(&text, "", None, None).is_ok() {
         let help = match task.stdin {
             true => "pass --input-format jsonl",
@@ -238,6 +324,7 @@ fn shown(delimiter: u8) -> String {
 fn option(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tab".to_owned(),
+        0..b' ' => format!("$'\\x{delimiter:02x}'"),
         _ => columns::quoted_for_shell(&char::from(delimiter).to_string()),
     }
 }

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use diagnostics::Place;
 
-use crate::block::RecordBody;
+use crate::block::{HeaderRow, RecordBody};
 use crate::codes;
 use crate::columns::Columns;
 use crate::delimited::{Field, Malformed, RecordSpan, Shape, Step};
@@ -40,14 +40,20 @@ pub(super) fn row(
     }
 }
 
-/// True if the first and the last line of a record look like rows: then its quotes are probably
+/// Words of a label; more of them are a text.
+const MAX_LABEL_WORDS: usize = 3;
+
+/// True if the last line of a record and one before it look like rows: then its quotes are probably
 /// part of two texts of a file without quoting.
 fn holds_rows(record: &[u8], delimiter: u8, columns: &Columns) -> bool {
     // Commas and semicolons are common in texts, but a blank follows them.
     let common = matches!(delimiter, b',' | b';');
     let value = |(at, field): (usize, &[u8])| {
         let blank = field.first().is_none_or(u8::is_ascii_whitespace);
-        let words = columns.label == Some(at) && field.contains(&b' ');
+        let blanks = field.iter().filter(|byte| **byte == b' ').count();
+        // Without a label column, as in `predict`, each other column may have the labels.
+        let is_label = columns.label.is_none_or(|label| label == at);
+        let words = is_label && blanks >= MAX_LABEL_WORDS;
         at == columns.text || !(blank || words)
     };
     let is_row = |line: Option<&[u8]>| {
@@ -58,32 +64,50 @@ fn holds_rows(record: &[u8], delimiter: u8, columns: &Columns) -> bool {
         fields().count() == columns.count && (!common || fields().enumerate().all(value))
     };
     let mut lines = record.split(|byte| matches!(byte, b'\n' | b'\r'));
-    columns.count > 1 && is_row(lines.next()) && is_row(lines.next_back())
+    let (first, last) = (is_row(lines.next()), is_row(lines.next_back()));
+    match columns.count {
+        // A column of texts has one in each line, unless a comma in them needs the quotes.
+        1 => !common,
+        // A comma in the first text hides that its line is a row.
+        _ => last && (first || common && lines.any(|line| is_row(Some(line)))),
+    }
 }
 
-/// Returns `Some` if the record is not data: false if it is the header again, true if it is the
-/// line of dashes that some programs write `below_header`.
+/// Most columns of a header that is recognised in another order.
+const MAX_REORDERED: usize = 64;
+
+/// Returns `Some` if the record is not data: the header again, or the line of dashes that some
+/// programs write `below_header`.
 pub(super) fn not_data(
     fields: &[Field],
     bytes: &[u8],
     names: &[String],
     below_header: bool,
-) -> Option<bool> {
+) -> Option<HeaderRow> {
     let content = |field: &Field| &bytes[field.start as usize..field.end as usize];
     let plain = |field: &Field| field.shape == Shape::Plain;
     // In a single column, the name may be a text.
     if fields.len() != names.len() || fields.len() < 2 || !fields.iter().all(plain) {
         return None;
     }
+    let is_name = |field: &Field, name: &String| {
+        let name = name.trim().as_bytes();
+        content(field).trim_ascii().eq_ignore_ascii_case(name)
+    };
     let mut pairs = fields.iter().zip(names);
-    if pairs.all(|(field, name)| content(field) == name.as_bytes()) {
-        return Some(false);
+    if pairs.all(|(field, name)| is_name(field, name)) {
+        return Some(HeaderRow::Repeated);
+    }
+    let occurs = |name: &String| fields.iter().any(|field| is_name(field, name));
+    // The time grows with the square of the number of columns.
+    if names.len() <= MAX_REORDERED && names.iter().all(occurs) {
+        return Some(HeaderRow::OtherOrder);
     }
     let dashes = |field: &Field| {
         let content = content(field).trim_ascii();
         content.len() > 1 && content.iter().all(|byte| *byte == b'-')
     };
-    (below_header && fields.iter().all(dashes)).then_some(true)
+    (below_header && fields.iter().all(dashes)).then_some(HeaderRow::Dashes)
 }
 
 /// Returns the column names of a header.

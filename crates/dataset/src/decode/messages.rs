@@ -4,7 +4,7 @@ use diagnostics::{Place, Severity, sanitize};
 use memchr::memmem;
 
 use super::{Finding, Findings, MYSQL_NULL};
-use crate::block::{Block, Record, column};
+use crate::block::{Block, HeaderRow, Record, column};
 use crate::codes::{self, Code};
 use crate::delimited::lines;
 use crate::encoding;
@@ -160,8 +160,8 @@ impl Reporter<'_> {
     }
 
     pub(super) fn quoted_rows(&self, record: &Record, findings: &mut Findings) {
-        // Texts with commas and several lines are common.
-        let doubtful = matches!(self.block.delimiter, b',' | b';');
+        // Texts with commas and several lines are common, and so is a column of such texts.
+        let doubtful = matches!(self.block.delimiter, b',' | b';') || self.block.columns == 1;
         let warn = doubtful || self.options.quoting.is_some();
         findings.add(&codes::QUOTED_ROWS, severity(warn), || Finding {
             message: format!(
@@ -182,15 +182,22 @@ impl Reporter<'_> {
         });
     }
 
-    pub(super) fn header(&self, record: &Record, dashes: bool, findings: &mut Findings) {
-        findings.add(&codes::HEADER_ROW, Severity::Warning, || Finding {
-            message: match dashes {
-                true => "the row has only dashes, and is dropped",
-                false => "the row repeats the header, and is dropped",
-            }
-            .to_owned(),
+    pub(super) fn header(&self, record: &Record, kind: HeaderRow, findings: &mut Findings) {
+        let joined = "remove {them}; check whether files were joined";
+        let (message, help) = match kind {
+            HeaderRow::Dashes => ("the row has only dashes, and is dropped", joined),
+            HeaderRow::Repeated => ("the row repeats the header, and is dropped", joined),
+            // The columns of the rows below it are probably in that order.
+            HeaderRow::OtherOrder => (
+                "the row has the names of the header in another order",
+                "if files were joined, keep each in a file of its own; otherwise, remove {them}",
+            ),
+        };
+        let is_warning = kind != HeaderRow::OtherOrder;
+        findings.add(&codes::HEADER_ROW, severity(is_warning), || Finding {
+            message: message.to_owned(),
             place: Some(self.place(record, record.start)),
-            help: "remove {them}; check whether files were joined".to_owned(),
+            help: help.to_owned(),
         });
     }
 
@@ -292,6 +299,17 @@ impl Reporter<'_> {
         });
     }
 
+    pub(super) fn other_encoding(&self, record: &Record, findings: &mut Findings) {
+        findings.add(&codes::OTHER_ENCODING, Severity::Warning, || Finding {
+            message: format!(
+                "the row is UTF-8, but is read as {}",
+                self.block.transcoded.unwrap_or_default()
+            ),
+            place: Some(self.place(record, record.start)),
+            help: "leave out --encoding; rows that are not UTF-8 are then named".to_owned(),
+        });
+    }
+
     pub(super) fn stray(&self, record: &Record, at: u32, findings: &mut Findings) {
         findings.add(&codes::TEXT_AFTER_QUOTE, Severity::Warning, || {
             let is_blank = self.only_blanks_follow(record, at);
@@ -344,11 +362,19 @@ impl Reporter<'_> {
             let length = u64::from(record.end - record.start);
             let mut place = self.place(record, record.start);
             place.column = Some((error.column() as u64).clamp(1, length + 1));
-            let help = "write one JSON object per line".to_owned();
+            let line = self.bytes(record).trim_ascii();
+            let nan = memmem::find(line, b"NaN").is_some() && reason == "expected value";
+            let help = if nan {
+                "write null instead of NaN"
+            } else if line.contains(&b'\r') {
+                r"end lines with a line feed: tr '\r' '\n' < FILE > NEW-FILE"
+            } else {
+                "write one JSON object per line"
+            };
             Finding {
                 message: format!("the line is not a JSON object: {}", shorten(reason)),
                 place: Some(place),
-                help,
+                help: help.to_owned(),
             }
         });
     }

@@ -32,6 +32,20 @@ fn huge_column_names_are_not_suggested() {
     assert!(message.len() < 400, "{message}");
 }
 
+/// ATTACK F13: a header with millions of columns is refused, and keys are compared in part.
+#[test]
+fn millions_of_columns_take_little_time() {
+    let header = format!("text,label{}\na,b\n", ",".repeat(1 << 20));
+    let message = given("a.csv", header).messages(&options());
+    let expected = "the header has `1048578` columns, expected at most `1048576`";
+    assert!(message.contains(expected), "{message}");
+    let keys: String = (0..200_000).map(|key| format!("\"k{key}\":1,")).collect();
+    let start = std::time::Instant::now();
+    let message = given("a.jsonl", format!("{{{keys}\"a\":1}}\n")).messages(&options());
+    assert!(message.contains("error[D005]"), "{message}");
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
 /// ATTACK F13: `check` keeps a row per text, not per row; its findings stay those of `train`.
 #[test]
 fn check_counts_repeated_rows_in_any_number() {

@@ -115,7 +115,7 @@ fn unsupported_file_types_are_refused() {
     insta::assert_snapshot!(given("a.csv", b"PAR1....").messages(&options()), @r"
     error[D007]: the file is a parquet file
       --> a.csv
-      help: rename it to end in .parquet
+      help: pass it as a file whose name ends in .parquet
     ");
 }
 

@@ -51,7 +51,7 @@ fn malformed_rows() {
     insta::assert_snapshot!(messages("a.csv", "text,label\nd\n"), @r"
     error[D010]: row has `1` field, the header has `2`
       --> a.csv:2:2 (record 1)
-      help: 1 such row; fix it, or pass --drop-malformed
+      help: 1 such row; fix it
     ");
     insta::assert_snapshot!(messages("a.csv", "text,label\n\"a\n,1\",b\nc,\"open,1\nd,1\n"), @r"
     error[D011]: the quote opened here is never closed; the row extends over `2` lines to the end of the file
@@ -148,7 +148,7 @@ fn json_lines() {
     insta::assert_snapshot!(messages("a.jsonl", "{\"text\":\"a\",\"label\":{\"id\":7}}\n"), @r#"
     error[D016]: expected `label` to be a string, a number or true/false, found an object
       --> a.jsonl:1:1 (record 1)
-      help: 1 such row; pass another column; pandas writes such columns unless you pass to_json(PATH, orient="records", lines=True), or pass --drop-malformed
+      help: 1 such row; pass another column; pandas writes such columns unless you pass to_json(PATH, orient="records", lines=True)
     "#);
     insta::assert_snapshot!(messages("a.jsonl", "{\"review\":\"a\",\"lable\":1}\n"), @r"
     error[D005]: no column is named `text` or `label`; the first object has `review`, `lable`
@@ -156,7 +156,7 @@ fn json_lines() {
       help: pass --text-column NAME --label-column lable
     error[D013]: row has no text
       --> a.jsonl:1:1 (record 1)
-      help: 1 such row; fix it, or pass --drop-missing
+      help: 1 such row; fix it
     ");
     insta::assert_snapshot!(messages("a.json", "[\n{\"text\":\"a\",\"label\":1}\n]\n"), @r"
     error[D007]: the file has an array, expected one JSON object per line

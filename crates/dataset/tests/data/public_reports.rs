@@ -1,5 +1,7 @@
 //! Situations of public reports about other programs (issue 16, list DATA).
 
+mod kinds;
+
 use super::*;
 use dataset::{Labels, Quoting, StreamError, codes, sources, stream};
 
@@ -154,10 +156,16 @@ fn lines_quoted_as_a_whole_are_explained() {
         &messages("a.csv", bytes),
         &["error[D007]: each line of the file is one quoted field"],
     );
-    // As sed 's/^"//; s/"$//; s/""/"/g' does.
-    let line = |line: &str| line[1..line.len() - 1].replace("\"\"", "\"") + "\n";
-    let file = given("a.csv", bytes.lines().map(line).collect::<String>());
-    assert_eq!(file.pairs(&options()), [pair("a", "x"), pair("b, c", "y")]);
+    // Excel ends lines with CR and LF.
+    for bytes in [bytes.to_owned(), bytes.replace('\n', "\r\n")] {
+        let file = given("a.csv", bytes);
+        let message = file.messages(&options());
+        let script = message.split('\'').nth(1).unwrap();
+        let mut sed = std::process::Command::new("sed");
+        let converted = sed.arg(script).arg(&file.path).output().unwrap();
+        let file = given("a.csv", converted.stdout);
+        assert_eq!(file.pairs(&options()), [pair("a", "x"), pair("b, c", "y")]);
+    }
 }
 
 /// DATA 04: pandas#16682.
@@ -221,6 +229,21 @@ fn help_about_fasttext_files_works() {
         file.pairs(&options()),
         [pair("a \"dull\" film", "bad"), pair("fine, really", "good")]
     );
+    // Rows with several labels below the first are errors after the conversion, too.
+    let several = given(
+        "b.txt",
+        "__label__a text\r\n__label__a __label__b, text\r\n",
+    );
+    let mut sed = std::process::Command::new("sed");
+    let converted = sed
+        .arg("-E")
+        .arg(script)
+        .arg(&several.path)
+        .output()
+        .unwrap();
+    let file = given("b.csv", converted.stdout);
+    has(&file.messages(&options()), &["error[D010]", "b.csv:3"]);
+    assert_eq!(file.pairs(&dropping()), [pair("text", "a")]);
     let message = messages("a.csv", "__label__a __label__b text\n");
     has(&message, &["several labels in a row", "one label per row"]);
 }
@@ -293,12 +316,12 @@ fn augmented_manifests_are_json_lines() {
 fn headers_and_marks_inside_a_file_are_counted_and_not_read() {
     let file = given(
         "a.csv",
-        "text,label\na,x\n\"text\",label\nb,y\ntext,label\nlabel,text\n",
+        "text,label\na,x\n\"text\",label\nb,y\n Text,LABEL\nlabel,label\n",
     );
     let rows = file.read(&options()).unwrap();
     assert_eq!(
         pairs(&rows),
-        [pair("a", "x"), pair("b", "y"), pair("label", "text")]
+        [pair("a", "x"), pair("b", "y"), pair("label", "label")]
     );
     assert_eq!(rows.counts.dropped["repeated header"], 2);
     assert_eq!(rows.findings.count(&codes::HEADER_ROW), 2);

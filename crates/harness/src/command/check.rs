@@ -44,7 +44,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
         if finding.severity == Severity::Error {
             errors.push(finding.clone());
         }
-        if printed.is_ok() {
+        if printed.is_ok() && args.limit > 0 {
             printed = match args.json {
                 true => print_json(&json!(finding)),
                 false => print_line(finding),
@@ -69,12 +69,14 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names the options that make `train` drop all rows with errors, if there are such options.
+/// Names the options that make `train` drop all rows with errors, if there are such options and
+/// rows are left.
 fn errors_help(summary: &CheckSummary) -> String {
     let counts = summary.findings.counts();
     let errors = counts.filter(|(_, severity, _)| *severity == Severity::Error);
     let options: Option<Vec<&str>> = errors.map(|(code, ..)| codes::drop_option(code)).collect();
-    let Some(mut options) = options else {
+    // Without rows, `train` would fail all the same.
+    let Some(mut options) = options.filter(|_| summary.rows.used > 0) else {
         return "fix them".to_owned();
     };
     options.sort_unstable();

@@ -65,6 +65,54 @@ mod public_reports {
         );
     }
 
+    /// DATA 07: `check --test` refuses the labels that `train --test` refuses.
+    #[test]
+    fn check_and_train_refuse_the_same_test_labels() {
+        let workspace = Workspace::new();
+        let train = workspace.write("train.csv", rows(&["0", "1"].repeat(10)));
+        let test = workspace.write("test.csv", rows(&["0.0", "x", "1"]));
+        let [train, test] = [&train, &test].map(|path| path.to_str().unwrap());
+        let message = "error[D040]: expected only labels of the `train` channel, found the label `";
+        let check = svm(&["check", train, "--test", test]);
+        expect(&check, 1, &[message, "write `0.0` as `0`", "2  error D040"]);
+        let flags = ["--train", train, "--test", test, "--min-df", "1"];
+        let outcome = workspace.svm("train", &flags);
+        expect(&outcome, 1, &[message, "write `0.0` as `0`"]);
+    }
+
+    /// DATA 01, 13, 24: `predict` counts lines that are not rows, and obeys byte order marks.
+    #[test]
+    fn predict_counts_lines_that_are_no_rows() {
+        let workspace = Workspace::with_model(&["--no-report"]);
+        let predict = |name: &str, bytes: &str, flags: &[&str]| {
+            let path = workspace.write(name, bytes);
+            let input = ["--input", path.to_str().unwrap()];
+            workspace.svm("predict", &[&input[..], flags].concat())
+        };
+        let outcome = predict("rows.tsv", "text\n\"a\nb\"\n\nc\n", &[]);
+        expect(&outcome, 0, &["warning[D031]", "warning[D042]"]);
+        assert_eq!(records(&outcome.stdout).len(), 2);
+        let outcome = predict(
+            "rows.csv",
+            "\u{feff}text\ncaf\u{e9}\n",
+            &["--encoding", "latin-1"],
+        );
+        expect(&outcome, 0, &[]);
+        assert_eq!(outcome.stderr, "");
+        let outcome = predict("utf8.csv", "text\ncaf\u{e9}\n", &["--encoding", "latin-1"]);
+        expect(&outcome, 0, &["warning[D041]", "leave out --encoding"]);
+    }
+
+    /// The last lines of DATA: `--limit` limits the findings, not their counts.
+    #[test]
+    fn limit_of_zero_prints_the_counts_only() {
+        let workspace = Workspace::new();
+        let path = workspace.write("rows.csv", rows(&["good", "nan", "bad", "NaN"]));
+        let outcome = svm(&["check", path.to_str().unwrap(), "--limit", "0"]);
+        expect(&outcome, 0, &["2  warning D036"]);
+        assert!(!outcome.stdout.contains("warning["), "{}", outcome.stdout);
+    }
+
     /// DATA 10: simpletransformers#568. JSON lines with other keys.
     #[test]
     fn check_prints_the_missing_columns_of_json_lines() {
