@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::sandbox::append_line;
-use crate::{Outcome, SplitMix64, Workspace, run_within};
+use crate::{Outcome, SplitMix64, Workspace, judge, run_within};
 
 /// Set by `./test --long`: campaigns have more cases.
 const LONG: &str = "TRAINYARD_LONG";
@@ -168,6 +168,40 @@ fn replace_number(bytes: &mut Vec<u8>, at: usize, random: &mut SplitMix64) {
         let end = start + digits.count();
         bytes.splice(start..end, random.pick(&NUMBERS).iter().copied());
     }
+}
+
+/// Rows in each of [`data_files`].
+const ROWS: u64 = 60;
+
+/// Returns files of every format that trainers read, by name; `tests/judges/data_files.py` writes
+/// them.
+///
+/// # Panics
+/// If it cannot write them.
+pub fn data_files() -> Vec<(String, Vec<u8>)> {
+    let dir = tempfile::tempdir().expect("a temporary folder can be created");
+    judge("data_files", &[dir.path()]);
+    files(dir.path()).into_iter().collect()
+}
+
+/// Returns the number of rows that a reader must report if it accepts a mutated file of
+/// [`data_files`]; `None` if they cannot be counted without a reader of the format.
+pub fn rows_in(name: &str, bytes: &[u8]) -> Option<u64> {
+    if name.ends_with(".gz") || name.ends_with(".parquet") {
+        // Gzip has a checksum, parquet several row counts: all rows, or an error.
+        return Some(ROWS);
+    }
+    let has_text = |line: &&[u8]| line.iter().any(|byte| !b" \t\r".contains(byte));
+    let rows = match name {
+        "rows.jsonl" => bytes.split(|&byte| byte == b'\n').filter(has_text).count(),
+        "plain.csv" | "plain.tsv" if !bytes.contains(&b'"') => {
+            let lines = bytes.split(|&byte| byte == b'\n' || byte == b'\r');
+            // Without the header.
+            lines.filter(|line| !line.is_empty()).count() - 1
+        }
+        _ => return None,
+    };
+    Some(rows as u64)
 }
 
 /// Checks that a failure is an error with help, and not a panic.
