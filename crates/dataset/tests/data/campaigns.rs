@@ -13,7 +13,7 @@ fn assert_accounted(name: &str, counts: &RowCounts) {
 #[test]
 fn mutated_files_lose_no_row() {
     let files = data_files();
-    let mut campaign = Campaign::new("dataset: mutated data files", 1_500, 100_000);
+    let mut campaign = Campaign::new("dataset: mutated data files", 1_500, 50_000);
     while let Some(mut random) = campaign.next_case() {
         let (name, whole) = random.pick(&files);
         let bytes = mutate(whole, &mut random);
