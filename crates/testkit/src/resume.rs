@@ -192,7 +192,7 @@ impl Resume<'_> {
         let names: Vec<&String> = whole.keys().collect();
         while let Some(mut random) = campaign.next_case() {
             let mut torn: BTreeMap<String, Vec<u8>> = whole.clone();
-            for _ in 0..=random.below(3) {
+            for _ in 0..=random.below(2) {
                 let name = *random.pick(&names);
                 match random.below(4) {
                     0 => drop(torn.remove(name)),
