@@ -128,8 +128,8 @@ impl Drop for Campaign {
     }
 }
 
-/// Returns a copy in which one to three places are changed: a bit or a byte, a span that is deleted,
-/// inserted or cut off, or a number. Half of them are near the start, where headers are.
+/// Returns a copy with one to three changes: another bit or byte, bytes that are deleted, inserted
+/// or cut off, or another number. Half of them are near the start, where headers are.
 pub fn mutate(bytes: &[u8], random: &mut SplitMix64) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=random.below(3) {

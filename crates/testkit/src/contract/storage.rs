@@ -95,10 +95,10 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
     let mut campaign = Campaign::new(name, 16, 160);
     let mut round = 0;
     while let Some(mut random) = campaign.next_case() {
-        round += 1;
         if round % 4 == 0 {
             ml = job();
         }
+        round += 1;
         // Alternate between two models, so that a mixture is detected.
         let flags = trainer.quick_and(&flags[round % 2]);
         let mut running = start(ml.train(&trainer.bin, &flags));
