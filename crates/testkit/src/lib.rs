@@ -13,6 +13,7 @@
     reason = "a test kit reports by panicking; none of it runs outside of tests"
 )]
 
+pub mod campaign;
 mod cli_reference;
 pub mod contract;
 mod data;

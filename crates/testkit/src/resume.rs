@@ -1,10 +1,12 @@
 //! Tests of checkpoints: a run that was killed, stopped or damaged resumes to the same model.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Outcome, SplitMix64, Workspace, start};
+use crate::campaign::{Campaign, files, mutate, write_files};
+use crate::{Outcome, Workspace, start};
 
 /// Messages of the harness.
 const RESUMED: &str = "resuming from the checkpoint";
@@ -46,13 +48,13 @@ impl Resume<'_> {
         std::fs::remove_dir_all(self.workspace.path("model")).expect("there is a model");
     }
 
-    /// Sends `kills` SIGKILLs at seeded random moments, each followed by a run that resumes; every
-    /// fifth run ends. Its model is byte-identical to that of an undisturbed run. Runs alternate
+    /// Sends four SIGKILLs in each case at random moments, each followed by a run that resumes; the
+    /// fifth run ends. Its model is byte-identical to that of an undisturbed run. Cases alternate
     /// between the extra flags of `variants`.
     ///
     /// # Panics
     /// If a model differs, or fewer than half of the killed runs had a checkpoint to resume from.
-    pub fn kill_repeatedly(&self, kills: u32, variants: &[&[&str]]) {
+    pub fn kill_repeatedly(&self, mut campaign: Campaign, variants: &[&[&str]]) {
         let rows = self.workspace.rows(120);
         let mut duration = f64::MAX;
         let expected: Vec<Vec<u8>> = variants
@@ -63,9 +65,8 @@ impl Resume<'_> {
                 self.workspace.weights()
             })
             .collect();
-        let (mut killed, mut resumed, mut chains) = (0, 0, 0);
-        let mut random = SplitMix64(11);
-        while killed < kills {
+        let mut chains = 0;
+        while let Some(mut random) = campaign.next_case() {
             let variant = chains % variants.len();
             let dir = self.workspace.path(&format!("checkpoints-{chains}"));
             self.remove_model();
@@ -74,16 +75,17 @@ impl Resume<'_> {
             for round in 0..4 {
                 let time = duration * random.uniform();
                 let (ended, outcome) = self.kill_after(time, round % 2 == 1, &rows, &dir, &flags);
-                killed += u32::from(!ended);
-                resumed += u32::from(outcome.stderr.contains(RESUMED));
+                campaign.count_if(outcome.stderr.contains(RESUMED), "resumed");
                 if ended {
                     // The machine may be less busy than at first.
                     duration = duration.min(outcome.seconds);
+                } else {
+                    campaign.count("killed");
                 }
             }
             let outcome = self.workspace.train(&rows, &flags);
             outcome.expect_code(0);
-            resumed += u32::from(outcome.stderr.contains(RESUMED));
+            campaign.count_if(outcome.stderr.contains(RESUMED), "resumed");
             assert!(
                 self.workspace.weights() == expected[variant],
                 "chain {chains}: another model\n{}",
@@ -93,13 +95,11 @@ impl Resume<'_> {
             let epochs = metrics["history"].as_array().map(Vec::len);
             assert_eq!(epochs, Some(16), "chain {chains}");
             std::fs::remove_dir_all(dir).expect("there are checkpoints");
-            assert!(
-                chains < 200,
-                "only {killed} runs were killed before they ended"
-            );
         }
+        let [killed, resumed] = ["killed", "resumed"].map(|outcome| campaign.counted(outcome));
+        assert!(killed > 0, "no run was killed before its end");
         assert!(
-            resumed > kills / 2,
+            resumed > killed / 2,
             "only {resumed} of {killed} killed runs had a checkpoint to resume from"
         );
     }
@@ -175,6 +175,41 @@ impl Resume<'_> {
         std::fs::write(&file, bytes).expect("the checkpoint can be written");
         let outcome = self.assert_resumes(&rows, &flags, &expected);
         assert!(outcome.stderr.contains(SKIPPED), "{}", outcome.stderr);
+    }
+
+    /// Mutates, empties or removes files of the checkpoints: a run skips what is damaged, and ends
+    /// with the model of an undisturbed run.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn tear_checkpoints(&self, mut campaign: Campaign) {
+        let rows = self.workspace.rows(120);
+        let dir = self.workspace.path("torn");
+        let flags = self.with_checkpoints(&dir, &[]);
+        self.workspace.train(&rows, &flags).expect_code(0);
+        let expected = self.workspace.weights();
+        let whole = files(&dir);
+        let names: Vec<&String> = whole.keys().collect();
+        while let Some(mut random) = campaign.next_case() {
+            let mut torn: BTreeMap<String, Vec<u8>> = whole.clone();
+            for _ in 0..=random.below(2) {
+                let name = *random.pick(&names);
+                match random.below(4) {
+                    0 => drop(torn.remove(name)),
+                    1 => drop(torn.insert(name.clone(), Vec::new())),
+                    _ => drop(torn.insert(name.clone(), mutate(&whole[name], &mut random))),
+                }
+            }
+            write_files(&dir, &torn);
+            self.remove_model();
+            let outcome = self.workspace.train(&rows, &flags);
+            outcome.expect_code(0);
+            let stderr = &outcome.stderr;
+            assert!(self.workspace.weights() == expected, "{stderr}");
+            campaign.count_if(stderr.contains(SKIPPED), "skipped a damaged one");
+            let resumed = stderr.contains(RESUMED);
+            campaign.count(if resumed { "resumed" } else { "started again" });
+        }
     }
 
     /// The checkpoint of a run with other hyperparameters is refused, with the difference.

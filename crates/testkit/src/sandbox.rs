@@ -22,10 +22,15 @@ pub fn skip(test: &str, reason: &str) {
     let mut line = String::new();
     let _ = writeln!(line, "{test}: {reason}");
     eprint!("skipped: {line}");
-    if let Some(path) = std::env::var_os("TRAINYARD_SKIPS") {
+    append_line("TRAINYARD_SKIPS", &line);
+}
+
+/// Appends a line to the file that the variable names, if `./test` has set it.
+pub(crate) fn append_line(variable: &str, line: &str) {
+    if let Some(path) = std::env::var_os(variable) {
         let file = std::fs::OpenOptions::new().append(true).open(path);
         file.and_then(|mut file| file.write_all(line.as_bytes()))
-            .expect("`./test` made the file of skipped tests");
+            .unwrap_or_else(|error| panic!("cannot append to the file in `{variable}`: {error}"));
     }
 }
 

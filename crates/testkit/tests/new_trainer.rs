@@ -63,6 +63,7 @@ fn new_trainer_needs_only_its_folder() {
         .args(["test", "--package", "toy", "--offline"])
         .current_dir(copied.path())
         .env("CARGO_TARGET_DIR", repository.join("target/toy"))
+        .env_remove("TRAINYARD_LONG")
         // Of the package that runs this test.
         .env_remove("CARGO_MANIFEST_DIR");
     let outcome = run_within(cargo, BUILD_TIMEOUT);

@@ -282,6 +282,8 @@ def main(arguments):
             print(predict(model, options["rest"][0]))
         return 0
     except Stopped:
+        if not (base / "model/config.json").exists():
+            print("stopped before there was a model", file=sys.stderr)
         return 143 if FAULT == "exits_143" else 0
     except Failed as error:
         return fail(base, str(error))

@@ -179,6 +179,50 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Component;
+    use testkit::campaign::Campaign;
+
+    /// Keys of strangers become different paths below the folder, or are refused.
+    #[test]
+    fn evil_keys_stay_inside() {
+        const PARTS: [&str; 14] = [
+            "..",
+            ".",
+            "",
+            "a",
+            "b",
+            "...",
+            "a\0",
+            "\\",
+            "..\\..",
+            " ",
+            "~",
+            "%2e%2e",
+            "\u{202e}",
+            ".a.trainyard-part",
+        ];
+        let mut campaign = Campaign::new("s3: evil keys", 2_000, 200_000);
+        while let Some(mut random) = campaign.next_case() {
+            let mut keys = Vec::new();
+            for _ in 0..=random.below(3) {
+                let length = 1 + random.below(4);
+                let parts: Vec<&str> = (0..length).map(|_| *random.pick(&PARTS)).collect();
+                keys.push(parts.join("/"));
+            }
+            let Ok(paths) = targets(Path::new("t"), keys.iter().map(String::as_str)) else {
+                campaign.count("refused");
+                continue;
+            };
+            let is_normal = |part: Component<'_>| matches!(part, Component::Normal(_));
+            let is_inside = |path: &PathBuf| {
+                path.starts_with("t") && path != Path::new("t") && path.components().all(is_normal)
+            };
+            assert!(paths.iter().all(is_inside), "{keys:?}");
+            let different: BTreeSet<&PathBuf> = paths.iter().collect();
+            assert_eq!(different.len(), keys.len(), "{keys:?}");
+            campaign.count("accepted");
+        }
+    }
 
     #[test]
     fn keys_outside_the_folder_are_refused() {

@@ -1,6 +1,7 @@
 //! Jobs in the cloud: the real binary against moto.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod campaigns;
 #[path = "../cloud/mod.rs"]
 mod cloud;
 mod data;

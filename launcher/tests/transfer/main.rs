@@ -5,6 +5,7 @@
 )]
 
 mod attacks;
+mod campaigns;
 mod checksums;
 mod faults;
 mod folders;

@@ -5,6 +5,8 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+#[path = "cli/campaigns.rs"]
+mod campaigns;
 #[path = "cli/public_reports.rs"]
 mod public_reports;
 
@@ -13,6 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use testkit::campaign::Campaign;
 use testkit::{Outcome, movie_csv, run, start, torch_judge};
 
 /// Temporary folder of one test.
@@ -153,18 +156,24 @@ fn killed_runs_resume_to_the_same_model() {
         &["--checkpoint-dir", chain.to_str().unwrap()],
     ]
     .concat();
-    let mut resumed = 0;
-    for kill in 1..=12 {
-        let mut running = start(workspace.command("train", &flags(&rows, &more)));
-        running.ends_within(Duration::from_secs_f64(usual * f64::from(kill) / 10.0));
-        running.sigkill();
-        let outcome = running.finish(Duration::from_secs(30));
-        resumed += u32::from(outcome.stderr.contains("resuming from the checkpoint"));
+    let mut campaign = Campaign::new("bag: twelve SIGKILLs and resume", 1, 20);
+    while let Some(mut random) = campaign.next_case() {
+        for _ in 0..12 {
+            let mut running = start(workspace.command("train", &flags(&rows, &more)));
+            let ended = running.ends_within(Duration::from_secs_f64(usual * random.uniform()));
+            running.sigkill();
+            let outcome = running.finish(Duration::from_secs(30));
+            campaign.count_if(!ended, "killed");
+            let is_resumed = outcome.stderr.contains("resuming from the checkpoint");
+            campaign.count_if(is_resumed, "resumed");
+        }
+        train(&workspace, &rows, &more).expect_code(0);
+        assert!(workspace.weights() == expected);
+        assert_eq!(workspace.metrics()["history"].as_array().unwrap().len(), 40);
+        std::fs::remove_dir_all(&chain).unwrap();
+        std::fs::remove_dir_all(workspace.path("model")).unwrap();
     }
-    train(&workspace, &rows, &more).expect_code(0);
-    assert!(workspace.weights() == expected);
-    assert_eq!(workspace.metrics()["history"].as_array().unwrap().len(), 40);
-    assert!(resumed > 0);
+    assert!(campaign.counted("resumed") > 0);
 }
 
 /// The newest checkpoint is removed; the previous one is in the middle of an epoch.

@@ -100,7 +100,11 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: testkit::campaign::cases(1_024, 50_000),
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn same_records_as_the_csv_crate(input in input(), block in 1_usize..50, tab in any::<bool>()) {

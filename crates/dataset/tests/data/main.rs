@@ -6,6 +6,7 @@
 )]
 
 mod attacks;
+mod campaigns;
 mod files;
 mod messages;
 #[cfg(feature = "parquet")]

@@ -115,6 +115,7 @@ fn read_in_all_ways(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
 
 fn config() -> ProptestConfig {
     ProptestConfig {
+        cases: testkit::campaign::cases(256, 10_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     }

@@ -8,9 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{Trainer, job, train_rows};
-use crate::{
-    FakeMl, Outcome, Running, SplitMix64, as_pid_1, pid_1_allowed, run, skip, start, to_csv,
-};
+use crate::campaign::Campaign;
+use crate::{FakeMl, Outcome, Running, as_pid_1, pid_1_allowed, run, skip, start, to_csv};
 
 /// Maximum time from SIGTERM to exit: an eighth of SageMaker's limit, with room for a loaded
 /// machine.
@@ -101,48 +100,60 @@ fn long_job(trainer: &Trainer, flags: &[String]) -> Vec<String> {
     [flags, &["--train".into(), data]].concat()
 }
 
-/// Sends SIGTERM at random moments of a run with much data.
-fn at_random_moments(trainer: &Trainer, flags: &[String], seed: u64, rounds: u32) {
+/// Sends SIGTERM at random moments of a run with much data. A run without a model states it.
+fn at_random_moments(trainer: &Trainer, flags: &[String], mut campaign: Campaign) {
     let flags = long_job(trainer, flags);
     let mut duration = run(FakeMl::new().train(&trainer.bin, &flags))
         .expect_code(0)
         .seconds;
-    let mut random = SplitMix64(seed);
-    let mut stopped = 0;
-    for _ in 0..rounds {
+    while let Some(mut random) = campaign.next_case() {
         let ml = FakeMl::new();
         let mut running = start(ml.train(&trainer.bin, &flags));
         let pid = running.pid();
         running.wait_for_handler(pid);
         let share = random.uniform();
         let ended = running.ends_within(Duration::from_secs_f64(duration * share));
-        stopped += u32::from(!ended);
         let moment = format!("after {:.0} % of the usual time", share * 100.0);
         let outcome = stop(trainer, &ml, running, &moment);
         if ended {
             // The machine became faster: use the new duration.
             duration = duration.min(outcome.seconds);
+            campaign.count("ended before");
+        } else if ml.model_files().is_empty() {
+            let output = outcome.output();
+            let stated = output.contains("stopped before there was a model");
+            assert!(stated, "{moment}: no model, which is not stated\n{output}");
+            campaign.count("stopped without a model");
+        } else {
+            campaign.count("stopped with a model");
         }
     }
-    assert!(stopped > 0, "a run was stopped before its end");
+    let stopped = ["stopped without a model", "stopped with a model"];
+    assert!(
+        stopped.iter().any(|outcome| campaign.counted(outcome) > 0),
+        "a run was stopped before its end"
+    );
 }
 
-/// SIGTERM at ten moments of training.
+/// SIGTERM at moments of training.
 pub fn sigterm_while_training(trainer: &Trainer) {
-    at_random_moments(trainer, &trainer.long, 1, 10);
+    let name = format!("{}: SIGTERM while training", trainer.name());
+    at_random_moments(trainer, &trainer.long, Campaign::new(name, 6, 60));
 }
 
-/// SIGTERM at six moments of a hyperparameter search.
+/// SIGTERM at moments of a hyperparameter search.
 pub fn sigterm_while_tuning(trainer: &Trainer) {
     if !trainer.tune.is_empty() {
-        at_random_moments(trainer, &trainer.tune, 2, 6);
+        let name = format!("{}: SIGTERM while tuning", trainer.name());
+        at_random_moments(trainer, &trainer.tune, Campaign::new(name, 4, 40));
     }
 }
 
 /// SIGTERM as soon as a file of the model exists.
 pub fn sigterm_while_saving(trainer: &Trainer) {
-    let mut seen = 0;
-    for round in 0..6 {
+    let name = format!("{}: SIGTERM while saving", trainer.name());
+    let mut campaign = Campaign::new(name, 6, 40);
+    while let Some(mut random) = campaign.next_case() {
         let ml = FakeMl::new();
         let flags = long_job(trainer, &trainer.long);
         let mut running = start(ml.train(&trainer.bin, &flags));
@@ -153,12 +164,14 @@ pub fn sigterm_while_saving(trainer: &Trainer) {
         while ml_files(&ml) == before && !running.ended() {
             std::thread::sleep(Duration::from_micros(100));
         }
-        seen += u32::from(!running.ended());
-        // Later in each round: first file, last file, rename.
-        std::thread::sleep(Duration::from_micros(400 * round));
+        let ended = running.ended();
+        campaign.count(if ended { "ended before" } else { "stopped" });
+        // First file, last file, rename.
+        std::thread::sleep(Duration::from_micros(random.below(2400) as u64));
         stop(trainer, &ml, running, "while saving");
     }
-    assert!(seen > 0, "a run was stopped while it wrote a model");
+    let stopped = campaign.counted("stopped");
+    assert!(stopped > 0, "a run was stopped while it wrote a model");
 }
 
 fn ml_files(ml: &FakeMl) -> (Vec<String>, Vec<String>) {

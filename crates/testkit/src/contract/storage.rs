@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Trainer, assert_cause, failure, flag, job, weights};
+use crate::campaign::Campaign;
 use crate::{
-    SplitMix64, on_read_only_folder, on_small_disk, read_only_allowed, run, skip,
-    small_disk_allowed, start,
+    on_read_only_folder, on_small_disk, read_only_allowed, run, skip, small_disk_allowed, start,
 };
 
 /// A read-only model folder is an error that names it.
@@ -91,12 +91,14 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
 
     let mut ml = job();
     let mut duration = trainer.train(&ml, &flags[0]).expect_code(0).seconds;
-    let mut killed = 0;
-    let mut random = SplitMix64(7);
-    for round in 0..16 {
+    let name = format!("{}: SIGKILL while training", trainer.name());
+    let mut campaign = Campaign::new(name, 16, 160);
+    let mut round = 0;
+    while let Some(mut random) = campaign.next_case() {
         if round % 4 == 0 {
             ml = job();
         }
+        round += 1;
         // Alternate between two models, so that a mixture is detected.
         let flags = trainer.quick_and(&flags[round % 2]);
         let mut running = start(ml.train(&trainer.bin, &flags));
@@ -104,7 +106,7 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
         let share = 0.4 + 0.6 * random.uniform();
         let ended = running.ends_within(Duration::from_secs_f64(duration * share));
         running.sigkill();
-        killed += u32::from(!ended);
+        campaign.count(if ended { "ended before" } else { "killed" });
         let outcome = running.finish(Duration::from_secs(30));
         if ended {
             // The machine became faster: use the new duration.
@@ -125,6 +127,7 @@ pub fn killed_run_leaves_complete_model_or_none(trainer: &Trainer) {
             "round {round}: a mixture of two models"
         );
     }
+    let killed = campaign.counted("killed");
     assert!(killed > 0, "a run was killed before its end");
 
     trainer.weights::<&str>(&ml, &[]);

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use testkit::campaign::{Campaign, files, mutate, write_files};
 
 fn fingerprint(pairs: &[(&str, &str)]) -> Fingerprint {
     let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
@@ -134,6 +135,45 @@ fn damaged_checkpoint_is_skipped_with_warning() {
         );
         drop(checkpoints);
         assert_eq!(open(home.path()).1.restored.unwrap().step, 30);
+    }
+}
+
+/// The state is that of a whole checkpoint, or none.
+#[test]
+fn torn_checkpoints_are_skipped() {
+    let home = saved();
+    let whole = files(home.path());
+    let names: Vec<&String> = whole.keys().collect();
+    let mut campaign = Campaign::new("training: torn checkpoints", 300, 30_000);
+    while let Some(mut random) = campaign.next_case() {
+        let mut torn = whole.clone();
+        for _ in 0..=random.below(3) {
+            let name = *random.pick(&names);
+            torn.insert(name.clone(), mutate(&whole[name], &mut random));
+        }
+        if random.below(4) == 0 {
+            torn.remove(*random.pick(&names));
+        }
+        write_files(home.path(), &torn);
+        let (_checkpoints, found) = open(home.path());
+        let is_same = |file: &str, step: u64| {
+            let name = format!("{}/{file}", folder_name(step));
+            torn.get(&name) == whole.get(&name)
+        };
+        let has_data = |step| is_same("weights", step) && is_same("moments", step);
+        let is_whole = |step| has_data(step) && is_same("manifest.json", step);
+        match found.restored {
+            Some(restored) => {
+                let step = restored.step;
+                assert!(has_data(step) && (step == 30 || !is_whole(30)), "{step}");
+                assert_eq!(restored.state, json!({ "step": step, "third": 1.0 / 3.0 }));
+                campaign.count("restored");
+            }
+            None => {
+                assert!(!is_whole(20) && !is_whole(30));
+                campaign.count("started again");
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use tar::{EntryType, Header};
+use testkit::campaign::{Campaign, cases, mutate};
 
 use super::*;
 
@@ -87,8 +88,38 @@ fn oversized_entry_is_error() {
     }
 }
 
+/// Bytes of a valid archive are changed before or after compression.
+#[test]
+fn mutated_archives_stay_inside() {
+    let mut tar = Vec::new();
+    for (name, data) in [("config.json", "{}"), ("sub/weights", "numbers")] {
+        tar.extend(block(name.as_bytes(), b'0', data.len() as u64, 0o644));
+        tar.extend(data.bytes());
+        tar.resize(tar.len().next_multiple_of(512), 0);
+    }
+    tar.extend([0; 1024]);
+    let mut campaign = Campaign::new("s3: mutated archives", 400, 20_000);
+    while let Some(mut random) = campaign.next_case() {
+        let archive = match random.below(2) {
+            0 => gz(&mutate(&tar, &mut random)),
+            _ => mutate(&gz(&tar), &mut random),
+        };
+        let outer = tempfile::tempdir().expect("a folder");
+        let into = outer.path().join("one/two/target");
+        fs::create_dir_all(&into).expect("a folder");
+        let unpacked = unpack(archive.as_slice(), &into, LIMITS);
+        // `one`, `one/two`, `one/two/target`, and what is inside.
+        assert_eq!(below(outer.path()).len(), below(&into).len() + 3);
+        campaign.count(if unpacked.is_ok() {
+            "accepted"
+        } else {
+            "refused"
+        });
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(400, 20_000), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_appears_outside(

@@ -14,6 +14,7 @@ mod training;
 
 use std::ops::Deref;
 
+use testkit::campaign::{Campaign, mutate_model};
 use testkit::{Outcome, Workspace, run};
 
 /// A folder for one test, with a network that trains within a second.
@@ -37,6 +38,15 @@ impl Deref for Home {
     fn deref(&self) -> &Workspace {
         &self.0
     }
+}
+
+#[test]
+fn mutated_models_are_refused_or_answer() {
+    let home = Home::new();
+    let rows = home.rows(40);
+    home.train(&rows, &["--epochs", "1"]).expect_code(0);
+    let campaign = Campaign::new("bilstm: mutated models", 10, 400);
+    mutate_model(&home, campaign);
 }
 
 #[test]

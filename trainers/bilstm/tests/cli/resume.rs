@@ -1,6 +1,7 @@
 //! A run that was killed, stopped or damaged resumes to the same model.
 
 use std::time::Duration;
+use testkit::campaign::Campaign;
 use testkit::resume::{Resume, newest_checkpoint};
 use testkit::start;
 
@@ -28,7 +29,8 @@ fn resume<'a>(home: &'a Home, flags: &'a [&'a str]) -> Resume<'a> {
 fn killed_runs_resume_to_the_same_model() {
     let home = Home::new();
     // With two threads gradients are summed in another order, which gives another model.
-    resume(&home, &FLAGS).kill_repeatedly(100, &[&[], &["--threads", "2"]]);
+    let campaign = Campaign::new("bilstm: four SIGKILLs and resume", 2, 25);
+    resume(&home, &FLAGS).kill_repeatedly(campaign, &[&[], &["--threads", "2"]]);
 }
 
 #[test]
@@ -41,6 +43,13 @@ fn stopped_run_resumes_to_the_same_model() {
 fn damaged_checkpoint_is_skipped() {
     let home = Home::new();
     resume(&home, &FLAGS).damage_and_resume();
+}
+
+#[test]
+fn torn_checkpoints_resume_to_the_same_model() {
+    let home = Home::new();
+    let campaign = Campaign::new("bilstm: torn checkpoints", 2, 40);
+    resume(&home, &FLAGS).tear_checkpoints(campaign);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 )]
 
 mod attacks;
+mod campaigns;
 mod edge_cases;
 mod findings;
 mod help_lines;

@@ -17,6 +17,7 @@ mod training;
 
 use std::ops::Deref;
 
+use testkit::campaign::{Campaign, mutate_model};
 use testkit::{Outcome, Workspace, run};
 
 /// A folder for one test, with a narrow pretrained network.
@@ -41,6 +42,15 @@ impl Deref for Home {
     fn deref(&self) -> &Workspace {
         &self.0
     }
+}
+
+#[test]
+fn mutated_models_are_refused_or_answer() {
+    let home = Home::new();
+    let rows = home.rows(40);
+    home.train(&rows, &["--epochs", "1"]).expect_code(0);
+    let campaign = Campaign::new("transformer: mutated models", 60, 3000);
+    mutate_model(&home, campaign);
 }
 
 #[test]

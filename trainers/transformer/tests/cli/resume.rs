@@ -1,5 +1,6 @@
 //! A run that was killed, stopped or damaged resumes to the same model.
 
+use testkit::campaign::Campaign;
 use testkit::resume::Resume;
 
 use super::Home;
@@ -25,7 +26,8 @@ fn resume<'a>(home: &'a Home, flags: &'a [&'a str]) -> Resume<'a> {
 #[test]
 fn killed_runs_resume_to_the_same_model() {
     let home = Home::new();
-    resume(&home, &FLAGS).kill_repeatedly(20, &[&[]]);
+    let campaign = Campaign::new("transformer: four SIGKILLs and resume", 3, 25);
+    resume(&home, &FLAGS).kill_repeatedly(campaign, &[&[]]);
 }
 
 #[test]
@@ -38,6 +40,13 @@ fn stopped_run_resumes_to_the_same_model() {
 fn damaged_checkpoint_is_skipped() {
     let home = Home::new();
     resume(&home, &FLAGS).damage_and_resume();
+}
+
+#[test]
+fn torn_checkpoints_resume_to_the_same_model() {
+    let home = Home::new();
+    let campaign = Campaign::new("transformer: torn checkpoints", 4, 100);
+    resume(&home, &FLAGS).tear_checkpoints(campaign);
 }
 
 #[test]
