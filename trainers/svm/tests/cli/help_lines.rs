@@ -327,6 +327,10 @@ const ROWS: &[Case] = &[
         |s| s.edit("remove it", "a.csv", "\u{feff}", "")),
     ("[D039]", "check a.csv", &[("a.csv", b"text,label\na, \"x\"\n  \"b\",\"y\"\n")], |s| s.shell("a.csv")),
     ("[D039]", "check a.csv", &[("a.csv", b"text,label\na, \"x\"\nb, \"y\"\n")], |s| s.append("--quoting none")),
+    ("[D041]", "check a.csv --encoding latin-1", &[("a.csv", b"text,label\ngr\xc3\xbcn,x\nb,y\n")],
+        |s| s.leave_out("--encoding", 1)),
+    ("[D042]", "predict --model-dir model --input a.csv", &[("a.csv", b"text\na\n\nb\n")],
+        |s| s.edit("write \"\" for a row without text", "a.csv", "a\n\n", "a\n\"\"\n")),
 ];
 
 /// Codes of the data as a whole.
@@ -354,6 +358,8 @@ const DATA: &[Case] = &[
     }),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nA!,x\nc,y\n")],
         |s| s.edit("remove it from one of the two", "b.csv", "A!,x\n", "")),
+    ("[D040]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nc,x\nd,odd\n")],
+        |s| s.edit("or remove them from `test`", "b.csv", "d,odd\n", "")),
 ];
 
 const SWAPPED: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
