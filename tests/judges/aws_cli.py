@@ -622,6 +622,8 @@ FORKS = multiprocessing.get_context("forkserver")
 def main():
     trainyard, group = sys.argv[1:]
     cases = GROUPS[group]
+    # The AWS CLI finds the home folder when it is imported: here it is the folder of the case.
+    os.environ["HOME"] = "."
     FORKS.set_forkserver_preload(["awscli.clidriver", "awscli.handlers", "botocore.httpsession"])
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
