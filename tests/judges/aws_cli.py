@@ -185,13 +185,18 @@ def aws(arguments, env, home):
     sys.argv = ["aws", *arguments]
     from awscli.clidriver import main
 
-    sys.exit(main())
+    code = 1
+    try:
+        code = main()
+    finally:
+        # Threads of the parent may take the exit code from each other.
+        pathlib.Path("code").write_text(str(code))
 
 
 def run(case, trainyard, variables, certificates):
     """Runs trainyard, or the AWS CLI if it is None. Returns success, requests and output."""
     server = Recorder(case, certificates)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     with tempfile.TemporaryDirectory() as home:
         home = pathlib.Path(home)
 
@@ -218,7 +223,7 @@ def run(case, trainyard, variables, certificates):
             process = FORKS.Process(target=aws, args=(arguments, env, home))
             process.start()
             process.join(120)
-            code, output = process.exitcode, (home / "stderr").read_text()
+            code, output = int((home / "code").read_text()), (home / "stderr").read_text()
         else:
             command = [trainyard, *case.commands[1].split(), *options]
             result = subprocess.run(
