@@ -167,6 +167,7 @@ mod tests {
     use aws_config::{BehaviorVersion, SdkConfig};
 
     use super::super::connector::RESPONSE_TIMEOUT;
+    use super::super::settings::S3Urls;
     use super::*;
 
     #[test]
@@ -176,7 +177,7 @@ mod tests {
                 .behavior_version(BehaviorVersion::latest())
                 .build(),
             iam_url: None,
-            path_style: false,
+            s3_urls: S3Urls::default(),
             ca_bundle: None,
             attempts: None,
             given_options: String::new(),

@@ -37,27 +37,87 @@ pub(super) fn client(bundle: Option<&CaBundle>) -> Result<SharedHttpClient> {
             },
         )
     };
-    let through_proxy = build(ProxyConfig::from_env());
     let direct = build(ProxyConfig::disabled());
+    let proxied: Vec<_> = proxies()?
+        .into_iter()
+        .map(|(scheme, proxy)| (scheme, build(proxy)))
+        .collect();
     let container = container_origin();
     Ok(http_client_fn(move |settings, components| {
         SharedHttpConnector::new(OriginConnector {
-            connector: through_proxy.http_connector(settings, components),
-            container: container
-                .clone()
-                .map(|origin| (origin, direct.http_connector(settings, components))),
+            direct: direct.http_connector(settings, components),
+            proxied: proxied
+                .iter()
+                .map(|(scheme, client)| (*scheme, client.http_connector(settings, components)))
+                .collect(),
+            container: container.clone(),
         })
     }))
 }
 
 /// Returns a connector with the same settings, for requests outside of the SDK.
 pub(super) fn http_connector(bundle: Option<&CaBundle>) -> Result<SharedHttpConnector> {
-    let builder = Connector::builder().proxy_config(ProxyConfig::from_env());
-    let connector = SharedHttpConnector::new(secure(builder, tls_context(bundle)?));
+    let tls = tls_context(bundle)?;
+    let build = |proxy| {
+        let builder = Connector::builder().proxy_config(proxy);
+        SharedHttpConnector::new(secure(builder, tls.clone()))
+    };
     Ok(SharedHttpConnector::new(OriginConnector {
-        connector,
+        direct: build(ProxyConfig::disabled()),
+        proxied: proxies()?
+            .into_iter()
+            .map(|(scheme, proxy)| (scheme, build(proxy)))
+            .collect(),
         container: None,
     }))
+}
+
+/// Returns the proxies of the environment by the scheme of the URL, as botocore finds them: lower
+/// case first, and no ALL_PROXY.
+fn proxies() -> Result<Vec<(&'static str, ProxyConfig)>> {
+    let not_for = proxy_variable("no").map(|(_, rules)| rules);
+    if not_for.as_deref() == Some("*") {
+        return Ok(Vec::new());
+    }
+    let mut proxies = Vec::new();
+    for scheme in ["http", "https"] {
+        let Some((name, url)) = proxy_variable(scheme) else {
+            continue;
+        };
+        let url = if url.contains("://") {
+            url
+        } else {
+            format!("http://{url}")
+        };
+        let proxy = match scheme {
+            "http" => ProxyConfig::http(url),
+            _ => ProxyConfig::https(url),
+        };
+        // Not shown: it may contain a password.
+        let proxy = proxy.map_err(|_| {
+            Error::usage(format!("{name} is not the URL of a proxy"))
+                .help("expected a URL such as `http://host:port`")
+        })?;
+        let proxy = match &not_for {
+            Some(rules) => proxy.no_proxy(rules),
+            None => proxy,
+        };
+        proxies.push((scheme, proxy));
+    }
+    Ok(proxies)
+}
+
+/// Returns name and value of the variable with a proxy. An empty one in lower case hides that in
+/// upper case.
+fn proxy_variable(scheme: &str) -> Option<(String, String)> {
+    let lower = format!("{scheme}_proxy");
+    let upper = lower.to_uppercase();
+    let name = match std::env::var_os(&lower) {
+        Some(_) => lower,
+        None => upper,
+    };
+    let value = std::env::var(&name).ok()?;
+    (!value.is_empty()).then_some((name, value))
 }
 
 /// Returns the origin of a container's credentials, as botocore finds it.
@@ -117,16 +177,22 @@ impl CaBundle {
 
 #[derive(Debug)]
 struct OriginConnector {
-    connector: SharedHttpConnector,
-    /// Origin with a connector of its own.
-    container: Option<(String, SharedHttpConnector)>,
+    direct: SharedHttpConnector,
+    /// Connectors with a proxy, by the scheme of the URL.
+    proxied: Vec<(&'static str, SharedHttpConnector)>,
+    /// Origin that is requested without a proxy.
+    container: Option<String>,
 }
 
 impl HttpConnector for OriginConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let origin = origin(request.uri());
-        let own = self.container.iter().find(|(own, _)| *own == origin);
-        let connector = own.map_or(&self.connector, |(_, connector)| connector);
+        let scheme = origin.split_once("://").map(|(scheme, _)| scheme);
+        let proxied = self
+            .proxied
+            .iter()
+            .find(|(of, _)| scheme == Some(*of) && self.container.as_ref() != Some(&origin));
+        let connector = proxied.map_or(&self.direct, |(_, connector)| connector);
         let response = connector.call(request);
         HttpConnectorFuture::new(async move {
             response.await.map_err(|error| with_origin(error, origin))

@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::imds;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::profile::credentials::Builder as ProfileBuilder;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
@@ -21,6 +23,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::Mutex;
 
 use super::AwsArgs;
+use super::profiles::sdk_name;
 use super::settings::Settings;
 use crate::util::env_var;
 use diagnostics::{Error, Result, sanitize};
@@ -44,11 +47,22 @@ pub(super) fn provider(
 ) -> Result<Option<SharedCredentialsProvider>> {
     // Keys in the environment take precedence over all but `--profile`.
     if args.profile.is_none() && env_var("AWS_ACCESS_KEY_ID").is_some() {
-        return Ok(None);
+        return match env_var("AWS_SECRET_ACCESS_KEY") {
+            Some(_) => Ok(None),
+            None => Err(
+                Error::usage("AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY")
+                    .help("set both, or `unset AWS_ACCESS_KEY_ID` to use the profile"),
+            ),
+        };
     }
-    let sources = ProviderConfig::without_region()
+    let mut sources = ProviderConfig::without_region()
         .with_region(config.region().cloned())
+        .with_use_fips(config.use_fips())
+        .with_use_dual_stack(config.use_dual_stack())
         .with_http_client(http);
+    if let Some(retries) = config.retry_config() {
+        sources = sources.with_retry_config(retries.clone());
+    }
     let roles = settings.roles();
     refuse_login(settings, &roles)?;
     if let Some(roles) = MfaRoles::new(settings, &roles, config, &sources)? {
@@ -58,21 +72,66 @@ pub(super) fn provider(
         let token = WebIdentityTokenCredentialsProvider::builder().configure(&sources);
         return Ok(Some(SharedCredentialsProvider::new(token.build())));
     }
-    if args.profile.is_none() {
+    let client = metadata_client(settings, &sources)?;
+    if args.profile.is_none() && client.is_none() {
         return Ok(None);
     }
+    let machine = || match &client {
+        Some(client) => ImdsCredentialsProvider::builder().imds_client(client.clone()),
+        None => ImdsCredentialsProvider::builder(),
+    };
+    let machine = || machine().configure(&sources).build();
     let container = EcsCredentialsProvider::builder().configure(&sources);
-    let machine = ImdsCredentialsProvider::builder().configure(&sources);
-    let profile = of_profile(&settings.profile, &sources);
-    let chain = CredentialsProviderChain::first_try("Profile", profile)
+    let profile = of_profile(settings, &settings.profile, &sources)
+        .with_custom_provider("Ec2InstanceMetadata", machine());
+    let chain = CredentialsProviderChain::first_try("Profile", profile.build())
         .or_else("EcsContainer", container.build())
-        .or_else("Ec2InstanceMetadata", machine.build());
+        .or_else("Ec2InstanceMetadata", machine());
     Ok(Some(SharedCredentialsProvider::new(chain)))
 }
 
-fn of_profile(profile: &str, sources: &ProviderConfig) -> ProfileFileCredentialsProvider {
-    let builder = ProfileFileCredentialsProvider::builder().configure(sources);
-    builder.profile_name(profile).build()
+fn of_profile(settings: &Settings, profile: &str, sources: &ProviderConfig) -> ProfileBuilder {
+    ProfileFileCredentialsProvider::builder()
+        .configure(sources)
+        .profile_files(settings.sdk_files())
+        .profile_name(sdk_name(profile))
+}
+
+/// Returns a client of the machine's metadata with settings that the SDK does not read.
+fn metadata_client(settings: &Settings, sources: &ProviderConfig) -> Result<Option<imds::Client>> {
+    let attempts = settings.number(
+        "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+        "metadata_service_num_attempts",
+    )?;
+    let seconds = settings.number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout")?;
+    let endpoint = settings.value(
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        "ec2_metadata_service_endpoint",
+    );
+    if attempts.is_none() && seconds.is_none() && endpoint.is_none() {
+        return Ok(None);
+    }
+    let mut client = imds::Client::builder().configure(sources);
+    if let Some((url, source)) = endpoint {
+        let url = url.to_string_lossy();
+        client = client.endpoint(&url).map_err(|_| {
+            Error::usage(format!("{source} is `{}`, expected a URL", sanitize(&url)))
+                .help("expected a URL such as `http://169.254.169.254`")
+        })?;
+    }
+    if let Some(attempts) = attempts {
+        client = client.max_attempts(attempts);
+    }
+    if let Some(seconds) = seconds {
+        let limit = Duration::from_secs(seconds.into());
+        let of_attempt = limit.saturating_mul(2);
+        client = client
+            .connect_timeout(limit)
+            .read_timeout(limit)
+            .operation_attempt_timeout(of_attempt)
+            .operation_timeout(of_attempt.saturating_mul(attempts.unwrap_or(4)));
+    }
+    Ok(Some(client.build()))
 }
 
 impl Settings {
@@ -208,7 +267,7 @@ impl MfaRoles {
             _ if roles.contains(&of) => {
                 SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new())
             }
-            _ => SharedCredentialsProvider::new(of_profile(of, sources)),
+            _ => SharedCredentialsProvider::new(of_profile(settings, of, sources).build()),
         };
         let role = |profile: &&str| Role {
             arn: text(profile, "role_arn").unwrap_or_default(),

@@ -202,6 +202,10 @@ fn unsent(what: &str, text: &str) -> Error {
 }
 
 fn no_credentials(what: &str, text: &str) -> Error {
+    // Leaves out the fields of a response of the metadata service.
+    let text = text
+        .split_once(". Response {")
+        .map_or(text, |(error, _)| error);
     let expired = text.to_lowercase().contains("expired");
     if expired {
         return Error::new(format!("{what}: the login has expired: {}", sanitize(text)))
@@ -251,6 +255,12 @@ mod tests {
         assert!(text.contains("no AWS credentials"), "{text}");
         let login = "the SSO session has expired";
         assert!(unsent("x", login).to_string().contains("login has expired"));
+        let metadata = "an error occurred while loading credentials: error response from IMDS (code: 500). Response { status: StatusCode(500) }";
+        let text = unsent("x", metadata).to_string();
+        assert!(
+            text.contains("IMDS (code: 500)") && !text.contains("StatusCode"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -19,13 +19,12 @@ use std::time::Duration;
 use aws_config::identity::IdentityCache;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_s3::error::{ErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use clap::Args;
 
-use crate::util::first_set;
 use diagnostics::{Error, Result};
 use s3::Store;
 
@@ -34,7 +33,7 @@ pub(crate) use config_source::CredentialSource;
 pub(crate) use errors::explain;
 pub(crate) use partition::Partition;
 
-use settings::{CaBundle, Settings};
+use settings::{CaBundle, S3Urls, Settings};
 
 /// AWS options of all commands. Names and precedence are those of the AWS CLI: option, environment
 /// variable, profile.
@@ -66,8 +65,7 @@ pub(crate) struct Aws {
     config: SdkConfig,
     /// Endpoint of IAM, if set separately.
     iam_url: Option<String>,
-    /// True if the names of buckets go into the path of URLs.
-    path_style: bool,
+    s3_urls: S3Urls,
     ca_bundle: Option<CaBundle>,
     /// Attempts per request, if set.
     attempts: Option<u32>,
@@ -79,7 +77,7 @@ impl Aws {
     /// Reads environment and profile. Sends no requests, except those of the credential provider.
     pub(crate) async fn load(args: &AwsArgs) -> Result<Self> {
         validate::check(args)?;
-        let settings = Settings::read(args);
+        let settings = Settings::read(args)?;
         settings.files.check(&settings.profile)?;
         let ca_bundle = settings.ca_bundle();
         let http = connector::client(ca_bundle.as_ref())?;
@@ -101,16 +99,18 @@ impl Aws {
         if let Ok(name) = AppName::new("trainyard") {
             loader = loader.app_name(name);
         }
-        if let Some(profile) = args.profile_given() {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = args.region.clone().or_else(default_region) {
+        loader = profile_files(loader, &settings);
+        let region = match args.region_given() {
+            Some(region) => Some(region),
+            None => settings.region()?.map(str::to_owned),
+        };
+        if let Some(region) = region {
             loader = loader.region(Region::new(region));
         }
         if let Some(url) = &args.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        let config = loader.load().await;
+        let mut config = loader.load().await;
         if config
             .region()
             .is_none_or(|region| region.as_ref().is_empty())
@@ -121,6 +121,9 @@ impl Aws {
         }
         if let Some(url) = config.endpoint_url() {
             validate::endpoint(&args.endpoint_source(), url)?;
+            // For the endpoints of AWS only; the SDK refuses both together.
+            let builder = config.to_builder().use_fips(false).use_dual_stack(false);
+            config = builder.build();
         }
         let config = match credentials::provider(args, &settings, &config, http)? {
             Some(provider) => config.to_builder().credentials_provider(provider).build(),
@@ -133,7 +136,7 @@ impl Aws {
         let custom = config.endpoint_url().is_some() || of_service("s3")?.is_some();
         Ok(Self {
             iam_url: of_service("iam")?,
-            path_style: settings.path_style(custom),
+            s3_urls: settings.s3_urls(custom),
             ca_bundle,
             attempts: settings.attempts()?,
             config,
@@ -220,10 +223,13 @@ impl Aws {
     }
 
     fn s3_of(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(config)
-            .force_path_style(self.path_style)
-            .build();
-        aws_sdk_s3::Client::from_conf(config)
+        let mut config = aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(self.s3_urls.path_style)
+            .accelerate(self.s3_urls.accelerate);
+        if self.s3_urls.dual_stack {
+            config = config.use_dual_stack(true);
+        }
+        aws_sdk_s3::Client::from_conf(config.build())
     }
 
     /// Returns the number of attempts per request, if it is set.
@@ -240,7 +246,7 @@ impl Aws {
 impl AwsArgs {
     /// Returns the certificates of the CA bundle, each in DER; none without a bundle.
     pub(crate) fn ca_certificates(&self) -> Result<Vec<Vec<u8>>> {
-        match Settings::read(self).ca_bundle() {
+        match Settings::read(self)?.ca_bundle() {
             Some(bundle) => Ok(bundle.read()?.1),
             None => Ok(Vec::new()),
         }
@@ -257,8 +263,9 @@ impl s3::ErrorContext for Aws {
     }
 }
 
-/// Returns `AWS_DEFAULT_REGION`, which the AWS CLI supports and the SDK does not.
-fn default_region() -> Option<String> {
-    let (name, region) = first_set(&["AWS_REGION", "AWS_DEFAULT_REGION"])?;
-    (name == "AWS_DEFAULT_REGION").then_some(region)
+/// Gives the loader the profile and the files as [`profiles::ConfigFiles`] reads them.
+fn profile_files(loader: ConfigLoader, settings: &Settings) -> ConfigLoader {
+    loader
+        .profile_files(settings.sdk_files())
+        .profile_name(profiles::sdk_name(&settings.profile))
 }

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use aws_config::profile::profile_file;
 use aws_config::retry::RetryConfig;
 
 use super::AwsArgs;
@@ -12,9 +13,12 @@ use super::validate;
 use crate::util::env_var;
 use diagnostics::{Error, Result, sanitize};
 
-/// Attempts per request without a setting: enough for throttling, and an outage is reported within
-/// a minute.
+/// Attempts per request without a setting: botocore's. Enough for throttling, and an outage is
+/// reported within a minute.
 const DEFAULT_ATTEMPTS: u32 = 5;
+
+/// The same with a retry mode other than `legacy`.
+const STANDARD_ATTEMPTS: u32 = 3;
 
 /// Configuration files and the selected profile.
 #[derive(Debug)]
@@ -30,13 +34,25 @@ pub(super) struct CaBundle {
     pub(super) source: String,
 }
 
+/// Kind of S3's URLs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct S3Urls {
+    /// The names of buckets go into the path.
+    pub(super) path_style: bool,
+    pub(super) accelerate: bool,
+    pub(super) dual_stack: bool,
+}
+
 impl Settings {
     /// Reads the files. An unknown profile counts as empty.
-    pub(super) fn read(args: &AwsArgs) -> Self {
-        Self {
-            files: ConfigFiles::read(),
+    ///
+    /// # Errors
+    /// If a file is not in the format.
+    pub(super) fn read(args: &AwsArgs) -> Result<Self> {
+        Ok(Self {
+            files: ConfigFiles::read()?,
             profile: args.profile_name(),
-        }
+        })
     }
 
     /// Returns a key of the profile.
@@ -44,8 +60,21 @@ impl Settings {
         self.files.get(&self.profile, key)
     }
 
+    /// Returns the files for the SDK, whose profiles have the names of [`sdk_name`].
+    ///
+    /// [`sdk_name`]: super::profiles::sdk_name
+    #[expect(
+        deprecated,
+        reason = "the new names are in a crate that is not a dependency"
+    )]
+    pub(super) fn sdk_files(&self) -> profile_file::ProfileFiles {
+        profile_file::ProfileFiles::builder()
+            .with_contents(profile_file::ProfileFileKind::Config, self.files.for_sdk())
+            .build()
+    }
+
     /// Returns value and source of a setting.
-    fn value(&self, variable: &str, key: &str) -> Option<(OsString, String)> {
+    pub(super) fn value(&self, variable: &str, key: &str) -> Option<(OsString, String)> {
         if let Some(value) = env_var(variable) {
             return Some((value, variable.to_owned()));
         }
@@ -55,29 +84,53 @@ impl Settings {
 
     /// Returns the number of attempts, if it is set.
     pub(super) fn attempts(&self) -> Result<Option<u32>> {
-        let Some((value, source)) = self.value("AWS_MAX_ATTEMPTS", "max_attempts") else {
+        self.number("AWS_MAX_ATTEMPTS", "max_attempts")
+            .map_err(|error| {
+                error.help("`1` sends each request once; without the setting there are 5 attempts")
+            })
+    }
+
+    /// Returns a number, if it is set.
+    pub(super) fn number(&self, variable: &str, key: &str) -> Result<Option<u32>> {
+        let Some((value, source)) = self.value(variable, key) else {
             return Ok(None);
         };
         let value = value.to_string_lossy();
         match value.trim().parse() {
-            Ok(attempts @ 1..) => Ok(Some(attempts)),
+            Ok(number @ 1..) => Ok(Some(number)),
             _ => Err(Error::usage(format!(
-                "{source} is `{}`, expected a number of attempts, at least 1",
+                "{source} is `{}`, expected a whole number, at least 1",
                 sanitize(&value)
-            ))
-            .help("`1` sends each request once; without the setting there are 5 attempts")),
+            ))),
         }
+    }
+
+    /// True if a setting is `true`, in any case; all other values count as false.
+    fn is_true(&self, variable: &str, key: &str) -> bool {
+        let value = self.value(variable, key);
+        value.is_some_and(|(value, _)| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Returns the region of the profile.
+    pub(super) fn region(&self) -> Result<Option<&str>> {
+        let region = self.key("region");
+        if let Some(region) = region {
+            let source = format!("`region` of the profile `{}`", sanitize(&self.profile));
+            validate::region(&source, region)?;
+        }
+        Ok(region)
     }
 
     /// Returns mode and number of retries.
     pub(super) fn retries(&self) -> Result<RetryConfig> {
         let mode = self.value("AWS_RETRY_MODE", "retry_mode");
-        let retries = match &mode {
-            None => RetryConfig::standard(),
+        let (retries, attempts) = match &mode {
+            None => (RetryConfig::standard(), DEFAULT_ATTEMPTS),
             Some((mode, source)) => match mode.to_string_lossy().to_lowercase().as_str() {
-                // `legacy` differs in the pauses only.
-                "standard" | "legacy" => RetryConfig::standard(),
-                "adaptive" => RetryConfig::adaptive(),
+                // Differs from `standard` in the pauses, too.
+                "legacy" => (RetryConfig::standard(), DEFAULT_ATTEMPTS),
+                "standard" => (RetryConfig::standard(), STANDARD_ATTEMPTS),
+                "adaptive" => (RetryConfig::adaptive(), STANDARD_ATTEMPTS),
                 other => {
                     let found = format!("{source} is `{}`", sanitize(other));
                     return Err(Error::usage(format!("{found}, which is not a retry mode"))
@@ -85,7 +138,7 @@ impl Settings {
                 }
             },
         };
-        Ok(retries.with_max_attempts(self.attempts()?.unwrap_or(DEFAULT_ATTEMPTS)))
+        Ok(retries.with_max_attempts(self.attempts()?.unwrap_or(attempts)))
     }
 
     /// Returns the CA bundle, if one is set.
@@ -103,31 +156,41 @@ impl Settings {
     /// Returns the endpoint of a service that is set in the environment or the `services` section:
     /// `name` is such as `s3`.
     pub(super) fn service_endpoint(&self, name: &str) -> Result<Option<String>> {
-        let ignored = self.value(
+        if self.is_true(
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
             "ignore_configured_endpoint_urls",
-        );
-        if ignored.is_some_and(|(value, _)| value.eq_ignore_ascii_case("true")) {
+        ) {
             return Ok(None);
         }
         let variable = format!("AWS_ENDPOINT_URL_{}", name.to_uppercase());
         if let Some(url) = env_var(&variable).and_then(|url| url.into_string().ok()) {
             return Ok(Some(url));
         }
-        let found = self.files.service_endpoint(&self.profile, name);
+        if env_var("AWS_ENDPOINT_URL").is_some() {
+            return Ok(None);
+        }
+        let found = self.files.service_endpoint(&self.profile, name)?;
         if let Some(url) = found {
             validate::endpoint(&format!("the `services` section's {name}"), url)?;
         }
         Ok(found.map(str::to_owned))
     }
 
-    /// True if buckets go into the path of a URL. botocore uses the path for custom endpoints:
+    /// Returns how S3's URLs are made. botocore puts buckets into the path for custom endpoints:
     /// `bucket.127.0.0.1` does not resolve.
-    pub(super) fn path_style(&self, custom_endpoint: bool) -> bool {
-        match self.key("s3.addressing_style") {
-            Some("path") => true,
-            Some("virtual") => false,
-            _ => custom_endpoint,
+    pub(super) fn s3_urls(&self, custom_endpoint: bool) -> S3Urls {
+        let key = |name| self.files.nested(&self.profile, "s3", name);
+        let is_true = |name| key(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let accelerate = is_true("use_accelerate_endpoint") && !custom_endpoint;
+        S3Urls {
+            path_style: match key("addressing_style") {
+                _ if accelerate => false,
+                Some("path") => true,
+                Some("virtual") => false,
+                _ => custom_endpoint,
+            },
+            accelerate,
+            dual_stack: is_true("use_dualstack_endpoint") && !custom_endpoint,
         }
     }
 }

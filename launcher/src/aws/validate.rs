@@ -66,7 +66,8 @@ pub(super) fn endpoint(name: &str, value: &str) -> Result<()> {
     }
 }
 
-fn region(name: &str, value: &str) -> Result<()> {
+/// Refuses an invalid name of a region.
+pub(super) fn region(name: &str, value: &str) -> Result<()> {
     let is_valid = value
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

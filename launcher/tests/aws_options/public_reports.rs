@@ -1,5 +1,9 @@
 //! AWS configuration as botocore reads it: public reports.
 
+use std::time::Duration;
+
+use testkit::run_within;
+
 use super::*;
 
 /// Writes `~/.aws/config` and `~/.aws/credentials`.
@@ -380,4 +384,48 @@ fn region_and_keys_are_those_of_botocore() {
         }
         assert_eq!(both[0], both[1], "{variables:?}");
     }
+}
+
+/// Runs a group of cases of tests/judges/aws_cli.py: the AWS CLI and trainyard send the same
+/// requests with the same variables and files.
+#[track_caller]
+fn compare_with_aws_cli(group: &str) {
+    let python = std::env::var_os("TRAINYARD_AWS_PYTHON").expect("a Python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges/aws_cli.py");
+    let mut command = Command::new(python);
+    command.arg("-B").arg(script);
+    command.args([env!("CARGO_BIN_EXE_trainyard"), group]);
+    let outcome = run_within(command, Duration::from_secs(300));
+    let (found, error) = (&outcome.stdout, &outcome.stderr);
+    assert_eq!(outcome.code(), Some(0), "{found}{error}");
+}
+
+/// LAUNCHER 03: profiles, regions, and the format of the files.
+#[test]
+fn profile_and_region_are_those_of_the_aws_cli() {
+    compare_with_aws_cli("profile_and_region");
+}
+
+/// LAUNCHER 03: hosts, also of S3, FIPS and dual-stack.
+#[test]
+fn endpoints_are_those_of_the_aws_cli() {
+    compare_with_aws_cli("endpoint");
+}
+
+/// LAUNCHER 03: keys, roles, processes, tokens, SSO, containers and machines.
+#[test]
+fn credentials_are_those_of_the_aws_cli() {
+    compare_with_aws_cli("credentials");
+}
+
+/// LAUNCHER 03: number of attempts and retry mode.
+#[test]
+fn retries_are_those_of_the_aws_cli() {
+    compare_with_aws_cli("retries");
+}
+
+/// LAUNCHER 03: CA bundles and proxies.
+#[test]
+fn certificates_and_proxies_are_those_of_the_aws_cli() {
+    compare_with_aws_cli("tls_and_proxy");
 }
