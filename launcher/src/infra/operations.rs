@@ -11,6 +11,8 @@ use super::policy::Deployment;
 /// Method of the SDK, and the actions that it needs.
 const OPERATIONS: &[(&str, &[&str])] = &[
     ("abort_multipart_upload", &["s3:AbortMultipartUpload"]),
+    // By the source of a profile's role; the policy is for the role itself.
+    ("assume_role", &[]),
     ("complete_multipart_upload", &["s3:PutObject"]),
     ("create_multipart_upload", &["s3:PutObject"]),
     ("create_repository", &["ecr:CreateRepository"]),
