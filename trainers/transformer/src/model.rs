@@ -19,7 +19,7 @@ use crate::predict;
 use crate::pretrained::{check_files, check_ids};
 use crate::tokenizer::token_cache::TokenCache;
 use crate::tokenizer::{TOKENIZER, TOKENIZER_CONFIG, TextTokenizer, TokenizerSettings};
-use crate::weights::{self, HeadInit, WEIGHTS};
+use crate::weights::{self, HeadInit, LastLayer, WEIGHTS};
 
 /// A trained model.
 pub struct TransformerModel {
@@ -132,12 +132,13 @@ impl Model for TransformerModel {
         let tokens = TextTokenizer::read(dir, &settings, max_len)?;
         check_ids(dir, &tokens, &settings, &config)?;
         let head = HeadInit {
-            rows: Some((0..classes.len()).collect()),
+            rows: (0..classes.len()).map(Some).collect(),
+            labels: classes.len(),
             initializer_range: 0.0,
             seed: 0,
         };
         let loaded = weights::load(&weights::files(dir)?, &architecture, &head, 2)?;
-        if loaded.head_unused {
+        if loaded.last_layer == LastLayer::Unused {
             return Err(no_model(&format!(
                 "expected a head for the `{}` labels of `{CONFIG}`, found one of another size",
                 classes.len()

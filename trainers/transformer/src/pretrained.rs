@@ -14,7 +14,7 @@ use crate::architecture::{Architecture, Family};
 use crate::config::{CONFIG, Config};
 use crate::hub;
 use crate::tokenizer::{TOKENIZER, TextTokenizer, TokenizerSettings};
-use crate::weights::{self, HeadInit, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
+use crate::weights::{self, HeadInit, INDEX, LastLayer, Loaded, PICKLE, WEIGHTS, refuse_pickle};
 
 /// The channel of the pretrained model.
 pub(crate) const CHANNEL: &str = "model";
@@ -102,37 +102,50 @@ impl Pretrained {
     ) -> Result<Loaded, Error> {
         let head = HeadInit {
             rows: self.config.head_rows(classes),
+            labels: self.config.labels().map_or(0, |labels| labels.len()),
             initializer_range: self.config.initializer_range(),
             seed,
         };
         weights::load(&self.files, architecture, &head, threads)
     }
 
-    /// Returns the warning that the head of the checkpoint is not used.
-    pub(crate) fn new_head_warning(&self, classes: &[String]) -> String {
+    /// Returns the warning that the head of the checkpoint is not used, or not for all labels.
+    pub(crate) fn head_warning(&self, classes: &[String], last_layer: LastLayer) -> Option<String> {
         let list = |labels: &[String]| {
-            let some = labels
-                .iter()
-                .take(MAX_LISTED)
-                .map(|label| format!("`{}`", sanitize(label)));
+            let some = labels.iter().take(MAX_LISTED);
+            let some: Vec<_> = some.map(|label| format!("`{}`", sanitize(label))).collect();
             let more = if labels.len() > MAX_LISTED {
                 ", ..."
             } else {
                 ""
             };
-            format!("{}{more}", some.collect::<Vec<_>>().join(", "))
+            format!("{}{more}", some.join(", "))
         };
-        let labels = match self.config.labels() {
-            Ok(labels) => format!("has the {} labels {}", labels.len(), list(&labels)),
-            Err(why) => why,
+        let count = |labels: &[String]| match labels {
+            [_] => format!("one label, {}", list(labels)),
+            _ => format!("the {} labels {}", labels.len(), list(labels)),
         };
-        format!(
-            "the classification head of `{}` is not used, a new one is trained: it {labels}; the \
-             data has the {} labels {}\n  help: to train its head further, use its labels in the data",
+        let rows = self.config.head_rows(classes);
+        let kept = classes.iter().zip(&rows).filter(|(_, row)| row.is_some());
+        let kept: Vec<String> = kept.map(|(class, _)| class.clone()).collect();
+        let labels = self.config.labels();
+        let all = |labels: &Vec<String>| labels.len() == kept.len() && kept.len() == classes.len();
+        let what = match last_layer {
+            LastLayer::Missing => return None,
+            LastLayer::Used if labels.as_ref().is_ok_and(all) => return None,
+            LastLayer::Used => format!("is used for {} only, the rest is new", list(&kept)),
+            LastLayer::Unused => "is not used, a new one is trained".to_owned(),
+        };
+        let has = match labels {
+            Ok(labels) => format!("it has {}", count(&labels)),
+            Err(why) => format!("its labels cannot be used ({why})"),
+        };
+        Some(format!(
+            "the classification head of `{}` {what}: {has}; the data has {}\n  help: to train its \
+             head further, use its labels in the data",
             sanitize(&self.name),
-            classes.len(),
-            list(classes)
-        )
+            count(classes)
+        ))
     }
 
     /// Returns the tokenizer_config.json of the trained model.
@@ -201,6 +214,8 @@ fn none_given() -> Error {
 
 /// Weights of a LoRA adapter, without those of the model that it changes.
 const ADAPTER: &str = "adapter_config.json";
+/// The index of pickled weights in several files.
+const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 /// Weights of other frameworks.
 const FOREIGN: [&str; 4] = [
     "tf_model.h5",
@@ -244,10 +259,10 @@ pub(crate) fn check_files(dir: &Path) -> Result<(), Error> {
         };
     }
     if !has(WEIGHTS) && !has(INDEX) {
-        let pickle = dir.join(PICKLE);
-        if pickle.exists() || has("pytorch_model.bin.index.json") {
+        if let Some(pickle) = [PICKLE, PICKLE_INDEX].into_iter().find(|name| has(name)) {
             let class = Config::auto_class(dir);
-            return Err(refuse_pickle(&pickle, &dir.display().to_string(), class));
+            let model = dir.display().to_string();
+            return Err(refuse_pickle(&dir.join(pickle), &model, class));
         }
         return match FOREIGN.iter().find(|name| has(name)) {
             Some(found) => Err(Error::new(format!(

@@ -193,12 +193,50 @@ fn trained_head_is_kept_by_name_and_a_new_one_is_told() {
     let swapped = further(json!({ "0": "1", "1": "0" }));
     let sum = number(&swapped, "accuracy") + number(&first, "accuracy");
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+    // Rows of some classes: the head is smaller or larger than the data's.
+    for (labels, kept) in [
+        (json!({ "0": "LABEL_0", "1": "other" }), "`0`"),
+        (json!({ "0": "x", "1": " 1" }), "`1`"),
+    ] {
+        let some = further(labels);
+        assert_eq!(some["details"]["initialised"], json!([]));
+        let said = format!("is used for {kept} only, the rest is new");
+        let warnings = some["warnings"].to_string();
+        assert!(warnings.contains(&said), "{warnings}");
+    }
     let new = further(json!({ "0": "neg", "1": "pos" }));
     assert_eq!(new["details"]["initialised"].as_array().unwrap().len(), 2);
     let warnings = new["warnings"].to_string();
     for said in ["a new one is trained", "`neg`, `pos`", "`0`, `1`"] {
         assert!(warnings.contains(said), "no {said} in {warnings}");
     }
+}
+
+/// NEURAL A2: transformers#13298: of a head with more labels than the data, the rows of its labels
+/// are used.
+#[test]
+fn head_with_more_labels_gives_its_rows() {
+    let home = Home::new();
+    let label = |row: usize| ["Bad", "good", "neutral"][row % 3].to_owned();
+    let text = |row: usize| format!("the {} film", ["bad", "good", "movie"][row % 3]);
+    let all = csv(&home, (0..240).map(|row| (text(row), label(row))));
+    let flags = [
+        "--epochs",
+        "8",
+        "--learning-rate",
+        "0.005",
+        "--patience",
+        "0",
+    ];
+    home.train(&all, &flags).expect_code(0);
+    assert_eq!(home.metrics()["accuracy"], 1.0);
+    let before = home.path("before");
+    std::fs::rename(home.path("model"), &before).unwrap();
+    let two = (0..240).filter(|row| row % 3 < 2);
+    let two = csv(&home, two.map(|row| (text(row), label(row).to_lowercase())));
+    train_from(&home, &before, &two, &STILL);
+    assert_eq!(home.metrics()["accuracy"], 1.0);
+    compare(&home, &two);
 }
 
 /// NEURAL A3: pytorch#104776.
@@ -362,6 +400,55 @@ fn transformers_tokenizes_as_in_training() {
     }
 }
 
+/// NEURAL A5: tokens that tokenizer.json does not have, and settings of steps in a sequence.
+#[test]
+fn added_tokens_and_steps_in_a_sequence_are_as_in_transformers() {
+    for (file, class) in [
+        ("tokenizer_config.json", "PreTrainedTokenizerFast"),
+        ("tokenizer_config.json", "BertTokenizer"),
+        ("added_tokens.json", "BertTokenizer"),
+    ] {
+        let home = Home::new();
+        let dir = pretrained(&home);
+        let bert = json!({ "type": "BertNormalizer", "clean_text": true,
+            "handle_chinese_chars": true, "strip_accents": null, "lowercase": false });
+        let normalizer = json!({ "type": "Sequence", "normalizers": [bert] });
+        change(
+            &dir.join("tokenizer.json"),
+            &json!({ "normalizer": normalizer }),
+        );
+        // The last word gives its row of embeddings to the new token.
+        let vocab = read(&dir.join("config.json"))["vocab_size"]
+            .as_u64()
+            .unwrap();
+        let id = vocab - 1;
+        let mut tokenizer = read(&dir.join("tokenizer.json"));
+        let words = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+        words.retain(|_, word| *word != id);
+        std::fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let settings = json!({ "tokenizer_class": class, "do_lower_case": true });
+        change(&dir.join("tokenizer_config.json"), &settings);
+        let token = json!({ "content": "covid-19", "normalized": true, "special": false,
+            "lstrip": false, "rstrip": false, "single_word": false });
+        let added = match file {
+            "added_tokens.json" => json!({ "covid-19": id }),
+            _ => json!({ "added_tokens_decoder": { id.to_string(): token } }),
+        };
+        change(&dir.join(file), &added);
+        let texts = ["a covid-19 film", "The GOOD film", "covid-19", "bad"];
+        let rows = (0..60).map(|row| (texts[row % 4].to_owned(), (row % 2).to_string()));
+        let rows = csv(&home, rows);
+        train_from(&home, &dir, &rows, &QUICK);
+        compare(&home, &rows);
+        let model = read(&home.path("model/tokenizer.json"));
+        let added = model["added_tokens"].as_array().unwrap();
+        let found = added.iter().find(|token| token["content"] == "covid-19");
+        assert_eq!(found.unwrap()["id"], id, "{file} {class}");
+        let lowercase = &model["normalizer"]["normalizers"][0]["lowercase"];
+        assert_eq!(*lowercase, class == "BertTokenizer");
+    }
+}
+
 /// NEURAL A5: explicit settings count, as in transformers.
 #[test]
 fn casing_of_tokenizer_config_is_obeyed() {
@@ -420,6 +507,10 @@ fn help_for_a_pickle_keeps_the_head_and_the_tokenizer() {
         let outcome = run_from(&home, &dir, &home.rows(60), &[]);
         let load = format!("{auto}.from_pretrained(");
         refused(&outcome, &[&load, "AutoTokenizer.from_pretrained("]);
+        let index = dir.join("pytorch_model.bin.index.json");
+        std::fs::rename(dir.join("pytorch_model.bin"), &index).unwrap();
+        let outcome = run_from(&home, &dir, &home.rows(60), &[]);
+        refused(&outcome, &[&load, &format!("found `{}`", index.display())]);
     }
 }
 
@@ -599,6 +690,8 @@ fn more_epochs_from_a_finished_checkpoint_are_explained() {
     let more = home.path("more");
     let other = ["--epochs", "4", "--checkpoint-dir", more.to_str().unwrap()];
     train_from(&home, &old, &rows, &other);
+    // No member of config.json is there twice.
+    compare(&home, &rows);
 }
 
 /// NEURAL C2.
