@@ -16,7 +16,7 @@ use crate::config::{CONFIG, Config};
 use crate::device::Setup;
 use crate::engine::{Engine, Params};
 use crate::predict;
-use crate::pretrained::{check_files, check_ids};
+use crate::pretrained::{check_files, check_ids, other_layout};
 use crate::tokenizer::token_cache::TokenCache;
 use crate::tokenizer::{TOKENIZER, TOKENIZER_CONFIG, TextTokenizer, TokenizerSettings};
 use crate::weights::{self, HeadInit, LastLayer, WEIGHTS};
@@ -70,6 +70,10 @@ impl Model for TransformerModel {
     fn is_resaved(dir: &Path) -> bool {
         let config = std::fs::read(dir.join(CONFIG)).unwrap_or_default();
         Config::is_of_transformers(&config) || TokenizerSettings::is_of_transformers(dir)
+    }
+
+    fn other_layout(dir: &Path) -> Option<Error> {
+        other_layout(dir)
     }
 
     fn classes(&self) -> &[String] {

@@ -226,65 +226,67 @@ const FOREIGN: [&str; 4] = [
 /// The start of a file that Git has not replaced by its content.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
+/// The folder of the model in models of old versions of sentence-transformers.
+const SENTENCE_TRANSFORMERS: &str = "0_Transformer";
+
+fn lacks(dir: &Path, name: &str, help: String) -> Error {
+    let dir = dir.display();
+    Error::new(format!("expected `{name}` in `{dir}`, found none")).help(help)
+}
+
+/// Explains a folder whose files are those of an adapter, or in another folder; `None` for others.
+pub(crate) fn other_layout(dir: &Path) -> Option<Error> {
+    let has = |name: &str| dir.join(name).exists();
+    let has_weights = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX].into_iter().any(has);
+    if !has_weights && has(ADAPTER) {
+        return Some(adapter_alone(dir));
+    }
+    if has(CONFIG) && has_weights {
+        return None;
+    }
+    let name = if has(CONFIG) { WEIGHTS } else { CONFIG };
+    if let Some(newest) = newest_checkpoint(dir) {
+        let help = format!("give the newest checkpoint in it, `{}`", newest.display());
+        return Some(lacks(dir, name, help));
+    }
+    let inner = dir.join(SENTENCE_TRANSFORMERS);
+    if inner.join(CONFIG).exists() {
+        let help = format!("give the folder in it, `{}`", inner.display());
+        return Some(lacks(dir, name, help));
+    }
+    (!has(CONFIG) && has("model.tar.gz")).then(|| {
+        let help = "unpack `model.tar.gz`: the folder must hold its files";
+        lacks(dir, name, help.to_owned())
+    })
+}
+
 /// Refuses an incomplete folder.
 pub(crate) fn check_files(dir: &Path) -> Result<(), Error> {
-    let lacks = |name: &str, help: &str| {
-        Err(Error::new(format!(
-            "expected `{name}` in `{}`, found none",
-            dir.display()
-        ))
-        .help(help.to_owned()))
-    };
-    let has = |name: &str| dir.join(name).exists();
-    if !has(WEIGHTS) && !has(INDEX) && has(ADAPTER) {
-        return Err(adapter_alone(dir));
+    if let Some(error) = other_layout(dir) {
+        return Err(error);
     }
+    let has = |name: &str| dir.join(name).exists();
     if !has(CONFIG) {
-        if let Some(newest) = newest_checkpoint(dir) {
-            let newest = newest.display();
-            return lacks(
-                CONFIG,
-                &format!("give the newest checkpoint in it, `{newest}`"),
-            );
-        }
-        return match has("model.tar.gz") {
-            true => lacks(
-                CONFIG,
-                "unpack `model.tar.gz`: the folder must hold its files",
-            ),
-            false => lacks(
-                CONFIG,
-                "give a folder in Hugging Face's layout, as `save_pretrained` writes it",
-            ),
-        };
+        let help = "give a folder in Hugging Face's layout, as `save_pretrained` writes it";
+        return Err(lacks(dir, CONFIG, help.to_owned()));
     }
     if !has(WEIGHTS) && !has(INDEX) {
-        if let Some(pickle) = [PICKLE, PICKLE_INDEX].into_iter().find(|name| has(name)) {
-            let class = Config::auto_class(dir);
-            let model = dir.display().to_string();
-            return Err(refuse_pickle(&dir.join(pickle), &model, class));
-        }
-        return match FOREIGN.iter().find(|name| has(name)) {
-            Some(found) => Err(Error::new(format!(
-                "expected weights of PyTorch in `{WEIGHTS}`, found only `{}`",
-                dir.join(found).display()
-            ))
-            .help(
-                "take the model that was converted to this file, or one with `model.safetensors`",
-            )),
-            None => lacks(
-                WEIGHTS,
-                "save the model with `save_pretrained`, which writes it",
-            ),
-        };
+        return Err(no_weights(dir));
     }
     if !has(TOKENIZER) {
-        return lacks(
-            TOKENIZER,
-            "write it in Python: `AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)`",
+        let dir_name = dir.display();
+        let help = format!(
+            "write it, in Python: `from transformers import AutoTokenizer; \
+             AutoTokenizer.from_pretrained(\"{dir_name}\").save_pretrained(\"{dir_name}\")`"
         );
+        return Err(lacks(dir, TOKENIZER, help));
     }
     let shards = weights::files(dir)?;
+    if let Some(shard) = shards.iter().find(|path| !path.exists()) {
+        let name = shard.file_name().unwrap_or_default().to_string_lossy();
+        let help = format!("`{INDEX}` names it: copy or download the model again");
+        return Err(lacks(dir, &sanitize(&name), help));
+    }
     let others = [CONFIG, TOKENIZER].map(|name| dir.join(name));
     match shards
         .iter()
@@ -298,6 +300,37 @@ pub(crate) fn check_files(dir: &Path) -> Result<(), Error> {
         .help(format!("run `git lfs pull` in `{}`", dir.display()))),
         None => Ok(()),
     }
+}
+
+/// Returns the error for a folder without weights in safetensors files of the usual names.
+fn no_weights(dir: &Path) -> Error {
+    let has = |name: &&str| dir.join(name).exists();
+    if let Some(pickle) = [PICKLE, PICKLE_INDEX].iter().copied().find(has) {
+        let class = Config::auto_class(dir);
+        let model = dir.display().to_string();
+        return refuse_pickle(&dir.join(pickle), &model, class);
+    }
+    if let Some(found) = FOREIGN.iter().copied().find(has) {
+        return Error::new(format!(
+            "expected weights of PyTorch in `{WEIGHTS}`, found only `{}`",
+            dir.join(found).display()
+        ))
+        .help("take the model that was converted to this file, or one with `model.safetensors`");
+    }
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut variants: Vec<String> = names
+        .filter(|name| name.ends_with(".safetensors"))
+        .collect();
+    variants.sort();
+    let help = match &variants[..] {
+        [variant] => format!(
+            "if `{}` has the weights of the whole model, rename it to `{WEIGHTS}`",
+            sanitize(variant)
+        ),
+        _ => "save the model with `save_pretrained`, which writes it".to_owned(),
+    };
+    lacks(dir, WEIGHTS, help)
 }
 
 fn is_lfs_pointer(path: &Path) -> bool {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use diagnostics::{Error, sanitize};
+use safetensors::tensor::Dtype;
 use training::{Random, TensorError, TensorFile};
 
 use crate::architecture::{Architecture, Parameter, Part, Role};
@@ -114,7 +115,12 @@ pub(crate) fn load(
     let mut place = BTreeMap::new();
     for (number, file) in open.iter().enumerate() {
         for name in file.names() {
-            place.insert(canonical(&name), (number, name));
+            // Of several names, the one with the fewest prefixes, as in transformers.
+            let key = canonical(&name);
+            let found: Option<&(usize, String)> = place.get(&key);
+            if found.is_none_or(|(_, other)| name.len() < other.len()) {
+                place.insert(key, (number, name));
+            }
         }
     }
     let mut initialized = Vec::new();
@@ -138,7 +144,7 @@ pub(crate) fn load(
         if found.is_none() {
             match in_head(parameter.role) {
                 true => initialized.push(parameter.name.clone()),
-                false => return Err(missing(files, parameter)),
+                false => return Err(missing(files, parameter, place.keys())),
             }
         }
         sources.push(Source {
@@ -221,6 +227,15 @@ fn read(file: &TensorFile, name: &str, expected: &[usize]) -> Result<Vec<f32>, E
         ))
         .help("take configuration and weights from the same model"));
     }
+    let float = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16];
+    if let Some(found) = file.dtype(name).filter(|dtype| !float.contains(dtype)) {
+        return Err(Error::new(format!(
+            "expected `{}` of type F64, F32, F16 or BF16, found {found:?} in `{}`",
+            sanitize(name),
+            path.display()
+        ))
+        .help("take the model that was quantized, or save it with dtype=torch.float32"));
+    }
     let array = file.read(name).map_err(|error| unreadable(&path, error))?;
     match array.data.iter().all(|number| number.is_finite()) {
         true => Ok(array.data),
@@ -263,7 +278,11 @@ fn canonical(mut name: &str) -> String {
     }
 }
 
-fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
+fn missing<'a>(
+    files: &[PathBuf],
+    parameter: &Parameter,
+    mut names: impl Iterator<Item = &'a String>,
+) -> Error {
     let first = files.first().map_or(Path::new(WEIGHTS), PathBuf::as_path);
     let more = match files.len() {
         0 | 1 => String::new(),
@@ -273,7 +292,10 @@ fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
             "expected the tensor `{}` in `{}`{more}, found none, with or without the prefix before the first dot",
             parameter.name,
             first.display()
-        )).help("check that the weights are those of the whole encoder that `config.json` describes")
+        )).help(match names.any(|name| name.contains(".lora_A.")) {
+            true => "a LoRA adapter is not merged into the weights: merge it, in Python, with peft's `merge_and_unload`, and save the model again",
+            false => "check that the weights are those of the whole encoder that `config.json` describes",
+        })
 }
 
 /// Returns the error for pickled weights. `class` is the class of transformers that loads them.

@@ -198,6 +198,9 @@ fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
 
 /// Loads the model of a folder to the device that the arguments name.
 fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T::Model, Error> {
+    if let Some(error) = T::Model::other_layout(dir) {
+        return Err(error);
+    }
     if !dir.join(CONFIG).exists() {
         let message = format!(
             "expected a model in `{}`, found no `{CONFIG}` there",

@@ -561,7 +561,34 @@ fn incomplete_folders_are_explained() {
             &[("model.safetensors", lfs)][..],
             "run `git lfs pull`",
         ),
-        (&["tokenizer.json"][..], no, "expected `tokenizer.json`"),
+        (
+            &["model.safetensors", "config.json"][..],
+            &[("adapter_config.json", "{}")][..],
+            "merge_and_unload()",
+        ),
+        (
+            weights,
+            &[("model.fp16.safetensors", "")][..],
+            "rename it to `model.safetensors`",
+        ),
+        (
+            weights,
+            &[(
+                "model.safetensors.index.json",
+                r#"{"weight_map": {"a": "model-2.safetensors"}}"#,
+            )][..],
+            "expected `model-2.safetensors`",
+        ),
+        (
+            &["config.json"][..],
+            &[("model.tar.gz", "")][..],
+            "unpack `model.tar.gz`",
+        ),
+        (
+            &["tokenizer.json"][..],
+            no,
+            "from transformers import AutoTokenizer;",
+        ),
     ] {
         let home = Home::new();
         let dir = home.path("model");
@@ -594,6 +621,10 @@ fn newest_checkpoint_of_a_trainer_is_named() {
         &[newest.to_str().unwrap()],
     );
     train_from(&home, &newest, &rows, &QUICK);
+    std::fs::remove_dir_all(home.path("model")).unwrap();
+    std::fs::rename(&dir, home.path("model")).unwrap();
+    let outcome = home.transformer("predict", &["a film"]);
+    refused(&outcome, &["the newest checkpoint in it", "checkpoint-500"]);
 }
 
 /// NEURAL B4: transformers#28041, FinBERT#13.
@@ -636,6 +667,66 @@ fn wrapped_names_f64_weights_and_missing_keys_are_read() {
         assert!(home.weights() == expected, "{prefix}");
     }
     compare(&home, &rows);
+}
+
+/// NEURAL B4: tensors of other kinds, and of two names.
+#[test]
+fn other_tensors_are_explained_and_copies_ignored() {
+    use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+    let home = Home::new();
+    let dir = pretrained(&home);
+    let path = dir.join("model.safetensors");
+    let rows = home.rows(60);
+    train_from(&home, &dir, &rows, &QUICK);
+    let expected = home.weights();
+    let bytes = std::fs::read(&path).unwrap();
+    let plain = SafeTensors::deserialize(&bytes).unwrap();
+    // An f32 is as long as an i32, and zeros are zeros in both.
+    let zeros: Vec<u8> = vec![0; bytes.len()];
+    let write = |dtype: Dtype, new: &dyn Fn(&str) -> Vec<(String, bool)>| {
+        let tensors: Vec<(String, TensorView<'_>)> = plain
+            .tensors()
+            .iter()
+            .flat_map(|(name, view)| {
+                new(name).into_iter().map(|(name, zero)| {
+                    let data = if zero {
+                        &zeros[..view.data().len()]
+                    } else {
+                        view.data()
+                    };
+                    let dtype = if zero { Dtype::F32 } else { dtype };
+                    let view = TensorView::new(dtype, view.shape().to_vec(), data).unwrap();
+                    (name, view)
+                })
+            })
+            .collect();
+        let tensors = tensors.iter().map(|(name, view)| (name.as_str(), view));
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    };
+    let copies = |name: &str| {
+        [("", false), ("model.", true), ("_orig_mod.", true)]
+            .map(|(prefix, zero)| (format!("{prefix}{name}"), zero))
+            .to_vec()
+    };
+    write(Dtype::F32, &copies);
+    train_from(&home, &dir, &rows, &QUICK);
+    assert!(home.weights() == expected);
+    write(Dtype::I32, &|name| vec![(name.to_owned(), false)]);
+    refused(
+        &run_from(&home, &dir, &rows, &[]),
+        &["found I32", "dtype=torch.float32"],
+    );
+    let adapter = |name: &str| match name.strip_suffix("query.weight") {
+        Some(start) => ["query.base_layer.weight", "query.lora_A.default.weight"]
+            .map(|end| (format!("{start}{end}"), false))
+            .to_vec(),
+        None => vec![(name.to_owned(), false)],
+    };
+    write(Dtype::F32, &adapter);
+    refused(
+        &run_from(&home, &dir, &rows, &[]),
+        &["query.weight", "merge_and_unload"],
+    );
 }
 
 /// NEURAL B4: sentence-transformers#744, and activations.
