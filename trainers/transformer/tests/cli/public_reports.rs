@@ -754,6 +754,30 @@ fn added_tokens_without_embeddings_are_explained_and_activations_known() {
     refused(&outcome, &["resize_token_embeddings(len(tokenizer))"]);
 }
 
+/// NEURAL B6: names of transformers' `TrainingArguments`.
+#[test]
+fn names_of_training_arguments_are_known() {
+    for (name, help) in [
+        (
+            "per_device_train_batch_size",
+            "did you mean `--batch-size`?",
+        ),
+        ("metric_for_best_model", "did you mean `--best-metric`?"),
+        ("resume_from_checkpoint", "did you mean `--checkpoint-dir`?"),
+        ("use_cpu", "did you mean `--device`?"),
+        ("hidden_dropout_prob", "did you mean `--dropout`?"),
+        ("base_model", "did you mean `--pretrained-model`?"),
+        (
+            "load_best_model_at_end",
+            "leave it out: there is no such option",
+        ),
+        ("max_steps", "leave it out: there is no such option"),
+    ] {
+        let outcome = Home::new().transformer("train", &[&format!("--{name}"), "1"]);
+        refused(&outcome, &[help]);
+    }
+}
+
 /// NEURAL B7.
 #[test]
 fn more_epochs_from_a_finished_checkpoint_are_explained() {
