@@ -420,6 +420,12 @@ impl Config {
             "tokenizer_class",
             "auto_map",
             TRANSFORMERS,
+            // Python would not load the model with these, or not run it.
+            "return_dict",
+            "chunk_size_feed_forward",
+            "attn_implementation",
+            "_attn_implementation",
+            "quantization_config",
         ] {
             json.remove(stale);
         }

@@ -469,6 +469,19 @@ fn casing_of_tokenizer_config_is_obeyed() {
     assert_eq!(answer("The GOOD Film"), answer("the good film"));
 }
 
+/// NEURAL A5: settings of the pretrained model with which Python cannot run the trained one.
+#[test]
+fn settings_of_the_pretrained_model_do_not_hinder_python() {
+    let home = Home::new();
+    let dir = pretrained(&home);
+    let settings = json!({ "return_dict": false, "chunk_size_feed_forward": 8,
+        "attn_implementation": "flash_attention_2", "quantization_config": {},
+        "columns": { "text": "a", "label": "b" } });
+    change(&dir.join("config.json"), &settings);
+    train_from(&home, &dir, &home.rows(60), &QUICK);
+    compare(&home, &home.rows(20));
+}
+
 /// NEURAL A7.
 #[test]
 fn padding_token_in_every_text_is_refused() {
