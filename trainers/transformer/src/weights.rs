@@ -293,8 +293,13 @@ fn missing<'a>(
             parameter.name,
             first.display()
         )).help(match names.any(|name| name.contains(".lora_A.")) {
-            true => "a LoRA adapter is not merged into the weights: merge it, in Python, with peft's `merge_and_unload`, and save the model again",
-            false => "check that the weights are those of the whole encoder that `config.json` describes",
+            true => {
+                "a LoRA adapter is not merged into the weights: merge it, in Python, with peft's \
+                 `merge_and_unload`, and save the model again"
+            }
+            false => {
+                "check that the weights are those of the whole encoder that `config.json` describes"
+            }
         })
 }
 
