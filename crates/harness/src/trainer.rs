@@ -217,6 +217,11 @@ pub trait Model: Sized + Sync {
         false
     }
 
+    /// Explains a folder that has the files of another layout; `None` for all others.
+    fn other_layout(_dir: &Path) -> Option<Error> {
+        None
+    }
+
     /// The labels, by class number.
     fn classes(&self) -> &[String];
 

@@ -17,7 +17,7 @@ use sagemaker::{Env, env_vars};
 use self::cache::ModelCache;
 use self::client::{Client, Failure};
 use crate::config::{CONFIG, Config};
-use crate::tokenizer::{SPECIAL_TOKENS_MAP, TOKENIZER, TOKENIZER_CONFIG};
+use crate::tokenizer::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER, TOKENIZER_CONFIG};
 use crate::weights::{INDEX, PICKLE, WEIGHTS, refuse_pickle, shards};
 
 const ENDPOINT: &str = "https://huggingface.co";
@@ -72,7 +72,7 @@ pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
     model.require(TOKENIZER)?;
     model.weights()?;
     if model.client.is_some() {
-        for name in [TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP] {
+        for name in [TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS] {
             model.try_get(name)?;
         }
     }

@@ -16,10 +16,10 @@ use crate::config::{CONFIG, Config};
 use crate::device::Setup;
 use crate::engine::{Engine, Params};
 use crate::predict;
-use crate::pretrained::{check_files, check_ids};
+use crate::pretrained::{check_files, check_ids, other_layout};
 use crate::tokenizer::token_cache::TokenCache;
 use crate::tokenizer::{TOKENIZER, TOKENIZER_CONFIG, TextTokenizer, TokenizerSettings};
-use crate::weights::{self, HeadInit, WEIGHTS};
+use crate::weights::{self, HeadInit, LastLayer, WEIGHTS};
 
 /// A trained model.
 pub struct TransformerModel {
@@ -70,6 +70,10 @@ impl Model for TransformerModel {
     fn is_resaved(dir: &Path) -> bool {
         let config = std::fs::read(dir.join(CONFIG)).unwrap_or_default();
         Config::is_of_transformers(&config) || TokenizerSettings::is_of_transformers(dir)
+    }
+
+    fn other_layout(dir: &Path) -> Option<Error> {
+        other_layout(dir)
     }
 
     fn classes(&self) -> &[String] {
@@ -132,12 +136,13 @@ impl Model for TransformerModel {
         let tokens = TextTokenizer::read(dir, &settings, max_len)?;
         check_ids(dir, &tokens, &settings, &config)?;
         let head = HeadInit {
-            rows: Some((0..classes.len()).collect()),
+            rows: (0..classes.len()).map(Some).collect(),
+            labels: classes.len(),
             initializer_range: 0.0,
             seed: 0,
         };
         let loaded = weights::load(&weights::files(dir)?, &architecture, &head, 2)?;
-        if loaded.head_unused {
+        if loaded.last_layer == LastLayer::Unused {
             return Err(no_model(&format!(
                 "expected a head for the `{}` labels of `{CONFIG}`, found one of another size",
                 classes.len()

@@ -14,7 +14,7 @@ use crate::architecture::{Architecture, Family};
 use crate::config::{CONFIG, Config};
 use crate::hub;
 use crate::tokenizer::{TOKENIZER, TextTokenizer, TokenizerSettings};
-use crate::weights::{self, HeadInit, INDEX, Loaded, PICKLE, WEIGHTS, refuse_pickle};
+use crate::weights::{self, HeadInit, INDEX, LastLayer, Loaded, PICKLE, WEIGHTS, refuse_pickle};
 
 /// The channel of the pretrained model.
 pub(crate) const CHANNEL: &str = "model";
@@ -102,37 +102,50 @@ impl Pretrained {
     ) -> Result<Loaded, Error> {
         let head = HeadInit {
             rows: self.config.head_rows(classes),
+            labels: self.config.labels().map_or(0, |labels| labels.len()),
             initializer_range: self.config.initializer_range(),
             seed,
         };
         weights::load(&self.files, architecture, &head, threads)
     }
 
-    /// Returns the warning that the head of the checkpoint is not used.
-    pub(crate) fn new_head_warning(&self, classes: &[String]) -> String {
+    /// Returns the warning that the head of the checkpoint is not used, or not for all labels.
+    pub(crate) fn head_warning(&self, classes: &[String], last_layer: LastLayer) -> Option<String> {
         let list = |labels: &[String]| {
-            let some = labels
-                .iter()
-                .take(MAX_LISTED)
-                .map(|label| format!("`{}`", sanitize(label)));
+            let some = labels.iter().take(MAX_LISTED);
+            let some: Vec<_> = some.map(|label| format!("`{}`", sanitize(label))).collect();
             let more = if labels.len() > MAX_LISTED {
                 ", ..."
             } else {
                 ""
             };
-            format!("{}{more}", some.collect::<Vec<_>>().join(", "))
+            format!("{}{more}", some.join(", "))
         };
-        let labels = match self.config.labels() {
-            Ok(labels) => format!("has the {} labels {}", labels.len(), list(&labels)),
-            Err(why) => why,
+        let count = |labels: &[String]| match labels {
+            [_] => format!("one label, {}", list(labels)),
+            _ => format!("the {} labels {}", labels.len(), list(labels)),
         };
-        format!(
-            "the classification head of `{}` is not used, a new one is trained: it {labels}; the \
-             data has the {} labels {}\n  help: to train its head further, use its labels in the data",
+        let rows = self.config.head_rows(classes);
+        let kept = classes.iter().zip(&rows).filter(|(_, row)| row.is_some());
+        let kept: Vec<String> = kept.map(|(class, _)| class.clone()).collect();
+        let labels = self.config.labels();
+        let all = |labels: &Vec<String>| labels.len() == kept.len() && kept.len() == classes.len();
+        let what = match last_layer {
+            LastLayer::Missing => return None,
+            LastLayer::Used if labels.as_ref().is_ok_and(all) => return None,
+            LastLayer::Used => format!("is used for {} only, the rest is new", list(&kept)),
+            LastLayer::Unused => "is not used, a new one is trained".to_owned(),
+        };
+        let has = match labels {
+            Ok(labels) => format!("it has {}", count(&labels)),
+            Err(why) => format!("its labels cannot be used ({why})"),
+        };
+        Some(format!(
+            "the classification head of `{}` {what}: {has}; the data has {}\n  help: to train its \
+             head further, use its labels in the data",
             sanitize(&self.name),
-            classes.len(),
-            list(classes)
-        )
+            count(classes)
+        ))
     }
 
     /// Returns the tokenizer_config.json of the trained model.
@@ -201,6 +214,8 @@ fn none_given() -> Error {
 
 /// Weights of a LoRA adapter, without those of the model that it changes.
 const ADAPTER: &str = "adapter_config.json";
+/// The index of pickled weights in several files.
+const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 /// Weights of other frameworks.
 const FOREIGN: [&str; 4] = [
     "tf_model.h5",
@@ -211,65 +226,67 @@ const FOREIGN: [&str; 4] = [
 /// The start of a file that Git has not replaced by its content.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
+/// The folder of the model in models of old versions of sentence-transformers.
+const SENTENCE_TRANSFORMERS: &str = "0_Transformer";
+
+fn lacks(dir: &Path, name: &str, help: String) -> Error {
+    let dir = dir.display();
+    Error::new(format!("expected `{name}` in `{dir}`, found none")).help(help)
+}
+
+/// Explains a folder whose files are those of an adapter, or in another folder; `None` for others.
+pub(crate) fn other_layout(dir: &Path) -> Option<Error> {
+    let has = |name: &str| dir.join(name).exists();
+    let has_weights = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX].into_iter().any(has);
+    if !has_weights && has(ADAPTER) {
+        return Some(adapter_alone(dir));
+    }
+    if has(CONFIG) && has_weights {
+        return None;
+    }
+    let name = if has(CONFIG) { WEIGHTS } else { CONFIG };
+    if let Some(newest) = newest_checkpoint(dir) {
+        let help = format!("give the newest checkpoint in it, `{}`", newest.display());
+        return Some(lacks(dir, name, help));
+    }
+    let inner = dir.join(SENTENCE_TRANSFORMERS);
+    if inner.join(CONFIG).exists() {
+        let help = format!("give the folder in it, `{}`", inner.display());
+        return Some(lacks(dir, name, help));
+    }
+    (!has(CONFIG) && has("model.tar.gz")).then(|| {
+        let help = "unpack `model.tar.gz`: the folder must hold its files";
+        lacks(dir, name, help.to_owned())
+    })
+}
+
 /// Refuses an incomplete folder.
 pub(crate) fn check_files(dir: &Path) -> Result<(), Error> {
-    let lacks = |name: &str, help: &str| {
-        Err(Error::new(format!(
-            "expected `{name}` in `{}`, found none",
-            dir.display()
-        ))
-        .help(help.to_owned()))
-    };
-    let has = |name: &str| dir.join(name).exists();
-    if !has(WEIGHTS) && !has(INDEX) && has(ADAPTER) {
-        return Err(adapter_alone(dir));
+    if let Some(error) = other_layout(dir) {
+        return Err(error);
     }
+    let has = |name: &str| dir.join(name).exists();
     if !has(CONFIG) {
-        if let Some(newest) = newest_checkpoint(dir) {
-            let newest = newest.display();
-            return lacks(
-                CONFIG,
-                &format!("give the newest checkpoint in it, `{newest}`"),
-            );
-        }
-        return match has("model.tar.gz") {
-            true => lacks(
-                CONFIG,
-                "unpack `model.tar.gz`: the folder must hold its files",
-            ),
-            false => lacks(
-                CONFIG,
-                "give a folder in Hugging Face's layout, as `save_pretrained` writes it",
-            ),
-        };
+        let help = "give a folder in Hugging Face's layout, as `save_pretrained` writes it";
+        return Err(lacks(dir, CONFIG, help.to_owned()));
     }
     if !has(WEIGHTS) && !has(INDEX) {
-        let pickle = dir.join(PICKLE);
-        if pickle.exists() || has("pytorch_model.bin.index.json") {
-            let class = Config::auto_class(dir);
-            return Err(refuse_pickle(&pickle, &dir.display().to_string(), class));
-        }
-        return match FOREIGN.iter().find(|name| has(name)) {
-            Some(found) => Err(Error::new(format!(
-                "expected weights of PyTorch in `{WEIGHTS}`, found only `{}`",
-                dir.join(found).display()
-            ))
-            .help(
-                "take the model that was converted to this file, or one with `model.safetensors`",
-            )),
-            None => lacks(
-                WEIGHTS,
-                "save the model with `save_pretrained`, which writes it",
-            ),
-        };
+        return Err(no_weights(dir));
     }
     if !has(TOKENIZER) {
-        return lacks(
-            TOKENIZER,
-            "write it in Python: `AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)`",
+        let dir_name = dir.display();
+        let help = format!(
+            "write it, in Python: `from transformers import AutoTokenizer; \
+             AutoTokenizer.from_pretrained(\"{dir_name}\").save_pretrained(\"{dir_name}\")`"
         );
+        return Err(lacks(dir, TOKENIZER, help));
     }
     let shards = weights::files(dir)?;
+    if let Some(shard) = shards.iter().find(|path| !path.exists()) {
+        let name = shard.file_name().unwrap_or_default().to_string_lossy();
+        let help = format!("`{INDEX}` names it: copy or download the model again");
+        return Err(lacks(dir, &sanitize(&name), help));
+    }
     let others = [CONFIG, TOKENIZER].map(|name| dir.join(name));
     match shards
         .iter()
@@ -283,6 +300,37 @@ pub(crate) fn check_files(dir: &Path) -> Result<(), Error> {
         .help(format!("run `git lfs pull` in `{}`", dir.display()))),
         None => Ok(()),
     }
+}
+
+/// Returns the error for a folder without weights in safetensors files of the usual names.
+fn no_weights(dir: &Path) -> Error {
+    let has = |name: &&str| dir.join(name).exists();
+    if let Some(pickle) = [PICKLE, PICKLE_INDEX].iter().copied().find(has) {
+        let class = Config::auto_class(dir);
+        let model = dir.display().to_string();
+        return refuse_pickle(&dir.join(pickle), &model, class);
+    }
+    if let Some(found) = FOREIGN.iter().copied().find(has) {
+        return Error::new(format!(
+            "expected weights of PyTorch in `{WEIGHTS}`, found only `{}`",
+            dir.join(found).display()
+        ))
+        .help("take the model that was converted to this file, or one with `model.safetensors`");
+    }
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut variants: Vec<String> = names
+        .filter(|name| name.ends_with(".safetensors"))
+        .collect();
+    variants.sort();
+    let help = match &variants[..] {
+        [variant] => format!(
+            "if `{}` has the weights of the whole model, rename it to `{WEIGHTS}`",
+            sanitize(variant)
+        ),
+        _ => "save the model with `save_pretrained`, which writes it".to_owned(),
+    };
+    lacks(dir, WEIGHTS, help)
 }
 
 fn is_lfs_pointer(path: &Path) -> bool {

@@ -48,10 +48,10 @@ pub(crate) fn train(
     let Loaded {
         params: values,
         initialized: fresh,
-        head_unused,
+        last_layer,
     } = pretrained.load(&context.architecture, &table.classes, seed, run.threads())?;
-    if head_unused {
-        run.warn(pretrained.new_head_warning(&table.classes));
+    if let Some(warning) = pretrained.head_warning(&table.classes, last_layer) {
+        run.warn(warning);
     }
     let timeout = Duration::from_secs(params.host_timeout);
     let mut group = ProcessGroup::init(run.hosts(), timeout, run.stop_flag())?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use diagnostics::{Error, sanitize};
+use safetensors::tensor::Dtype;
 use training::{Random, TensorError, TensorFile};
 
 use crate::architecture::{Architecture, Parameter, Part, Role};
@@ -24,18 +25,50 @@ pub(crate) struct Loaded {
     pub(crate) params: Params,
     /// Names of the head's parameters that were initialized.
     pub(crate) initialized: Vec<String>,
-    /// True if the checkpoint has a last layer that is not used.
-    pub(crate) head_unused: bool,
+    pub(crate) last_layer: LastLayer,
+}
+
+/// The last layer of a checkpoint's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastLayer {
+    Missing,
+    /// It is for other classes, or of another size.
+    Unused,
+    /// Its rows are used for the classes that it has.
+    Used,
 }
 
 /// Treatment of the checkpoint's head.
 #[derive(Clone, Debug)]
 pub(crate) struct HeadInit {
-    /// Row of each class in its last layer; `None` if it is for other classes.
-    pub(crate) rows: Option<Vec<usize>>,
+    /// Row of each class in its last layer; `None` for a class that is initialized.
+    pub(crate) rows: Vec<Option<usize>>,
+    /// Number of rows of its last layer.
+    pub(crate) labels: usize,
     /// Standard deviation and seed of initialized weights.
     pub(crate) initializer_range: f64,
     pub(crate) seed: u64,
+}
+
+impl HeadInit {
+    /// Returns the shape of a parameter in the checkpoint.
+    fn shape(&self, parameter: &Parameter) -> Vec<usize> {
+        match (parameter.role, parameter.shape.split_first()) {
+            (Role::HeadOut(_), Some((_, width))) => [&[self.labels][..], width].concat(),
+            _ => parameter.shape.clone(),
+        }
+    }
+
+    /// Returns the initialized rows, replaced where the checkpoint has the class.
+    fn rows_of_classes(&self, found: &[f32], mut values: Vec<f32>) -> Vec<f32> {
+        let width = found.len() / self.labels.max(1);
+        for (class, row) in self.rows.iter().enumerate() {
+            if let Some(row) = row {
+                values[class * width..][..width].copy_from_slice(&found[row * width..][..width]);
+            }
+        }
+        values
+    }
 }
 
 /// Returns the weight files of a folder, by the index if there is one.
@@ -82,38 +115,48 @@ pub(crate) fn load(
     let mut place = BTreeMap::new();
     for (number, file) in open.iter().enumerate() {
         for name in file.names() {
-            place.insert(canonical(&name), (number, name));
+            // Of several names, the one with the fewest prefixes, as in transformers.
+            let key = canonical(&name);
+            let found: Option<&(usize, String)> = place.get(&key);
+            if found.is_none_or(|(_, other)| name.len() < other.len()) {
+                place.insert(key, (number, name));
+            }
         }
     }
     let mut initialized = Vec::new();
-    let mut head_unused = false;
+    let mut last_layer = LastLayer::Missing;
     let mut sources = Vec::new();
     let parameters = architecture.parameters();
     for (number, parameter) in parameters.iter().enumerate() {
         let found = place.get(&canonical(&parameter.name));
         let found = found.filter(|(file, name)| match parameter.role {
             Role::HeadOut(_) => {
-                let fits = open[*file].shape(name) == Some(&parameter.shape);
-                let used = head.rows.is_some() && fits;
-                head_unused |= !used;
+                let fits = open[*file].shape(name) == Some(head.shape(parameter).as_slice());
+                let used = fits && head.rows.iter().any(Option::is_some);
+                last_layer = match used && last_layer != LastLayer::Unused {
+                    true => LastLayer::Used,
+                    false => LastLayer::Unused,
+                };
                 used
             }
             _ => true,
         });
-        sources.push(match found {
-            Some((file, name)) => Source::Tensor(*file, name),
-            None if in_head(parameter.role) => {
-                initialized.push(parameter.name.clone());
-                Source::Initialized(number as u64)
+        if found.is_none() {
+            match in_head(parameter.role) {
+                true => initialized.push(parameter.name.clone()),
+                false => return Err(missing(files, parameter, place.keys())),
             }
-            None => return Err(missing(files, parameter)),
+        }
+        sources.push(Source {
+            number: number as u64,
+            parameter,
+            found: found.map(|(file, name)| (*file, name.as_str())),
         });
     }
-    let all: Vec<_> = parameters.iter().zip(sources).collect();
     // Half of the time is spent by the kernel on page faults.
     let (own, others) = match threads {
-        1 => all.split_at(all.len()),
-        _ => all.split_at(half_point(&parameters)),
+        1 => sources.split_at(sources.len()),
+        _ => sources.split_at(half_point(&parameters)),
     };
     let values = std::thread::scope(|scope| {
         let other = scope.spawn(|| values(&open, others, head));
@@ -127,16 +170,17 @@ pub(crate) fn load(
     Ok(Loaded {
         params: values,
         initialized,
-        head_unused,
+        last_layer,
     })
 }
 
 /// Source of a parameter.
-enum Source<'a> {
-    /// File and name in it.
-    Tensor(usize, &'a str),
-    /// Missing; index of the parameter.
-    Initialized(u64),
+struct Source<'a> {
+    /// Index of the parameter.
+    number: u64,
+    parameter: &'a Parameter,
+    /// File and name in it; `None` if the parameter is initialized.
+    found: Option<(usize, &'a str)>,
 }
 
 /// Returns how many of the first parameters make half of all numbers.
@@ -152,48 +196,45 @@ fn half_point(parameters: &[Parameter]) -> usize {
 }
 
 /// Reads or initializes parameters.
-fn values(
-    files: &[TensorFile],
-    sources: &[(&Parameter, Source<'_>)],
-    head: &HeadInit,
-) -> Result<Params, Error> {
-    let values = sources.iter().map(|(parameter, source)| match source {
-        Source::Tensor(file, name) => {
-            let values = read(&files[*file], name, parameter)?;
-            Ok(match (parameter.role, &head.rows) {
-                (Role::HeadOut(_), Some(rows)) => permuted(&values, rows),
-                _ => values,
-            })
-        }
-        Source::Initialized(number) => Ok(initial(parameter, *number, head)),
+fn values(files: &[TensorFile], sources: &[Source<'_>], head: &HeadInit) -> Result<Params, Error> {
+    let values = sources.iter().map(|source| {
+        let parameter = source.parameter;
+        let initial = || initial(parameter, source.number, head);
+        let Some((file, name)) = source.found else {
+            return Ok(initial());
+        };
+        let found = read(&files[file], name, &head.shape(parameter))?;
+        Ok(match parameter.role {
+            Role::HeadOut(_) => head.rows_of_classes(&found, initial()),
+            _ => found,
+        })
     });
     values.collect()
-}
-
-/// Returns these rows of a tensor.
-fn permuted(values: &[f32], rows: &[usize]) -> Vec<f32> {
-    let width = values.len() / rows.len();
-    let rows = rows.iter();
-    rows.flat_map(|&row| &values[row * width..][..width])
-        .copied()
-        .collect()
 }
 
 fn in_head(role: Role) -> bool {
     matches!(role, Role::HeadDense(_) | Role::HeadOut(_))
 }
 
-fn read(file: &TensorFile, name: &str, parameter: &Parameter) -> Result<Vec<f32>, Error> {
+fn read(file: &TensorFile, name: &str, expected: &[usize]) -> Result<Vec<f32>, Error> {
     let path = file.path().to_owned();
     let shape = file.shape(name).unwrap_or_default().to_vec();
-    if shape != parameter.shape {
+    if shape != expected {
         return Err(Error::new(format!(
-            "expected `{}` of shape {:?} by `config.json`, found {shape:?} in `{}`",
+            "expected `{}` of shape {expected:?} by `config.json`, found {shape:?} in `{}`",
             sanitize(name),
-            parameter.shape,
             path.display()
         ))
         .help("take configuration and weights from the same model"));
+    }
+    let float = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16];
+    if let Some(found) = file.dtype(name).filter(|dtype| !float.contains(dtype)) {
+        return Err(Error::new(format!(
+            "expected `{}` of type F64, F32, F16 or BF16, found {found:?} in `{}`",
+            sanitize(name),
+            path.display()
+        ))
+        .help("take the model that was quantized, or save it with dtype=torch.float32"));
     }
     let array = file.read(name).map_err(|error| unreadable(&path, error))?;
     match array.data.iter().all(|number| number.is_finite()) {
@@ -237,7 +278,11 @@ fn canonical(mut name: &str) -> String {
     }
 }
 
-fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
+fn missing<'a>(
+    files: &[PathBuf],
+    parameter: &Parameter,
+    mut names: impl Iterator<Item = &'a String>,
+) -> Error {
     let first = files.first().map_or(Path::new(WEIGHTS), PathBuf::as_path);
     let more = match files.len() {
         0 | 1 => String::new(),
@@ -247,7 +292,15 @@ fn missing(files: &[PathBuf], parameter: &Parameter) -> Error {
             "expected the tensor `{}` in `{}`{more}, found none, with or without the prefix before the first dot",
             parameter.name,
             first.display()
-        )).help("check that the weights are those of the whole encoder that `config.json` describes")
+        )).help(match names.any(|name| name.contains(".lora_A.")) {
+            true => {
+                "a LoRA adapter is not merged into the weights: merge it, in Python, with peft's \
+                 `merge_and_unload`, and save the model again"
+            }
+            false => {
+                "check that the weights are those of the whole encoder that `config.json` describes"
+            }
+        })
 }
 
 /// Returns the error for pickled weights. `class` is the class of transformers that loads them.

@@ -207,6 +207,9 @@ fn shown(label: &str) -> String {
 
 /// Loads the model of a folder to the device that the arguments name.
 fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T::Model, Error> {
+    if let Some(error) = T::Model::other_layout(dir) {
+        return Err(error);
+    }
     if !dir.join(CONFIG).exists() {
         let message = format!(
             "expected a model in `{}`, found no `{CONFIG}` there",

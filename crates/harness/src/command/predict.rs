@@ -1,5 +1,6 @@
 //! `predict`: classifies texts and writes CSV or JSON lines.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -19,7 +20,7 @@ use crate::model_dir;
 use crate::{Model, Trainer};
 use dataset::{Labels, ReadOptions, Source, stream};
 use diagnostics::atomic_dir::parent;
-use diagnostics::{Error, eprint_line, sanitize};
+use diagnostics::{Error, eprint_line, sanitize, sanitize_json};
 use evaluation::metrics::Scores;
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -52,14 +53,15 @@ pub(super) fn run<T: Trainer>(
     } else {
         Vec::new()
     };
+    let output = args.output.as_deref().and_then(output_file);
     let writer = PredictionWriter {
         classes: model.classes(),
         format: args.format,
         all_classes: args.all_classes,
         no_probabilities: AtomicBool::new(false),
         files: if sources.len() > 1 { &sources } else { &[] },
+        to_terminal: output.is_none() && io::stdout().is_terminal(),
     };
-    let output = args.output.as_deref().and_then(output_file);
     if let Some(path) = &output {
         refuse_model_file(&args.model_dir, path, "--output")?;
         refuse_input(&sources, path, "--output")?;
@@ -250,9 +252,18 @@ struct PredictionWriter<'a> {
     no_probabilities: AtomicBool,
     /// Files whose names are written; empty if there is only one.
     files: &'a [Source],
+    /// Escapes labels and file names that could move the cursor.
+    to_terminal: bool,
 }
 
 impl PredictionWriter<'_> {
+    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.to_terminal {
+            true => sanitize(text),
+            false => Cow::Borrowed(text),
+        }
+    }
+
     fn header(&self) -> String {
         match self.format {
             StreamFormat::Jsonl => String::new(),
@@ -261,7 +272,7 @@ impl PredictionWriter<'_> {
                 let mut header = format!("{file}record,label,probability,score");
                 for class in self.classes.iter().filter(|_| self.all_classes) {
                     header.push(',');
-                    quote(&mut header, &format!("probability:{class}"));
+                    quote(&mut header, &format!("probability:{}", self.shown(class)));
                 }
                 header.push('\n');
                 header
@@ -298,12 +309,12 @@ impl PredictionWriter<'_> {
         match self.format {
             StreamFormat::Csv => {
                 if let Some(file) = file {
-                    quote(text, file);
+                    quote(text, &self.shown(file));
                     text.push(',');
                 }
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{record},");
-                quote(text, label);
+                quote(text, &self.shown(label));
                 let _ = match probability {
                     Some(probability) => write!(text, ",{probability:.6},{decision}"),
                     None => write!(text, ",,{decision}"),
@@ -335,7 +346,7 @@ impl PredictionWriter<'_> {
                         json!(each.collect::<Map<_, _>>()),
                     );
                 }
-                let _ = write!(text, "{}", json!(row));
+                text.push_str(&sanitize_json(&json!(row).to_string()));
             }
         }
         text.push('\n');
@@ -350,5 +361,40 @@ fn quote(text: &mut String, field: &str) {
         text.push('"');
     } else {
         text.push_str(field);
+    }
+}
+
+#[cfg(test)]
+mod attacks {
+    use super::*;
+
+    /// ATTACK F4: labels cannot move the cursor of a terminal; a file keeps them.
+    #[test]
+    fn labels_are_escaped_on_a_terminal() {
+        let classes = ["a\u{1b}[2J\r\nvalidation:accuracy=0.9;".to_owned()];
+        let written = |format, to_terminal| {
+            let writer = PredictionWriter {
+                classes: &classes,
+                format,
+                all_classes: true,
+                files: &[],
+                to_terminal,
+            };
+            let mut text = writer.header();
+            writer.row(&mut text, (0, 1), 0, Some(&[1.0]), 2.0);
+            text
+        };
+        let safe = |text: &str| {
+            let lines = text.trim_end().split('\n').count();
+            lines <= 2 && !text.contains(['\u{1b}', '\r']) && !text.contains("accuracy=0.9")
+        };
+        assert!(safe(&written(StreamFormat::Csv, true)));
+        assert!(written(StreamFormat::Csv, false).contains(&classes[0]));
+        for to_terminal in [true, false] {
+            let json = written(StreamFormat::Jsonl, to_terminal);
+            assert!(safe(&json), "{json}");
+            let row: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(row["label"], classes[0]);
+        }
     }
 }

@@ -106,18 +106,24 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
 pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
     let path = dir.join(CONFIG);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
+    let separate = dir.join(CHECKSUMS);
+    let changed = match separate.exists() {
+        true => format!("; if you changed the files yourself, remove `{CHECKSUMS}`"),
+        false => String::new(),
+    };
     let wrong = |why: String| {
         Error::new(format!(
             "the files in `{}` do not belong to one model: {why}",
             dir.display()
         ))
-        .help("copy the whole folder again, or train again")
+        .help(format!(
+            "copy the whole folder again, or train again{changed}"
+        ))
     };
     let parse = |name: &str, text: &[u8]| -> Result<Config, Error> {
         serde_json::from_slice(text).map_err(|error| wrong(format!("`{name}`: {error}")))
     };
     let mut config = parse(CONFIG, &text)?;
-    let separate = dir.join(CHECKSUMS);
     if let Some(expected) = config.checksums_sha256.take()
         && separate.exists()
     {

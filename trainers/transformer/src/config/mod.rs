@@ -332,7 +332,7 @@ impl Config {
             .ok_or("expected `id2label` to be an object")?;
         let label = |id: usize| match names.get(&id.to_string()) {
             Some(Value::String(label)) => Ok(label.clone()),
-            Some(Value::Number(label)) => Ok(label.to_string()),
+            Some(label @ (Value::Number(_) | Value::Bool(_))) => Ok(label.to_string()),
             _ => Err(format!("expected a label for the id `{id}` in `id2label`")),
         };
         let labels: Vec<String> = (0..names.len()).map(label).collect::<Result<_, _>>()?;
@@ -346,22 +346,27 @@ impl Config {
         }
     }
 
-    /// Returns the class of the head for each of the classes, by name; `None` if the names differ.
-    /// `LABEL_3`, a default name, is the class `3`.
-    pub(crate) fn head_rows(&self, classes: &[String]) -> Option<Vec<usize>> {
+    /// Returns the row of the head for each of the classes, by name; `None` for a class that it
+    /// does not have. `LABEL_3`, a default name, is the class `3`. Case and blanks around a name do
+    /// not count, unless names differ in them only.
+    pub(crate) fn head_rows(&self, classes: &[String]) -> Vec<Option<usize>> {
         fn name(label: &str) -> &str {
             let number = label.strip_prefix(DEFAULT_LABEL);
             number
                 .filter(|text| text.parse::<u32>().is_ok())
                 .unwrap_or(label)
         }
-        let labels = self.labels().ok()?;
-        let names = labels.iter().map(|label| name(label)).zip(0..);
-        let place: BTreeMap<&str, usize> = names.collect();
-        let row = |class: &String| place.get(name(class)).copied();
-        let rows: Vec<usize> = classes.iter().map(row).collect::<Option<_>>()?;
-        let different: BTreeSet<&usize> = rows.iter().collect();
-        (different.len() == labels.len() && rows.len() == labels.len()).then_some(rows)
+        let labels = self.labels().unwrap_or_default();
+        let rows = |key: &dyn Fn(&String) -> String| -> Option<Vec<Option<usize>>> {
+            let place: BTreeMap<String, usize> = labels.iter().map(key).zip(0..).collect();
+            let keys: Vec<String> = classes.iter().map(key).collect();
+            let different = keys.iter().collect::<BTreeSet<_>>().len();
+            let unique = place.len() == labels.len() && different == classes.len();
+            unique.then(|| keys.iter().map(|key| place.get(key).copied()).collect())
+        };
+        rows(&|label| name(label).trim().to_lowercase())
+            .or_else(|| rows(&|label| name(label).to_owned()))
+            .unwrap_or_else(|| vec![None; classes.len()])
     }
 
     /// Refuses a classifier that does not give a text one of several labels.
@@ -404,6 +409,8 @@ impl Config {
         for stale in [
             "_num_labels",
             "num_labels",
+            // Added to the trained model by the harness.
+            "columns",
             // Checksums of the pretrained model.
             "files",
             "checksums_sha256",
@@ -413,6 +420,12 @@ impl Config {
             "tokenizer_class",
             "auto_map",
             TRANSFORMERS,
+            // Python would not load the model with these, or not run it.
+            "return_dict",
+            "chunk_size_feed_forward",
+            "attn_implementation",
+            "_attn_implementation",
+            "quantization_config",
         ] {
             json.remove(stale);
         }

@@ -137,14 +137,30 @@ fn rows_of_the_head_are_found_by_name() {
         config.head_rows(&classes)
     };
     let ab = || json!({ "0": "b", "1": "a" });
-    assert_eq!(rows(ab(), &["a", "b"]), Some(vec![1, 0]));
-    assert_eq!(rows(ab(), &["a", "c"]), None);
-    assert_eq!(rows(ab(), &["a"]), None);
-    assert_eq!(rows(Value::Null, &["0", "1"]), Some(vec![0, 1]));
-    assert_eq!(rows(Value::Null, &["LABEL_1", "LABEL_0"]), Some(vec![1, 0]));
-    assert_eq!(rows(Value::Null, &["neg", "pos"]), None);
+    assert_eq!(rows(ab(), &["a", "b"]), [Some(1), Some(0)]);
+    assert_eq!(rows(ab(), &["a", "c"]), [Some(1), None]);
+    assert_eq!(rows(ab(), &["a"]), [Some(1)]);
+    assert_eq!(rows(ab(), &[" A", "B"]), [Some(1), Some(0)]);
+    // Names that differ in case only.
+    assert_eq!(rows(ab(), &["a", "A", "b"]), [Some(1), None, Some(0)]);
+    assert_eq!(
+        rows(json!({ "0": "A", "1": "a" }), &["a", "A"]),
+        [Some(1), Some(0)]
+    );
+    assert_eq!(rows(Value::Null, &["0", "1"]), [Some(0), Some(1)]);
+    assert_eq!(
+        rows(Value::Null, &["LABEL_1", "LABEL_0"]),
+        [Some(1), Some(0)]
+    );
+    // Two names of one class.
+    assert_eq!(rows(Value::Null, &["LABEL_1", "1"]), [None, None]);
+    assert_eq!(rows(Value::Null, &["neg", "pos"]), [None, None]);
     assert_eq!(
         rows(json!({ "0": 1, "1": 0 }), &["0", "1"]),
-        Some(vec![1, 0])
+        [Some(1), Some(0)]
+    );
+    assert_eq!(
+        rows(json!({ "0": true, "1": false }), &["false", "true"]),
+        [Some(1), Some(0)]
     );
 }

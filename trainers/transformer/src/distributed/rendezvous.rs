@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use diagnostics::atomic_dir::random_name;
 use diagnostics::{Error, hmac_sha256, sanitize};
 
-use super::{POLL_INTERVAL, ProcessGroup, invalid_address};
+use super::{POLL_INTERVAL, ProcessGroup, WAITS, invalid_address};
 
 /// Greeting of both sides; other peers are disconnected.
 pub(super) const HELLO: &[u8; 16] = b"trainyard meet 3";
@@ -32,6 +32,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit on pending connections; beyond it the oldest is dropped. Most machines allow 1024 open
 /// files per process, and no job has this many hosts.
 const MAX_PENDING: usize = 256;
+
+/// The reason for a first host that accepts connections, or not, and sends nothing.
+const SILENT: &str = "it has not answered in time";
 
 /// The key of a job.
 type Key = [u8; 32];
@@ -215,7 +218,7 @@ impl ProcessGroup {
 
     /// Returns a connection to the first host.
     pub(super) fn join(&self, address: &str, end: Instant) -> Result<TcpStream, Error> {
-        let mut why = "it has not answered in time".to_owned();
+        let mut why = SILENT.to_owned();
         loop {
             let (send, connected) = mpsc::channel();
             let (name, rank, key) = (address.to_owned(), self.hosts.rank, self.hosts.key);
@@ -227,6 +230,7 @@ impl ProcessGroup {
             loop {
                 match connected.recv_timeout(POLL_INTERVAL) {
                     Ok(Ok(stream)) => return Ok(stream),
+                    Ok(Err(error)) if WAITS.contains(&error.kind()) => SILENT.clone_into(&mut why),
                     Ok(Err(error)) => why = error.to_string(),
                     Err(mpsc::RecvTimeoutError::Timeout) => {}
                     Err(mpsc::RecvTimeoutError::Disconnected) => break,

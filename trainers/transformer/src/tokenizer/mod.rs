@@ -15,7 +15,7 @@ use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams
 mod settings;
 pub(crate) mod token_cache;
 
-pub(crate) use settings::{SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, TokenizerSettings};
+pub(crate) use settings::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, TokenizerSettings};
 use token_cache::{PieceTokenizer, TokenCache};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";

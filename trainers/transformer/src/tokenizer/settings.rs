@@ -14,6 +14,10 @@ use super::TextTokenizer;
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// Special tokens, in folders of older versions of transformers.
 pub(crate) const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
+/// Ids of added tokens, in folders of older versions of transformers.
+pub(crate) const ADDED_TOKENS: &str = "added_tokens.json";
+/// The key of added tokens, by id.
+const ADDED_TOKENS_DECODER: &str = "added_tokens_decoder";
 
 /// Keys of special tokens.
 const SPECIAL_TOKENS: [&str; 7] = [
@@ -28,9 +32,11 @@ const SPECIAL_TOKENS: [&str; 7] = [
 /// Usual names of the padding token.
 const PADDING: [&str; 2] = ["[PAD]", "<pad>"];
 /// Keys that transformers writes and a trained model does not have.
-const OF_TRANSFORMERS: [&str; 2] = ["backend", "added_tokens_decoder"];
+const OF_TRANSFORMERS: [&str; 2] = ["backend", ADDED_TOKENS_DECODER];
 /// Class names with which transformers uses a tokenizer.json as it is.
 const AS_IT_IS: [&str; 2] = ["PreTrainedTokenizerFast", "TokenizersBackend"];
+/// Setting of RoBERTa's tokenizers: a blank before the text.
+const PREFIX: &str = "add_prefix_space";
 /// Settings of BERT's tokenizers, and the members of a `BertNormalizer` that they set.
 const BERT: [(&str, &str); 3] = [
     ("do_lower_case", "lowercase"),
@@ -49,7 +55,22 @@ impl TokenizerSettings {
         for (name, token) in read(dir, SPECIAL_TOKENS_MAP)? {
             settings.entry(name).or_insert(token);
         }
-        Ok(Self(settings))
+        let mut settings = Self(settings);
+        if !settings.0.contains_key(ADDED_TOKENS_DECODER) {
+            let mut decoder = Map::new();
+            for (token, id) in read(dir, ADDED_TOKENS)? {
+                let special = SPECIAL_TOKENS.map(|key| settings.token(key));
+                let special = special.contains(&Some(token.as_str()));
+                decoder.insert(
+                    id.to_string(),
+                    json!({ "content": token, "special": special }),
+                );
+            }
+            settings
+                .0
+                .insert(ADDED_TOKENS_DECODER.to_owned(), decoder.into());
+        }
+        Ok(settings)
     }
 
     /// True if transformers wrote the settings of the folder: trained models have others.
@@ -89,45 +110,73 @@ impl TokenizerSettings {
         known.next()
     }
 
-    /// Returns a tokenizer.json in which explicit settings of BERT's and RoBERTa's tokenizers
-    /// replace those of the file, as in transformers.
+    /// Returns a tokenizer.json with the added tokens of these settings, in which explicit settings
+    /// of BERT's, RoBERTa's and XLM-RoBERTa's tokenizers replace those of the file, as in
+    /// transformers.
     pub(super) fn apply(&self, json: Vec<u8>) -> Result<Vec<u8>, String> {
         let text = |error: serde_json::Error| error.to_string();
         let class = self.0.get("tokenizer_class").and_then(Value::as_str);
-        if self.0.is_empty() || class.is_some_and(|class| AS_IT_IS.contains(&class)) {
+        let as_it_is = class.is_some_and(|class| AS_IT_IS.contains(&class));
+        let added = self.0.get(ADDED_TOKENS_DECODER).and_then(Value::as_object);
+        let added = added.filter(|added| !added.is_empty());
+        if as_it_is && added.is_none() {
             return Ok(json);
         }
-        let mut file: BTreeMap<String, Box<RawValue>> =
+        let mut file: BTreeMap<String, Value> = BTreeMap::new();
+        let mut raw: BTreeMap<String, Box<RawValue>> =
             serde_json::from_slice(&json).map_err(text)?;
-        let mut changed = false;
-        for (part, kind, keys) in [
-            ("normalizer", "BertNormalizer", &BERT[..]),
-            (
-                "pre_tokenizer",
-                "ByteLevel",
-                &[("add_prefix_space", "add_prefix_space")][..],
-            ),
-        ] {
-            let Some(raw) = file.get(part) else {
-                continue;
-            };
-            let mut step: Value = serde_json::from_str(raw.get()).map_err(text)?;
-            if step.get("type").is_none_or(|found| found != kind) {
-                continue;
+        for part in ["added_tokens", "normalizer", "pre_tokenizer"] {
+            if let Some(found) = raw.get(part) {
+                let found = serde_json::from_str(found.get()).map_err(text)?;
+                file.insert(part.to_owned(), found);
             }
-            for (key, member) in keys {
-                if let Some(value) = self.0.get(*key).filter(|value| value.is_boolean())
-                    && step[*member] != *value
-                {
-                    step[*member] = value.clone();
-                    changed = true;
+        }
+        let before = file.clone();
+        if let Some(added) = added {
+            add_tokens(&mut file, added);
+        }
+        for part in ["normalizer", "pre_tokenizer"] {
+            if let Some(step) = file.get_mut(part).filter(|_| !as_it_is) {
+                self.set_members(step);
+            }
+        }
+        if file == before {
+            return Ok(json);
+        }
+        for (part, value) in file {
+            raw.insert(part, to_raw_value(&value).map_err(text)?);
+        }
+        serde_json::to_vec(&raw).map_err(text)
+    }
+
+    /// Sets the members of a step of a tokenizer, or of the steps in a sequence.
+    fn set_members(&self, step: &mut Value) {
+        for inner in ["normalizers", "pretokenizers"] {
+            let inner = step.get_mut(inner).and_then(Value::as_array_mut);
+            for step in inner.into_iter().flatten() {
+                self.set_members(step);
+            }
+        }
+        let is = |kind: &str| step.get("type").is_some_and(|found| found == kind);
+        let (is_bert, is_bytes, is_metaspace) =
+            (is("BertNormalizer"), is("ByteLevel"), is("Metaspace"));
+        let set = |key: &str| self.0.get(key).filter(|value| value.is_boolean());
+        for (key, member) in BERT.into_iter().filter(|_| is_bert) {
+            if let Some(value) = set(key) {
+                step[member] = value.clone();
+            }
+        }
+        match set(PREFIX) {
+            Some(prefix) if is_bytes => step[PREFIX] = prefix.clone(),
+            Some(prefix) if is_metaspace => {
+                let always = prefix.as_bool() == Some(true);
+                step["prepend_scheme"] = json!(if always { "always" } else { "never" });
+                // Older files have this member too, and both must agree.
+                if let Some(member) = step.get_mut(PREFIX) {
+                    *member = prefix.clone();
                 }
             }
-            file.insert(part.to_owned(), to_raw_value(&step).map_err(text)?);
-        }
-        match changed {
-            true => serde_json::to_vec(&file).map_err(text),
-            false => Ok(json),
+            _ => {}
         }
     }
 
@@ -156,6 +205,38 @@ impl TokenizerSettings {
             json.insert(key.to_owned(), value);
         }
         format!("{:#}\n", Value::Object(json)).into_bytes()
+    }
+}
+
+/// Adds the tokens that a tokenizer.json does not have, in order of their ids, and replaces the
+/// settings of the others.
+fn add_tokens(file: &mut BTreeMap<String, Value>, added: &Map<String, Value>) {
+    let tokens = file
+        .entry("added_tokens".to_owned())
+        .or_insert_with(|| json!([]));
+    let Some(tokens) = tokens.as_array_mut() else {
+        return;
+    };
+    let number = |(id, token)| Some((String::as_str(id).parse::<u32>().ok()?, token));
+    let added: BTreeMap<u32, &Value> = added.iter().filter_map(number).collect();
+    for (id, token) in added {
+        let Some(content) = token.get("content").and_then(Value::as_str) else {
+            continue;
+        };
+        let flag = |key: &str| token.get(key).and_then(Value::as_bool);
+        let special = flag("special").unwrap_or(false);
+        let known = tokens.iter().position(|known| known["content"] == content);
+        let id = known.map_or(json!(id), |place| tokens[place]["id"].clone());
+        let new = json!({
+            "id": id, "content": content, "special": special,
+            "single_word": flag("single_word").unwrap_or(false),
+            "lstrip": flag("lstrip").unwrap_or(false), "rstrip": flag("rstrip").unwrap_or(false),
+            "normalized": flag("normalized").unwrap_or(!special),
+        });
+        match known {
+            Some(place) => tokens[place] = new,
+            None => tokens.push(new),
+        }
     }
 }
 

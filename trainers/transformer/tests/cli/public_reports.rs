@@ -141,8 +141,12 @@ fn mixed_files_are_refused_with_either_place_of_checksums() {
     let sums = read(&model.join("checksums.json"));
     let predict = || home.transformer("predict", &["a film"]);
     change(&model.join("checksums.json"), &json!({ "files": {} }));
-    refused(&predict(), &["do not belong to one model"]);
+    refused(
+        &predict(),
+        &["do not belong to one model", "remove `checksums.json`"],
+    );
     std::fs::remove_file(model.join("checksums.json")).unwrap();
+    predict().expect_code(0);
     std::fs::write(&config, text).unwrap();
     change(
         &config,
@@ -193,12 +197,50 @@ fn trained_head_is_kept_by_name_and_a_new_one_is_told() {
     let swapped = further(json!({ "0": "1", "1": "0" }));
     let sum = number(&swapped, "accuracy") + number(&first, "accuracy");
     assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+    // Rows of some classes: the head is smaller or larger than the data's.
+    for (labels, kept) in [
+        (json!({ "0": "LABEL_0", "1": "other" }), "`0`"),
+        (json!({ "0": "x", "1": " 1" }), "`1`"),
+    ] {
+        let some = further(labels);
+        assert_eq!(some["details"]["initialised"], json!([]));
+        let said = format!("is used for {kept} only, the rest is new");
+        let warnings = some["warnings"].to_string();
+        assert!(warnings.contains(&said), "{warnings}");
+    }
     let new = further(json!({ "0": "neg", "1": "pos" }));
     assert_eq!(new["details"]["initialised"].as_array().unwrap().len(), 2);
     let warnings = new["warnings"].to_string();
     for said in ["a new one is trained", "`neg`, `pos`", "`0`, `1`"] {
         assert!(warnings.contains(said), "no {said} in {warnings}");
     }
+}
+
+/// NEURAL A2: transformers#13298: of a head with more labels than the data, the rows of its labels
+/// are used.
+#[test]
+fn head_with_more_labels_gives_its_rows() {
+    let home = Home::new();
+    let label = |row: usize| ["Bad", "good", "neutral"][row % 3].to_owned();
+    let text = |row: usize| format!("the {} film", ["bad", "good", "movie"][row % 3]);
+    let all = csv(&home, (0..240).map(|row| (text(row), label(row))));
+    let flags = [
+        "--epochs",
+        "12",
+        "--learning-rate",
+        "0.005",
+        "--patience",
+        "0",
+    ];
+    home.train(&all, &flags).expect_code(0);
+    assert_eq!(home.metrics()["accuracy"], 1.0);
+    let before = home.path("before");
+    std::fs::rename(home.path("model"), &before).unwrap();
+    let two = (0..240).filter(|row| row % 3 < 2);
+    let two = csv(&home, two.map(|row| (text(row), label(row).to_lowercase())));
+    train_from(&home, &before, &two, &STILL);
+    assert_eq!(home.metrics()["accuracy"], 1.0);
+    compare(&home, &two);
 }
 
 /// NEURAL A3: pytorch#104776.
@@ -362,6 +404,55 @@ fn transformers_tokenizes_as_in_training() {
     }
 }
 
+/// NEURAL A5: tokens that tokenizer.json does not have, and settings of steps in a sequence.
+#[test]
+fn added_tokens_and_steps_in_a_sequence_are_as_in_transformers() {
+    for (file, class) in [
+        ("tokenizer_config.json", "PreTrainedTokenizerFast"),
+        ("tokenizer_config.json", "BertTokenizer"),
+        ("added_tokens.json", "BertTokenizer"),
+    ] {
+        let home = Home::new();
+        let dir = pretrained(&home);
+        let bert = json!({ "type": "BertNormalizer", "clean_text": true,
+            "handle_chinese_chars": true, "strip_accents": null, "lowercase": false });
+        let normalizer = json!({ "type": "Sequence", "normalizers": [bert] });
+        change(
+            &dir.join("tokenizer.json"),
+            &json!({ "normalizer": normalizer }),
+        );
+        // The last word gives its row of embeddings to the new token.
+        let vocab = read(&dir.join("config.json"))["vocab_size"]
+            .as_u64()
+            .unwrap();
+        let id = vocab - 1;
+        let mut tokenizer = read(&dir.join("tokenizer.json"));
+        let words = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+        words.retain(|_, word| *word != id);
+        std::fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let settings = json!({ "tokenizer_class": class, "do_lower_case": true });
+        change(&dir.join("tokenizer_config.json"), &settings);
+        let token = json!({ "content": "covid-19", "normalized": true, "special": false,
+            "lstrip": false, "rstrip": false, "single_word": false });
+        let added = match file {
+            "added_tokens.json" => json!({ "covid-19": id }),
+            _ => json!({ "added_tokens_decoder": { id.to_string(): token } }),
+        };
+        change(&dir.join(file), &added);
+        let texts = ["a covid-19 film", "The GOOD film", "covid-19", "bad"];
+        let rows = (0..60).map(|row| (texts[row % 4].to_owned(), (row % 2).to_string()));
+        let rows = csv(&home, rows);
+        train_from(&home, &dir, &rows, &QUICK);
+        compare(&home, &rows);
+        let model = read(&home.path("model/tokenizer.json"));
+        let added = model["added_tokens"].as_array().unwrap();
+        let found = added.iter().find(|token| token["content"] == "covid-19");
+        assert_eq!(found.unwrap()["id"], id, "{file} {class}");
+        let lowercase = &model["normalizer"]["normalizers"][0]["lowercase"];
+        assert_eq!(*lowercase, class == "BertTokenizer");
+    }
+}
+
 /// NEURAL A5: explicit settings count, as in transformers.
 #[test]
 fn casing_of_tokenizer_config_is_obeyed() {
@@ -380,6 +471,19 @@ fn casing_of_tokenizer_config_is_obeyed() {
             .clone()
     };
     assert_eq!(answer("The GOOD Film"), answer("the good film"));
+}
+
+/// NEURAL A5: settings of the pretrained model with which Python cannot run the trained one.
+#[test]
+fn settings_of_the_pretrained_model_do_not_hinder_python() {
+    let home = Home::new();
+    let dir = pretrained(&home);
+    let settings = json!({ "return_dict": false, "chunk_size_feed_forward": 8,
+        "attn_implementation": "flash_attention_2", "quantization_config": {},
+        "columns": { "text": "a", "label": "b" } });
+    change(&dir.join("config.json"), &settings);
+    train_from(&home, &dir, &home.rows(60), &QUICK);
+    compare(&home, &home.rows(20));
 }
 
 /// NEURAL A7.
@@ -420,6 +524,10 @@ fn help_for_a_pickle_keeps_the_head_and_the_tokenizer() {
         let outcome = run_from(&home, &dir, &home.rows(60), &[]);
         let load = format!("{auto}.from_pretrained(");
         refused(&outcome, &[&load, "AutoTokenizer.from_pretrained("]);
+        let index = dir.join("pytorch_model.bin.index.json");
+        std::fs::rename(dir.join("pytorch_model.bin"), &index).unwrap();
+        let outcome = run_from(&home, &dir, &home.rows(60), &[]);
+        refused(&outcome, &[&load, &format!("found `{}`", index.display())]);
     }
 }
 
@@ -470,7 +578,34 @@ fn incomplete_folders_are_explained() {
             &[("model.safetensors", lfs)][..],
             "run `git lfs pull`",
         ),
-        (&["tokenizer.json"][..], no, "expected `tokenizer.json`"),
+        (
+            &["model.safetensors", "config.json"][..],
+            &[("adapter_config.json", "{}")][..],
+            "merge_and_unload()",
+        ),
+        (
+            weights,
+            &[("model.fp16.safetensors", "")][..],
+            "rename it to `model.safetensors`",
+        ),
+        (
+            weights,
+            &[(
+                "model.safetensors.index.json",
+                r#"{"weight_map": {"a": "model-2.safetensors"}}"#,
+            )][..],
+            "expected `model-2.safetensors`",
+        ),
+        (
+            &["config.json"][..],
+            &[("model.tar.gz", "")][..],
+            "unpack `model.tar.gz`",
+        ),
+        (
+            &["tokenizer.json"][..],
+            no,
+            "from transformers import AutoTokenizer;",
+        ),
     ] {
         let home = Home::new();
         let dir = home.path("model");
@@ -503,6 +638,10 @@ fn newest_checkpoint_of_a_trainer_is_named() {
         &[newest.to_str().unwrap()],
     );
     train_from(&home, &newest, &rows, &QUICK);
+    std::fs::remove_dir_all(home.path("model")).unwrap();
+    std::fs::rename(&dir, home.path("model")).unwrap();
+    let outcome = home.transformer("predict", &["a film"]);
+    refused(&outcome, &["the newest checkpoint in it", "checkpoint-500"]);
 }
 
 /// NEURAL B4: transformers#28041, FinBERT#13.
@@ -547,6 +686,60 @@ fn wrapped_names_f64_weights_and_missing_keys_are_read() {
     compare(&home, &rows);
 }
 
+/// NEURAL B4: tensors of other kinds, and of two names.
+#[test]
+fn other_tensors_are_explained_and_copies_ignored() {
+    use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+    let home = Home::new();
+    let dir = pretrained(&home);
+    let path = dir.join("model.safetensors");
+    let rows = home.rows(60);
+    train_from(&home, &dir, &rows, &QUICK);
+    let expected = home.weights();
+    let bytes = std::fs::read(&path).unwrap();
+    let plain = SafeTensors::deserialize(&bytes).unwrap();
+    // An f32 is as long as an i32, and zeros are zeros in both.
+    let zeros: Vec<u8> = vec![0; bytes.len()];
+    let write = |dtype: Dtype, new: &dyn Fn(&str) -> Vec<(String, bool)>| {
+        let mut tensors = Vec::new();
+        for (name, view) in plain.tensors() {
+            for (name, zero) in new(&name) {
+                let (dtype, data) = match zero {
+                    true => (Dtype::F32, &zeros[..view.data().len()]),
+                    false => (dtype, view.data()),
+                };
+                let view = TensorView::new(dtype, view.shape().to_vec(), data).unwrap();
+                tensors.push((name, view));
+            }
+        }
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    };
+    let copies = |name: &str| {
+        [("", false), ("model.", true), ("_orig_mod.", true)]
+            .map(|(prefix, zero)| (format!("{prefix}{name}"), zero))
+            .to_vec()
+    };
+    write(Dtype::F32, &copies);
+    train_from(&home, &dir, &rows, &QUICK);
+    assert!(home.weights() == expected);
+    write(Dtype::I32, &|name| vec![(name.to_owned(), false)]);
+    refused(
+        &run_from(&home, &dir, &rows, &[]),
+        &["found I32", "dtype=torch.float32"],
+    );
+    let adapter = |name: &str| match name.strip_suffix("query.weight") {
+        Some(start) => ["query.base_layer.weight", "query.lora_A.default.weight"]
+            .map(|end| (format!("{start}{end}"), false))
+            .to_vec(),
+        None => vec![(name.to_owned(), false)],
+    };
+    write(Dtype::F32, &adapter);
+    refused(
+        &run_from(&home, &dir, &rows, &[]),
+        &["query.weight", "merge_and_unload"],
+    );
+}
+
 /// NEURAL B4: sentence-transformers#744, and activations.
 #[test]
 fn added_tokens_without_embeddings_are_explained_and_activations_known() {
@@ -570,6 +763,30 @@ fn added_tokens_without_embeddings_are_explained_and_activations_known() {
     std::fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
     let outcome = run_from(&home, &dir, &home.rows(60), &[]);
     refused(&outcome, &["resize_token_embeddings(len(tokenizer))"]);
+}
+
+/// NEURAL B6: names of transformers' `TrainingArguments`.
+#[test]
+fn names_of_training_arguments_are_known() {
+    for (name, help) in [
+        (
+            "per_device_train_batch_size",
+            "did you mean `--batch-size`?",
+        ),
+        ("metric_for_best_model", "did you mean `--best-metric`?"),
+        ("resume_from_checkpoint", "did you mean `--checkpoint-dir`?"),
+        ("use_cpu", "did you mean `--device`?"),
+        ("hidden_dropout_prob", "did you mean `--dropout`?"),
+        ("base_model", "did you mean `--pretrained-model`?"),
+        (
+            "load_best_model_at_end",
+            "leave it out: there is no such option",
+        ),
+        ("max_steps", "leave it out: there is no such option"),
+    ] {
+        let outcome = Home::new().transformer("train", &[&format!("--{name}"), "1"]);
+        refused(&outcome, &[help]);
+    }
 }
 
 /// NEURAL B7.
@@ -599,6 +816,8 @@ fn more_epochs_from_a_finished_checkpoint_are_explained() {
     let more = home.path("more");
     let other = ["--epochs", "4", "--checkpoint-dir", more.to_str().unwrap()];
     train_from(&home, &old, &rows, &other);
+    // No member of config.json is there twice.
+    compare(&home, &rows);
 }
 
 /// NEURAL C2.
