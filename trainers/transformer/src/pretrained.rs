@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diagnostics::{Error, sanitize};
+use diagnostics::{Error, listed, sanitize};
 use sagemaker::Paths;
 
 use crate::architecture::{Architecture, Family};
@@ -110,20 +110,11 @@ impl Pretrained {
 
     /// Returns the warning that the head of the checkpoint is not used.
     pub(crate) fn new_head_warning(&self, classes: &[String]) -> String {
-        let list = |labels: &[String]| {
-            let some = labels
-                .iter()
-                .take(MAX_LISTED)
-                .map(|label| format!("`{}`", sanitize(label)));
-            let more = if labels.len() > MAX_LISTED {
-                ", ..."
-            } else {
-                ""
-            };
-            format!("{}{more}", some.collect::<Vec<_>>().join(", "))
-        };
         let labels = match self.config.labels() {
-            Ok(labels) => format!("has the {} labels {}", labels.len(), list(&labels)),
+            Ok(labels) => {
+                let names = listed(&labels, MAX_LISTED);
+                format!("has the {} labels {names}", labels.len())
+            }
             Err(why) => why,
         };
         format!(
@@ -131,7 +122,7 @@ impl Pretrained {
              data has the {} labels {}\n  help: to train its head further, use its labels in the data",
             sanitize(&self.name),
             classes.len(),
-            list(classes)
+            listed(classes, MAX_LISTED)
         )
     }
 
