@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
-use evaluation::metrics::Scores;
+use evaluation::metrics::{MAX_CONFUSION, Scores};
 use evaluation::report::{ClassFeatures, Trials};
 use sagemaker::Paths;
 use training::{Fitted, Run, TrainPlan};
@@ -138,6 +138,10 @@ impl Summary {
     }
 }
 
+/// Maximum scores of training rows besides another split: each takes four bytes, and its
+/// probability as many.
+const MAX_TRAIN_SCORES: usize = 1 << 26;
+
 /// Scores by split.
 #[derive(Default)]
 pub struct SplitScores {
@@ -154,6 +158,12 @@ pub struct SplitScores {
 }
 
 impl SplitScores {
+    /// False if the scores of these training rows would take more than half a gigabyte, with more
+    /// classes than a confusion matrix has. Then they are scored only if there is no other split.
+    pub fn has_room_for(rows: usize, classes: usize) -> bool {
+        classes <= MAX_CONFUSION || rows.saturating_mul(classes) <= MAX_TRAIN_SCORES
+    }
+
     /// Scores the splits that are needed with `score`, which returns `None` for an empty split or
     /// after a stop. `validation`: the scores of the validation rows, if they are known.
     ///
