@@ -191,3 +191,16 @@ pub fn counted(count: u64, unit: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural}")
 }
+
+#[cfg(test)]
+mod attacks {
+    use super::*;
+
+    /// ATTACK F9: a warning named hundreds of classes.
+    #[test]
+    fn long_list_is_cut_after_its_first_names() {
+        assert_eq!(listed(["a", "b"], 2), "`a`, `b`");
+        let names = (0..300).map(|class| format!("c{class}"));
+        assert_eq!(listed(names, 2), "`c0`, `c1` and 298 more");
+    }
+}

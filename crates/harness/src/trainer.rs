@@ -240,4 +240,13 @@ pub trait Model: Sized + Sync {
     /// # Errors
     /// The model cannot explain.
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error>;
+
+    /// Returns the strongest features per class of the model, for a report that shows the first
+    /// `shown` classes. Those of the others may be empty: with many classes they take long.
+    ///
+    /// # Errors
+    /// The model cannot explain.
+    fn strongest(&self, top: usize, _shown: usize) -> Result<Vec<ClassFeatures>, Error> {
+        self.explain(None, top)
+    }
 }

@@ -196,6 +196,53 @@ impl SvmModel {
         }
     }
 
+    /// Explains the first `shown` classes; the others have no features.
+    fn explain_classes(
+        &self,
+        text: Option<&str>,
+        top: usize,
+        shown: usize,
+    ) -> Result<Vec<ClassFeatures>, Error> {
+        let Classifier::Linear { coefficients, .. } = &self.classifier else {
+            return Err(Error::new(
+                "expected a linear model, found one with a kernel, which has no term weights",
+            )
+            .help("train with --kernel linear to see the weights of the terms"));
+        };
+        let mut scratch = text.map(|text| {
+            let mut scratch = self.scratch();
+            self.count(None, &mut scratch, text);
+            scratch
+        });
+        // One class after the other: the weights of many classes take gigabytes.
+        let of_class = |class: usize| {
+            if class >= shown {
+                return ClassFeatures::none(&self.classes[class]);
+            }
+            let output = class.min(self.outputs() - 1);
+            let weights = &coefficients[output];
+            let pairs: Vec<(u32, f64)> = match &mut scratch {
+                Some(scratch) => {
+                    self.features(scratch, output);
+                    let terms = scratch.columns.iter().zip(&scratch.values);
+                    terms
+                        .map(|(&term, &value)| (term, f64::from(value * weights.get(term))))
+                        .collect()
+                }
+                // One occurrence, before normalisation.
+                None => {
+                    let scale = &self.scale[output.min(self.scale.len() - 1)];
+                    weights
+                        .entries()
+                        .map(|(term, weight)| (term, f64::from(weight * scale[term as usize])))
+                        .collect()
+                }
+            };
+            self.top_features(class, pairs, top)
+        };
+        Ok((0..self.classes.len()).map(of_class).collect())
+    }
+
     /// Returns the `top` terms of a class from the (term, weight) pairs of its output.
     fn top_features(&self, class: usize, pairs: Vec<(u32, f64)>, top: usize) -> ClassFeatures {
         // The only output of two classes is positive for the second one.
@@ -270,41 +317,11 @@ impl Model for SvmModel {
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
-        let Classifier::Linear { coefficients, .. } = &self.classifier else {
-            return Err(Error::new(
-                "expected a linear model, found one with a kernel, which has no term weights",
-            )
-            .help("train with --kernel linear to see the weights of the terms"));
-        };
-        let mut scratch = text.map(|text| {
-            let mut scratch = self.scratch();
-            self.count(None, &mut scratch, text);
-            scratch
-        });
-        // One class after the other: the weights of many classes take gigabytes.
-        let of_class = |class: usize| {
-            let output = class.min(self.outputs() - 1);
-            let weights = &coefficients[output];
-            let pairs = match &mut scratch {
-                Some(scratch) => {
-                    self.features(scratch, output);
-                    let terms = scratch.columns.iter().zip(&scratch.values);
-                    terms
-                        .map(|(&term, &value)| (term, f64::from(value * weights.get(term))))
-                        .collect()
-                }
-                // One occurrence, before normalisation.
-                None => {
-                    let scale = &self.scale[output.min(self.scale.len() - 1)];
-                    weights
-                        .entries()
-                        .map(|(term, weight)| (term, f64::from(weight * scale[term as usize])))
-                        .collect()
-                }
-            };
-            self.top_features(class, pairs, top)
-        };
-        Ok((0..self.classes.len()).map(of_class).collect())
+        self.explain_classes(text, top, usize::MAX)
+    }
+
+    fn strongest(&self, top: usize, shown: usize) -> Result<Vec<ClassFeatures>, Error> {
+        self.explain_classes(None, top, shown)
     }
 }
 

@@ -431,4 +431,44 @@ mod tests {
         assert_eq!(data.only_side(&[0, 1], 2), Some(false));
         assert_eq!(data.only_side(&[0, 2], 0), None);
     }
+
+    mod attacks {
+        use std::sync::Arc;
+        use std::time::Duration;
+
+        use diagnostics::ErrorKind;
+        use training::stop::Stop;
+
+        use super::super::*;
+
+        fn progress(outputs: usize, trained: usize) -> Progress {
+            Progress {
+                start: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
+                outputs,
+                trained: AtomicUsize::new(trained),
+            }
+        }
+
+        /// ATTACK F9: a stop with many classes took 151 s.
+        #[test]
+        fn stop_ends_fits_whose_rest_takes_longer_than_the_period_of_grace() {
+            let stop = Stop::default();
+            let run = Run::new(1, 0, stop.clone(), Arc::default());
+            let grace = run.with_grace();
+            let stopped = |progress: Progress, run: &Run| match progress.check(run) {
+                Ok(()) => false,
+                Err(error) => error.kind() == ErrorKind::Stopped,
+            };
+            for run in [&run, &grace] {
+                assert!(!stopped(progress(3000, 1), run));
+            }
+            stop.flag().store(true, Ordering::Relaxed);
+            // A second per output.
+            assert!(stopped(progress(3000, 1), &grace));
+            assert!(!stopped(progress(3000, 2999), &grace));
+            assert!(!stopped(progress(3, 1), &grace));
+            // Folds and second trainings have no grace: their results are discarded.
+            assert!(stopped(progress(3, 1), &run));
+        }
+    }
 }

@@ -204,3 +204,44 @@ impl Tensors<'_> {
         Ok(rows.map(f32_values).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_file_is_that_of_the_safetensors_crate() {
+        let weights = [
+            Weights::new(vec![0.0, 0.0, 2.0, 0.0, 0.0]),
+            Weights::new(vec![1.0, 2.0, 3.0, -0.0, 0.5]),
+        ];
+        let dense: Vec<f32> = weights
+            .iter()
+            .flat_map(|row| row.dense().to_vec())
+            .collect();
+        let mut arrays = Arrays::new();
+        arrays.insert("scale", Array::rows(&[vec![1.5, 2.5, 0.25]]));
+        arrays.insert("coefficients", Array::weights(&weights));
+        arrays.insert("platt", Array::f64(&[1, 2], &[-1.0, 0.5]));
+        let dir = tempfile::tempdir().unwrap();
+        write_arrays(dir.path(), &arrays).unwrap();
+        let bytes = [
+            f32_bytes(&[1.5, 2.5, 0.25]),
+            f32_bytes(&dense),
+            [-1.0f64, 0.5]
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect(),
+        ];
+        let view = |dtype, shape: &[usize], at: usize| {
+            TensorView::new(dtype, shape.to_vec(), &bytes[at]).unwrap()
+        };
+        let views = [
+            ("scale", view(Dtype::F32, &[1, 3], 0)),
+            ("coefficients", view(Dtype::F32, &[2, 5], 1)),
+            ("platt", view(Dtype::F64, &[1, 2], 2)),
+        ];
+        let expected = safetensors::serialize(views, None).unwrap();
+        assert!(std::fs::read(dir.path().join(TENSORS)).unwrap() == expected);
+    }
+}

@@ -95,6 +95,15 @@ pub struct ClassFeatures {
 }
 
 impl ClassFeatures {
+    /// A class without features.
+    #[must_use]
+    pub fn none(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            features: Vec::new(),
+        }
+    }
+
     /// The `top` strongest of each class's words, positive ones only; of equals the first in code
     /// point order.
     #[must_use]
