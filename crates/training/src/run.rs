@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::BestMetric;
 use crate::checkpoint::{Checkpoints, Restored};
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::stop::{RunPhase, Stop};
 use dataset::random::stream;
 use diagnostics::{Error, ErrorKind, Warning};
 use evaluation::history::EpochReport;
@@ -181,6 +181,15 @@ impl Run {
             before_grace,
             ..Self::new(self.threads, self.seed, stop, progress)
         }
+    }
+
+    /// Does work before there is anything to save, such as counting terms: a signal ends the process
+    /// at once meanwhile.
+    pub fn prepare<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.stop.enter(RunPhase::Reading);
+        let result = work();
+        self.stop.enter(RunPhase::Training);
+        result
     }
 
     /// True if the run ends only half a minute after a stop.

@@ -56,12 +56,16 @@ pub fn train(
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
     let all = table.unsplit().filter(|_| params.refit);
-    let counts = rows::weighted_terms(params, table, encoders, all.is_some())?;
-    let refit = all.map(|rows| Refit {
-        rows,
-        values: counts.values.clone(),
+    let prepared = run.prepare(|| -> Result<_, Error> {
+        let counts = rows::weighted_terms(params, table, encoders, all.is_some())?;
+        let refit = all.map(|rows| Refit {
+            rows,
+            values: counts.values.clone(),
+        });
+        let context = TrainContext::new(params, table, counts, table.of(Split::Train));
+        Ok((context, refit))
     });
-    let context = TrainContext::new(params, table, counts, table.of(Split::Train));
+    let (context, refit) = prepared?;
     run.progress(&format!(
         "{} terms in {} training rows",
         context.scale.len(),

@@ -44,7 +44,7 @@ pub(crate) fn train(
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
         MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }
-    let counts = count_terms(params, rows, shards, all.is_some())?;
+    let counts = run.prepare(|| count_terms(params, rows, shards, all.is_some()))?;
     run.progress(&format!(
         "{} terms in {largest} training rows",
         counts.terms.len()
