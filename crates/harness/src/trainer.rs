@@ -171,6 +171,7 @@ impl SplitScores {
     /// An error of `score`.
     pub fn of(
         validation: Option<Scores>,
+        rows: &RowTable,
         run: &Run,
         mut score: impl FnMut(Split) -> Result<Option<Scores>, Error>,
     ) -> Result<Self, Error> {
@@ -179,7 +180,10 @@ impl SplitScores {
             None => score(Split::Validation)?,
         };
         let test = score(Split::Test)?;
-        let train = match run.wants_train_scores(validation.is_some() || test.is_some()) {
+        let other = validation.is_some() || test.is_some();
+        let train_rows = rows.of(Split::Train).len();
+        let has_room = !other || Self::has_room_for(train_rows, rows.classes.len());
+        let train = match run.wants_train_scores(other) && has_room {
             true => score(Split::Train)?,
             false => None,
         };
