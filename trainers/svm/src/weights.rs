@@ -10,33 +10,32 @@ pub(crate) enum Weights {
     Sparse {
         /// Number of columns.
         width: usize,
-        /// Columns with a weight, ascending.
-        columns: Vec<u32>,
-        /// Their weights.
+        /// A bit per column, set if it has a weight.
+        present: Vec<u64>,
+        /// The weights, by column.
         values: Vec<f32>,
     },
 }
 
 impl Weights {
-    /// Keeps the columns whose weight is not 0, if that takes less memory.
+    /// Keeps the weights that are not 0, if that takes less memory. -0 is kept.
     pub(crate) fn new(dense: Vec<f32>) -> Self {
-        // By bits: -0 is kept.
-        let entries = (0u32..)
-            .zip(&dense)
-            .filter(|(_, value)| value.to_bits() != 0);
-        let count = entries.clone().count();
-        if 2 * count >= dense.len() {
+        let width = dense.len();
+        let count = dense.iter().filter(|value| value.to_bits() != 0).count();
+        if count + width.div_ceil(32) >= width {
             return Self::Dense(dense);
         }
-        let mut columns = Vec::with_capacity(count);
+        let mut present = vec![0u64; width.div_ceil(64)];
         let mut values = Vec::with_capacity(count);
-        for (column, &value) in entries {
-            columns.push(column);
-            values.push(value);
+        for (column, value) in dense.into_iter().enumerate() {
+            if value.to_bits() != 0 {
+                present[column / 64] |= 1 << (column % 64);
+                values.push(value);
+            }
         }
         Self::Sparse {
-            width: dense.len(),
-            columns,
+            width,
+            present,
             values,
         }
     }
@@ -63,21 +62,23 @@ impl Weights {
 
     /// Returns columns and weights; columns that are left out have the weight 0.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u32, f32)> {
-        let columns = match self {
-            Self::Dense(_) => None,
-            Self::Sparse { columns, .. } => Some(columns),
-        };
-        let values = self.values().iter().enumerate();
-        values.map(move |(at, &value)| (columns.map_or(at as u32, |columns| columns[at]), value))
+        let columns = (0..self.width() as u32).filter(move |&column| self.has(column));
+        columns.zip(self.values().iter().copied())
     }
 
     /// Returns the weight of a column.
     pub(crate) fn get(&self, column: u32) -> f32 {
         match self {
             Self::Dense(values) => values[column as usize],
+            Self::Sparse { .. } if !self.has(column) => 0.0,
             Self::Sparse {
-                columns, values, ..
-            } => columns.binary_search(&column).map_or(0.0, |at| values[at]),
+                present, values, ..
+            } => {
+                let (word, bit) = (column as usize / 64, column % 64);
+                let before: u32 = present[..word].iter().map(|word| word.count_ones()).sum();
+                let below = present[word] & ((1 << bit) - 1);
+                values[(before + below.count_ones()) as usize]
+            }
         }
     }
 
@@ -97,6 +98,13 @@ impl Weights {
             Self::Dense(values) | Self::Sparse { values, .. } => values,
         }
     }
+
+    fn has(&self, column: u32) -> bool {
+        match self {
+            Self::Dense(_) => true,
+            Self::Sparse { present, .. } => present[column as usize / 64] >> (column % 64) & 1 == 1,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,12 +122,23 @@ mod tests {
         };
         let given = vec![0.0, 1.5, 0.0, -0.0, 0.0, 0.0];
         let sparse = Weights::new(given.clone());
-        assert!(matches!(&sparse, Weights::Sparse { columns, .. } if columns == &[1, 3]));
+        assert!(matches!(&sparse, Weights::Sparse { present, .. } if present == &[0b1010]));
         assert_eq!(
             bits(&sparse),
             given.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
         );
-        assert_eq!([sparse.get(1), sparse.get(2)], [1.5, 0.0]);
+        assert_eq!(
+            [sparse.get(1), sparse.get(2), sparse.get(5)],
+            [1.5, 0.0, 0.0]
+        );
+        assert_eq!(sparse.get(3).to_bits(), (-0.0f32).to_bits());
+        let mut long = vec![0.0; 200];
+        (long[3], long[70], long[199]) = (1.0, 2.0, 3.0);
+        let long = Weights::new(long);
+        assert_eq!(
+            [3, 69, 70, 199].map(|column| long.get(column)),
+            [1.0, 0.0, 2.0, 3.0]
+        );
         assert_eq!(sparse.entries().collect::<Vec<_>>(), [(1, 1.5), (3, -0.0)]);
         assert_eq!(sparse.width(), 6);
         let dense = sparse.select(&[1, 0, 1]);
