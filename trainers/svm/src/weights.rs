@@ -29,7 +29,7 @@ impl Weights {
         let mut values = Vec::with_capacity(count);
         for (column, value) in dense.into_iter().enumerate() {
             if value.to_bits() != 0 {
-                present[column / 64] |= 1 << (column % 64);
+                present[column / 64] |= 1u64 << (column % 64);
                 values.push(value);
             }
         }
@@ -76,7 +76,7 @@ impl Weights {
             } => {
                 let (word, bit) = (column as usize / 64, column % 64);
                 let before: u32 = present[..word].iter().map(|word| word.count_ones()).sum();
-                let below = present[word] & ((1 << bit) - 1);
+                let below = present[word] & ((1u64 << bit) - 1);
                 values[(before + below.count_ones()) as usize]
             }
         }
