@@ -183,8 +183,8 @@ impl Run {
         }
     }
 
-    /// Does work before there is anything to save, such as counting terms: a signal ends the process
-    /// at once meanwhile.
+    /// Does work before there is anything to save, such as counting terms: a signal ends the
+    /// process at once meanwhile.
     pub fn prepare<T>(&self, work: impl FnOnce() -> T) -> T {
         self.stop.enter(RunPhase::Reading);
         let result = work();
@@ -197,8 +197,8 @@ impl Run {
         self.before_grace.is_some()
     }
 
-    /// False if the run with grace was stopped, and work of this many seconds is not finished in the
-    /// period of grace.
+    /// False if the run with grace was stopped, and work of this many seconds is not finished in
+    /// the period of grace.
     pub fn leaves_seconds(&self, seconds: f64) -> bool {
         let stopped = self.before_grace.as_ref().is_some_and(Stop::is_set);
         !stopped || seconds <= STOP_GRACE.as_secs_f64()

@@ -231,7 +231,8 @@ impl<'a> TrainContext<'a> {
             .sgd_step(row, label, self.class_weights[label], rate, buffers)
     }
 
-    /// Draws the classes of a step besides `label`, with replacement, if there are too many for all.
+    /// Draws the classes of a step besides `label`, with replacement, if there are too many for
+    /// all.
     fn sample_classes(&self, label: usize, mut random: Random, buffers: &mut NetScratch) {
         let others = self.table.classes.len() as u64 - 1;
         if others < MAX_SOFTMAX as u64 {
