@@ -127,17 +127,10 @@ const MAX_NAME_CHARS: usize = 40;
 
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let short = |name: &str| match name.char_indices().nth(MAX_NAME_CHARS) {
-        Some((end, _)) => format!("`{}...`", sanitize(&name[..end])),
-        None => format!("`{}`", sanitize(name)),
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
     };
-    let mut names = names.into_iter();
-    let first: Vec<String> = names.by_ref().take(MAX_NAMES).map(short).collect();
-    let more = names.count();
-    if more > 0 {
-        format!("{} and {more} more", first.join(", "))
-    } else {
-        first.join(", ")
-    }
+    diagnostics::listed(names.into_iter().map(short), MAX_NAMES)
 }
 
 /// Quotes a value for a POSIX shell if necessary.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use diagnostics::{Diagnostic, Place, Severity, sanitize};
+use diagnostics::{Diagnostic, Place, Severity};
 
 use crate::codes;
 use crate::findings::{Finding, Findings};
@@ -281,12 +281,8 @@ fn read_twice(path: &Path, what: &str) -> Box<Diagnostic> {
 /// Names the first of some files.
 fn listed(files: &[PathBuf]) -> String {
     const MAX_FILES: usize = 20;
-    let shown = |path: &PathBuf| format!("`{}`", sanitize(&path.display().to_string()));
-    let names: Vec<String> = files.iter().take(MAX_FILES).map(shown).collect();
-    match files.len().saturating_sub(MAX_FILES) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
-    }
+    let names = files.iter().map(|path| path.display().to_string());
+    diagnostics::listed(names, MAX_FILES)
 }
 
 fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {

@@ -172,8 +172,35 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Lists names in backticks, at most `max` of them and the number of others: a message about
+/// hundreds of classes or files stays short.
+pub fn listed<S: AsRef<str>>(names: impl IntoIterator<Item = S>, max: usize) -> String {
+    let mut names = names.into_iter();
+    let shown = names.by_ref().take(max);
+    let shown: Vec<String> = shown
+        .map(|name| format!("`{}`", sanitize(name.as_ref())))
+        .collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Formats `1 row`, `2 rows`.
 pub fn counted(count: u64, unit: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural}")
+}
+
+#[cfg(test)]
+mod attacks {
+    use super::*;
+
+    /// ATTACK F9: a warning named hundreds of classes.
+    #[test]
+    fn long_list_is_cut_after_its_first_names() {
+        assert_eq!(listed(["a", "b"], 2), "`a`, `b`");
+        let names = (0..300).map(|class| format!("c{class}"));
+        assert_eq!(listed(names, 2), "`c0`, `c1` and 298 more");
+    }
 }

@@ -19,7 +19,7 @@ pub mod stdio;
 pub mod usage;
 
 pub use checksums::{hex, hmac_sha256, sha256, sha256_bytes, sha256_file};
-pub use diagnostic::{Diagnostic, Place, Severity, Warning, counted};
+pub use diagnostic::{Diagnostic, Place, Severity, Warning, counted, listed};
 pub use error::{Error, ErrorKind, Exit, Result, chain};
 pub use sanitize::{LogText, sanitize, sanitize_json};
 pub use stdio::{

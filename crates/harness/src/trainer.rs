@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
-use evaluation::metrics::Scores;
+use evaluation::metrics::{MAX_CONFUSION, Scores};
 use evaluation::report::{ClassFeatures, Trials};
 use sagemaker::Paths;
 use training::{Fitted, Run, TrainPlan};
@@ -154,6 +154,10 @@ impl Summary {
     }
 }
 
+/// Maximum scores of training rows besides another split: each takes four bytes, and its
+/// probability as many.
+const MAX_TRAIN_SCORES: usize = 1 << 26;
+
 /// Scores by split.
 #[derive(Default)]
 pub struct SplitScores {
@@ -170,6 +174,12 @@ pub struct SplitScores {
 }
 
 impl SplitScores {
+    /// False if the scores of these training rows would take more than half a gigabyte, with more
+    /// classes than a confusion matrix has. Then they are scored only if there is no other split.
+    pub fn has_room_for(rows: usize, classes: usize) -> bool {
+        classes <= MAX_CONFUSION || rows.saturating_mul(classes) <= MAX_TRAIN_SCORES
+    }
+
     /// Scores the splits that are needed with `score`, which returns `None` for an empty split or
     /// after a stop. `validation`: the scores of the validation rows, if they are known.
     ///
@@ -177,6 +187,7 @@ impl SplitScores {
     /// An error of `score`.
     pub fn of(
         validation: Option<Scores>,
+        rows: &RowTable,
         run: &Run,
         mut score: impl FnMut(Split) -> Result<Option<Scores>, Error>,
     ) -> Result<Self, Error> {
@@ -185,7 +196,10 @@ impl SplitScores {
             None => score(Split::Validation)?,
         };
         let test = score(Split::Test)?;
-        let train = match run.wants_train_scores(validation.is_some() || test.is_some()) {
+        let other = validation.is_some() || test.is_some();
+        let train_rows = rows.of(Split::Train).len();
+        let has_room = !other || Self::has_room_for(train_rows, rows.classes.len());
+        let train = match run.wants_train_scores(other) && has_room {
             true => score(Split::Train)?,
             false => None,
         };
@@ -251,4 +265,13 @@ pub trait Model: Sized + Sync {
     /// # Errors
     /// The model cannot explain.
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error>;
+
+    /// Returns the strongest features per class of the model, for a report that shows the first
+    /// `shown` classes. Those of the others may be empty: with many classes they take long.
+    ///
+    /// # Errors
+    /// The model cannot explain.
+    fn strongest(&self, top: usize, _shown: usize) -> Result<Vec<ClassFeatures>, Error> {
+        self.explain(None, top)
+    }
 }

@@ -33,6 +33,37 @@ pub fn movie_rows() -> Vec<Row> {
         .collect()
 }
 
+/// Made-up rows of many classes: 14 words whose frequencies follow Zipf's law, and two of the six
+/// words that are typical of the class. A linear SVM is right for most rows.
+pub fn many_class_rows(classes: u64, rows_per_class: u64) -> Vec<Row> {
+    const WORDS: u64 = 5000;
+    let mut state = 1_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 11
+    };
+    let mut row = |number: u64| {
+        let class = number % classes;
+        let mut text = String::new();
+        for _ in 0..14 {
+            let share = random() as f64 / (1u64 << 53) as f64;
+            let word = (WORDS as f64).powf(share) as u64;
+            text.push_str(&format!("w{word} "));
+        }
+        for _ in 0..2 {
+            let word = (class * 7919 + random() % 6 * 2741) % WORDS;
+            text.push_str(&format!("w{word} "));
+        }
+        Row {
+            text,
+            label: format!("class {class}"),
+        }
+    };
+    (0..classes * rows_per_class).map(&mut row).collect()
+}
+
 /// Rows as a CSV with the columns `text` and `label`.
 pub fn to_csv(rows: &[Row]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::BestMetric;
 use crate::checkpoint::{Checkpoints, Restored};
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::stop::{RunPhase, Stop};
 use dataset::random::stream;
 use diagnostics::{Error, ErrorKind, Warning};
 use evaluation::history::EpochReport;
@@ -46,6 +46,8 @@ pub struct Run {
     threads: usize,
     seed: u64,
     stop: Stop,
+    /// The stop that a period of grace follows.
+    before_grace: Option<Stop>,
     progress: Arc<Progress>,
     warnings: Vec<Warning>,
     history: Vec<EpochReport>,
@@ -67,6 +69,7 @@ impl Run {
             threads,
             seed,
             stop,
+            before_grace: None,
             progress,
             warnings: Vec::new(),
             history: Vec::new(),
@@ -156,6 +159,7 @@ impl Run {
     /// which would be worth little half done.
     pub fn with_grace(&self) -> Self {
         let (outer, stop) = (self.stop.clone(), Stop::default());
+        let before_grace = Some(outer.clone());
         let flag = stop.flag();
         let watch = move || {
             let mut left = STOP_GRACE;
@@ -173,7 +177,31 @@ impl Run {
             .name("grace".to_owned())
             .spawn(watch);
         let progress = Arc::clone(&self.progress);
-        Self::new(self.threads, self.seed, stop, progress)
+        Self {
+            before_grace,
+            ..Self::new(self.threads, self.seed, stop, progress)
+        }
+    }
+
+    /// Does work before there is anything to save, such as counting terms: a signal ends the
+    /// process at once meanwhile.
+    pub fn prepare<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.stop.enter(RunPhase::Reading);
+        let result = work();
+        self.stop.enter(RunPhase::Training);
+        result
+    }
+
+    /// True if the run ends only half a minute after a stop.
+    pub fn has_grace(&self) -> bool {
+        self.before_grace.is_some()
+    }
+
+    /// False if the run with grace was stopped, and work of this many seconds is not finished in
+    /// the period of grace.
+    pub fn leaves_seconds(&self, seconds: f64) -> bool {
+        let stopped = self.before_grace.as_ref().is_some_and(Stop::is_set);
+        !stopped || seconds <= STOP_GRACE.as_secs_f64()
     }
 
     /// True if the trainer should end with the best finished model.

@@ -69,7 +69,8 @@ fn on_signals(act: impl Fn(i32) + Send + 'static) -> Result<(), Error> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RunPhase {
-    /// Reading: there is nothing to save, and reading may block, so the process ends at once.
+    /// Reading, and counting what was read: there is nothing to save, and it may block or take
+    /// minutes, so the process ends at once.
     Reading = 0,
     /// Training: the trainer checks the flag.
     Training = 1,
@@ -85,6 +86,8 @@ pub struct Stop {
     /// The failure file, which is removed if a signal ends the process at once; `None` outside of a
     /// job.
     failure: Option<PathBuf>,
+    /// Folders that are removed then if they are empty, innermost first.
+    created: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Stop {
@@ -137,7 +140,18 @@ impl Stop {
             // The process ends: an error cannot be reported.
             let _ = std::fs::remove_file(failure);
         }
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        for dir in created.iter() {
+            let _ = std::fs::remove_dir(dir);
+        }
         exit(code)
+    }
+
+    /// Removes these folders, innermost first, if a signal ends the process at once and they are
+    /// empty.
+    pub fn remove_created(&self, dirs: &[PathBuf]) {
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        created.extend_from_slice(dirs);
     }
 
     /// Starts a phase.

@@ -74,9 +74,19 @@ impl Model for BagModel {
         Ok(Scores::of_logits(logits, self.classes.len()))
     }
 
-    /// Returns the terms that raise the logit of a class most above the mean of all classes: terms
-    /// of a text, or all terms of the model.
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
+        Ok(self.explain_classes(text, top, usize::MAX))
+    }
+
+    fn strongest(&self, top: usize, shown: usize) -> Result<Vec<ClassFeatures>, Error> {
+        Ok(self.explain_classes(None, top, shown))
+    }
+}
+
+impl BagModel {
+    /// Returns the terms that raise the logit of a class most above the mean of all classes: terms
+    /// of a text, or all terms of the model. Classes from `shown` on have none.
+    fn explain_classes(&self, text: Option<&str>, top: usize, shown: usize) -> Vec<ClassFeatures> {
         let mut scratch = match text {
             Some(_) => self.scratch(),
             None => Scratch {
@@ -95,13 +105,15 @@ impl Model for BagModel {
             terms: &scratch.terms,
             weights: &scratch.weights,
         };
-        Ok((0..self.classes.len())
-            .map(|class| self.top_features(class, row, top))
-            .collect())
+        let names = self.classes.iter().enumerate();
+        names
+            .map(|(class, name)| match class < shown {
+                true => self.top_features(class, row, top),
+                false => ClassFeatures::none(name),
+            })
+            .collect()
     }
-}
 
-impl BagModel {
     /// Writes the terms of the text and their weights to `scratch`; uses binary search if there is
     /// no `lookup`.
     fn count_terms(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {

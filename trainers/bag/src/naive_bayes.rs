@@ -2,6 +2,8 @@
 
 use text::features::CsrPattern;
 
+use crate::net::MANY_CLASSES;
+
 /// Pseudo-count of every term in every class. measured on validation rows, 1 against 0.2: 0.924 and
 /// 0.924 on IMDB, 0.863 and 0.871 on AG News, 0.985 and 0.986 on SMS spam; 0.05 loses 0.003 on
 /// IMDB.
@@ -14,6 +16,8 @@ const SMOOTHING: f64 = 0.2;
 /// NB-SVM (Wang and Manning 2012) multiplies the features of each class by its ratio. Here all
 /// classes share one factor, which is folded into the embedding after training, so that prediction
 /// does not need it. Under gradient descent it acts as a learning rate per term.
+///
+/// With many classes, see [`many_class_scale`].
 pub(crate) fn term_scale(
     pattern: &CsrPattern,
     labels: &[u32],
@@ -39,6 +43,9 @@ pub(crate) fn term_scale(
                     .sum::<usize>() as f64
         })
         .collect();
+    if classes > MANY_CLASSES {
+        return many_class_scale(pattern, &rows_of, &frequency, &totals);
+    }
     let total: f64 = totals.iter().sum();
     let mut squares = vec![0f32; pattern.width];
     let mut counts = vec![0u32; pattern.width];
@@ -72,6 +79,45 @@ pub(crate) fn term_scale(
     squares
 }
 
+/// Returns, per column, the mean square of the log-count ratio over the term's own occurrences,
+/// normalised to a mean of 1 over all occurrences.
+///
+/// The mean over the classes would be that of the classes without the term, most of them by chance:
+/// on made-up texts of 300 classes, 18 rows each, frequent words got larger factors than the words
+/// of a class, and the accuracy was 0.002; with this one it is 0.718, otherwise equal.
+fn many_class_scale(
+    pattern: &CsrPattern,
+    rows_of: &[Vec<usize>],
+    frequency: &[u32],
+    totals: &[f64],
+) -> Vec<f32> {
+    let total: f64 = totals.iter().sum();
+    let mut squares = vec![0f64; pattern.width];
+    let mut counts = vec![0u32; pattern.width];
+    for (rows, &class_total) in rows_of.iter().zip(totals) {
+        let columns = || rows.iter().flat_map(|&row| pattern.row(row));
+        columns().for_each(|&column| counts[column as usize] += 1);
+        let odds = (total - class_total) / class_total;
+        for &column in columns() {
+            let column = column as usize;
+            // 0 where the column was seen before.
+            let count = f64::from(std::mem::take(&mut counts[column]));
+            let all = f64::from(frequency[column]);
+            let outside = all - count + SMOOTHING * (totals.len() - 1) as f64;
+            let ratio = ((count + SMOOTHING) / outside * odds).ln();
+            squares[column] += count / all * ratio * ratio;
+        }
+    }
+    let each = squares.iter().zip(frequency);
+    let sum: f64 = each.map(|(&square, &all)| square * f64::from(all)).sum();
+    let occurrences: f64 = frequency.iter().map(|&all| f64::from(all)).sum();
+    if sum == 0.0 || occurrences == 0.0 {
+        return vec![1.0; squares.len()];
+    }
+    let normalised = squares.iter().map(|square| square * occurrences / sum);
+    normalised.map(|square| square as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +143,33 @@ mod tests {
             );
         }
         assert!(found[0] < 0.3 && found[1] > found[2]);
+    }
+
+    /// Class `i` has its own word in two rows, and one of its rows has the word of all classes.
+    #[test]
+    fn word_of_one_class_has_the_largest_scale_among_many() {
+        let classes = MANY_CLASSES + 10;
+        let (mut pattern, mut labels) = (CsrPattern::default(), Vec::new());
+        pattern.width = classes + 1;
+        pattern.starts.push(0);
+        for class in 0..classes as u32 {
+            pattern.columns.extend([class, classes as u32]);
+            pattern.starts.push(pattern.columns.len());
+            pattern.columns.push(class);
+            pattern.starts.push(pattern.columns.len());
+            labels.extend([class; 2]);
+        }
+        let train: Vec<u32> = (0..labels.len() as u32).collect();
+        let found = term_scale(&pattern, &labels, &train, classes);
+        // 30 classes; 3 occurrences and 0.2 for each of 31 terms per class.
+        let ratio = |inside: f64, outside: f64| ((inside + 0.2) / (outside + 5.8) * 29.0).ln();
+        let [own, common] = [ratio(2.0, 0.0).powi(2), ratio(1.0, 29.0).powi(2)];
+        let mean = (2.0 * own + common) / 3.0;
+        for (at, expected) in [(0, own / mean), (classes, common / mean)] {
+            let found = f64::from(found[at]);
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+        assert!(found[0] > 100.0 * found[classes]);
     }
 
     #[test]

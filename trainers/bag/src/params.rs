@@ -4,6 +4,8 @@ use clap::Args;
 use harness::range::{above, integer, number};
 use training::{ClassWeight, Schedule};
 
+use crate::net::MANY_CLASSES;
+
 /// Arguments of the trainer.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Text")]
@@ -18,9 +20,9 @@ pub struct BagArgs {
     #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=10_000_000))]
     pub vocab_size: Option<u32>,
 
-    /// Embedding size
-    #[arg(long, value_name = "N", default_value_t = Self::default().emb_size, value_parser = integer::<u32>(1..=65_536), help_heading = "Model")]
-    pub emb_size: u32,
+    /// Embedding size [default: 16; 64 for more than 20 classes]
+    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=65_536), help_heading = "Model")]
+    pub emb_size: Option<u32>,
     /// Dropout probability
     ///
     /// Of the terms of a row, in each training step.
@@ -63,8 +65,8 @@ pub struct BagArgs {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct BagParams {
-    /// Embedding size.
-    pub(crate) emb_size: usize,
+    /// Embedding size; `None`: depends on the number of classes.
+    emb_size: Option<usize>,
     /// Maximum n-gram length, in words.
     pub(crate) max_ngrams: usize,
     /// Terms that occur in fewer training rows are dropped.
@@ -85,6 +87,17 @@ pub struct BagParams {
     pub(crate) refit: bool,
 }
 
+impl BagParams {
+    /// Returns the embedding size for this number of classes. Measured on made-up texts of 1,000
+    /// classes, where `svm` has 0.475 and 0.822: 0.324 and 0.620 with 16, 0.431 and 0.748 with 64.
+    pub(crate) fn emb_size(&self, classes: usize) -> usize {
+        self.emb_size.unwrap_or(match classes > MANY_CLASSES {
+            true => 64,
+            false => 16,
+        })
+    }
+}
+
 impl Default for BagArgs {
     /// Returns the defaults of the command line.
     fn default() -> Self {
@@ -92,7 +105,7 @@ impl Default for BagArgs {
             max_ngrams: 2,
             min_df: 2,
             vocab_size: None,
-            emb_size: 16,
+            emb_size: None,
             dropout: 0.0,
             epochs: 5,
             learning_rate: 0.05,
@@ -108,7 +121,7 @@ impl BagArgs {
     #[must_use]
     pub fn into_params(self) -> BagParams {
         BagParams {
-            emb_size: self.emb_size as usize,
+            emb_size: self.emb_size.map(|size| size as usize),
             max_ngrams: self.max_ngrams.into(),
             min_df: self.min_df,
             vocab_size: self.vocab_size.map(|size| size as usize),

@@ -5,6 +5,8 @@
 const MIN_ROWS: usize = 100;
 /// Maximum rows used: these determine the temperature to about 0.01.
 const MAX_ROWS: usize = 20_000;
+/// Maximum logits used, if these are enough rows.
+const MAX_LOGITS: usize = 20_000_000;
 
 /// Returns the temperature that minimises the loss of held-out rows; `None` if there are too few
 /// rows or the logits are not finite. `logits` has shape (rows, classes); `class_weights` are those
@@ -44,7 +46,7 @@ fn derivatives(logits: &[f32], labels: &[u32], class_weights: &[f32], inverse: f
     for (row, &label) in logits
         .chunks_exact(class_weights.len())
         .zip(labels)
-        .take(MAX_ROWS)
+        .take(MAX_ROWS.min((MAX_LOGITS / class_weights.len()).max(MIN_ROWS)))
     {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let (mut sum, mut mean, mut square) = (0.0, 0.0, 0.0);

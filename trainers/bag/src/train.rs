@@ -18,13 +18,16 @@ use training::{BestMetric, Random, Run, not_finite};
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
 use crate::model::BagModel;
 use crate::naive_bayes::term_scale;
-use crate::net::{Net, NetScratch};
+use crate::net::{MAX_SOFTMAX, Net, NetScratch, SAMPLED_CLASSES};
 use crate::params::BagParams;
 use crate::rows::{self, Row};
 use crate::temperature::fit_temperature;
 
 /// Steps between two progress reports; a step takes 10 to 50 µs.
 const PROGRESS_INTERVAL: u64 = 1024;
+
+/// Maximum scores that are computed after a stop.
+const MAX_SCORES_AFTER_STOP: usize = 1 << 24;
 
 /// Everything that does not change during training.
 struct TrainContext<'a> {
@@ -53,12 +56,16 @@ pub fn train(
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
     let all = table.unsplit().filter(|_| params.refit);
-    let counts = rows::weighted_terms(params, table, encoders, all.is_some())?;
-    let refit = all.map(|rows| Refit {
-        rows,
-        values: counts.values.clone(),
+    let prepared = run.prepare(|| -> Result<_, Error> {
+        let counts = rows::weighted_terms(params, table, encoders, all.is_some())?;
+        let refit = all.map(|rows| Refit {
+            rows,
+            values: counts.values.clone(),
+        });
+        let context = TrainContext::new(params, table, counts, table.of(Split::Train));
+        Ok((context, refit))
     });
-    let context = TrainContext::new(params, table, counts, table.of(Split::Train));
+    let (context, refit) = prepared?;
     run.progress(&format!(
         "{} terms in {} training rows",
         context.scale.len(),
@@ -117,11 +124,8 @@ impl<'a> TrainContext<'a> {
 
     /// Returns (terms, embedding size, classes).
     fn shape(&self) -> (usize, usize, usize) {
-        (
-            self.scale.len(),
-            self.params.emb_size,
-            self.table.classes.len(),
-        )
+        let classes = self.table.classes.len();
+        (self.scale.len(), self.params.emb_size(classes), classes)
     }
 
     /// Runs the epochs. Returns the error if training diverged.
@@ -130,6 +134,7 @@ impl<'a> TrainContext<'a> {
         let steps = self.params.epochs * rows;
         let mut scratch = StepScratch {
             dropout: run.stream("dropout"),
+            classes: run.stream("classes"),
             ..StepScratch::default()
         };
         while learner.state.epoch < self.params.epochs {
@@ -204,7 +209,9 @@ impl<'a> TrainContext<'a> {
             terms,
             weights,
             dropout,
+            classes,
         } = scratch;
+        self.sample_classes(label, Random::new(*classes, &[learner.state.step]), buffers);
         let row = if share > 0.0 {
             let mut random = Random::new(*dropout, &[learner.state.step]);
             terms.clear();
@@ -224,10 +231,25 @@ impl<'a> TrainContext<'a> {
             .sgd_step(row, label, self.class_weights[label], rate, buffers)
     }
 
+    /// Draws the classes of a step besides `label`, with replacement, if there are too many for
+    /// all.
+    fn sample_classes(&self, label: usize, mut random: Random, buffers: &mut NetScratch) {
+        let others = self.table.classes.len() as u64 - 1;
+        if others < MAX_SOFTMAX as u64 {
+            return;
+        }
+        let other = |_| {
+            let number = ((u128::from(random.bits()) * u128::from(others)) >> 64) as u32;
+            number + u32::from(number as usize >= label)
+        };
+        buffers.sampled.clear();
+        buffers.sampled.extend((0..SAMPLED_CLASSES).map(other));
+    }
+
     fn report(&self, learner: &BagLearner, rows_per_second: f64, run: &Run) -> EpochReport {
         let state = &learner.state;
-        let validation = (!self.validation.is_empty()).then(|| {
-            let scores = self.scores(&learner.net, &self.validation, run.threads());
+        let scores = self.score(&learner.net, Split::Validation, run);
+        let validation = scores.map(|scores| {
             Validation::of(&self.labels(&self.validation), &self.table.classes, &scores)
         });
         EpochReport {
@@ -281,23 +303,19 @@ impl<'a> TrainContext<'a> {
     ) -> Result<Trained<BagModel>, Error> {
         let state = learner.state.clone();
         let (mut net, error) = learner.finished(self.params.epochs, error)?;
-        let threads = run.threads();
-        let temperature = fit_temperature(
-            &self.logits(&net, &self.validation, threads),
-            &self.labels(&self.validation),
-            &self.class_weights,
-        );
+        let temperature = self.temperature(&net, run);
         net.apply_temperature(temperature.unwrap_or(1.0) as f32);
         let mut scores = SplitScores {
-            train: self.score(&net, Split::Train, threads),
-            validation: self.score(&net, Split::Validation, threads),
-            test: self.score(&net, Split::Test, threads),
+            train: self.score(&net, Split::Train, run),
+            validation: self.score(&net, Split::Validation, run),
+            test: self.score(&net, Split::Test, run),
             ..SplitScores::default()
         };
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
         details.insert("epochs".to_owned(), json!(state.epoch));
         details.insert("terms".to_owned(), json!(net.terms()));
+        details.insert("emb_size".to_owned(), json!(net.width));
         details.insert("temperature".to_owned(), json!(temperature));
         let mut summary = Summary::default();
         if state.epoch < self.params.epochs {
@@ -318,7 +336,7 @@ impl<'a> TrainContext<'a> {
             match context.refit(run)? {
                 Some(mut again) => {
                     again.apply_temperature(temperature.unwrap_or(1.0) as f32);
-                    scores.test = context.score(&again, Split::Test, threads);
+                    scores.test = context.score(&again, Split::Test, run);
                     scores.refitted = true;
                     (net, scale) = (again, context.scale);
                 }
@@ -342,9 +360,34 @@ impl<'a> TrainContext<'a> {
         })
     }
 
-    fn score(&self, net: &Net, split: Split, threads: usize) -> Option<Scores> {
+    /// Fits the temperature on the validation rows.
+    fn temperature(&self, net: &Net, run: &Run) -> Option<f64> {
+        if self.is_late(self.validation.len(), run) {
+            return None;
+        }
+        fit_temperature(
+            &self.logits(net, &self.validation, run.threads()),
+            &self.labels(&self.validation),
+            &self.class_weights,
+        )
+    }
+
+    /// Scores a split; `None` if it is empty, if there is no time after a stop, or if the scores of
+    /// the training rows would take too much memory beside those of another split.
+    fn score(&self, net: &Net, split: Split, run: &Run) -> Option<Scores> {
         let rows = self.table.of(split);
-        (!rows.is_empty()).then(|| self.scores(net, &rows, threads))
+        let is_only = rows.len() == self.table.splits.len();
+        let skipped = split == Split::Train
+            && !is_only
+            && !SplitScores::has_room_for(rows.len(), self.table.classes.len());
+        let scored = !rows.is_empty() && !skipped && !self.is_late(rows.len(), run);
+        scored.then(|| self.scores(net, &rows, run.threads()))
+    }
+
+    /// True after a stop if the scores of these rows take longer than about a second.
+    fn is_late(&self, rows: usize, run: &Run) -> bool {
+        let scores = rows.saturating_mul(self.table.classes.len());
+        run.stopped() && scores > MAX_SCORES_AFTER_STOP
     }
 
     /// Trains a new network; `None` if it was stopped or diverged.
@@ -393,6 +436,8 @@ struct StepScratch {
     weights: Vec<f32>,
     /// Seed of the dropped terms.
     dropout: u64,
+    /// Seed of the sampled classes.
+    classes: u64,
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
     reason = "helpers of tests, outside of a test function"
 )]
 
+#[path = "cli/attacks.rs"]
+mod attacks;
 #[path = "cli/campaigns.rs"]
 mod campaigns;
 #[path = "cli/public_reports.rs"]

@@ -37,7 +37,7 @@ pub struct TextArgs {
     /// Architecture
     #[arg(long, value_enum, default_value_t = Arch::Bilstm, help_heading = "Model")]
     arch: Arch,
-    /// Embedding size [default: 100; 16 for bag]
+    /// Embedding size [default: 100; 16 for bag, 64 for bag with more than 20 classes]
     #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=65_536), help_heading = "Model")]
     emb_size: Option<u32>,
     /// Hidden size of the LSTM, per direction [default: 100]
@@ -275,7 +275,7 @@ impl TextArgs {
         )?;
         let default = BagArgs::default();
         Ok(BagArgs {
-            emb_size: self.emb_size.unwrap_or(default.emb_size),
+            emb_size: self.emb_size,
             max_ngrams: self.max_ngrams.unwrap_or(default.max_ngrams),
             min_df: self.min_df.unwrap_or(default.min_df),
             vocab_size: self.vocab_size,

@@ -159,7 +159,7 @@ fn finish(
             _ => Ok(None),
         }
     };
-    let scores = SplitScores::of(best.scores, run, score)?;
+    let scores = SplitScores::of(best.scores, context.table, run, score)?;
     let model = LstmModel {
         classes: context.table.classes.clone(),
         tokenizer,

@@ -1,10 +1,15 @@
 //! Platt scaling: from decision values to probabilities, one sigmoid per output.
 
+use diagnostics::Error;
 use linfa::ParamGuard;
 use linfa::composing::platt_scaling::{Platt as LinfaPlatt, platt_newton_method};
 use ndarray::Array1;
+use training::Run;
 
-use crate::one_vs_rest::outputs;
+use crate::one_vs_rest::{outputs, parallel};
+
+/// Maximum decision values that are calibrated after a stop: about a second of work.
+const MAX_AFTER_STOP: usize = 1 << 22;
 
 /// Sigmoid p = 1 / (1 + exp(a d + b)) of a decision value d. Platt 1999, fitted as in Lin, Lin and
 /// Weng 2007.
@@ -22,18 +27,28 @@ impl Platt {
     /// Outputs without a fit (rows of one side only, or decision values that do not separate the
     /// sides) get the median slope of the others and are listed in the second result. Returns
     /// `None` if no output can be fitted.
+    ///
+    /// # Errors
+    ///
+    /// The run was stopped, and the fits would take longer than a second.
     pub(crate) fn fit(
         decisions: &[f32],
         labels: &[u32],
         classes: usize,
-    ) -> Option<(Vec<Self>, Vec<usize>)> {
+        run: &Run,
+    ) -> Result<Option<(Vec<Self>, Vec<usize>)>, Error> {
         let outputs = outputs(classes);
-        let fitted: Vec<Option<Self>> = (0..outputs)
-            .map(|output| Self::fit_output(decisions, labels, outputs, output))
-            .collect();
+        let fitted = parallel(run.threads(), outputs, |output| {
+            if run.stopped() && decisions.len() > MAX_AFTER_STOP {
+                return Err(Error::stopped());
+            }
+            Ok(Self::fit_output(decisions, labels, outputs, output))
+        })?;
         let mut slopes: Vec<f64> = fitted.iter().flatten().map(|platt| platt.a).collect();
         slopes.sort_by(f64::total_cmp);
-        let a = *slopes.get(slopes.len() / 2)?;
+        let Some(&a) = slopes.get(slopes.len() / 2) else {
+            return Ok(None);
+        };
         let unfitted = (0..outputs)
             .filter(|&output| fitted[output].is_none())
             .collect();
@@ -43,7 +58,7 @@ impl Platt {
             .enumerate()
             .map(|(output, platt)| platt.unwrap_or_else(|| fallback(output)))
             .collect();
-        Some((all, unfitted))
+        Ok(Some((all, unfitted)))
     }
 
     /// Returns the sigmoid of slope `a` whose value at the mean decision is the share of the class,
@@ -122,7 +137,16 @@ impl Platt {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use training::stop::Stop;
+
     use super::*;
+
+    fn fit(decisions: &[f32], labels: &[u32], classes: usize) -> Option<(Vec<Platt>, Vec<usize>)> {
+        let run = Run::new(1, 0, Stop::default(), Arc::default());
+        Platt::fit(decisions, labels, classes, &run).unwrap()
+    }
 
     #[test]
     fn recovers_a_sigmoid_and_sums_to_one() {
@@ -136,7 +160,7 @@ mod tests {
                 labels.push(u32::from((copy as f32 + 0.5) / 10.0 < share));
             }
         }
-        let platt = Platt::fit(&decisions, &labels, 2).unwrap().0;
+        let platt = fit(&decisions, &labels, 2).unwrap().0;
         assert!(
             (platt[0].a + 2.0).abs() < 0.3 && platt[0].b.abs() < 0.1,
             "{platt:?}"
@@ -152,7 +176,7 @@ mod tests {
 
     #[test]
     fn rows_of_one_side_cannot_be_calibrated() {
-        assert!(Platt::fit(&[0.1, 0.2], &[1, 1], 2).is_none());
+        assert!(fit(&[0.1, 0.2], &[1, 1], 2).is_none());
     }
 
     #[test]
@@ -164,7 +188,7 @@ mod tests {
             // Some rows on the wrong side: no sigmoid fits separable decisions.
             labels.push(u32::from((step < 0.0) != (row % 7 == 0)));
         }
-        let (platt, unfitted) = Platt::fit(&decisions, &labels, 3).unwrap();
+        let (platt, unfitted) = fit(&decisions, &labels, 3).unwrap();
         assert_eq!(unfitted, [2]);
         assert!(
             platt[2].a == platt[0].a || platt[2].a == platt[1].a,

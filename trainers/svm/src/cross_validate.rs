@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use dataset::RowTable;
-use diagnostics::{Error, counted};
+use diagnostics::{Error, ErrorKind, counted};
 use evaluation::report::Trials;
 use training::Run;
 
@@ -52,8 +52,8 @@ impl Folds {
         )
     }
 
-    /// Returns out-of-fold decision values of the training rows, 0 for other rows. Shape: (rows of
-    /// the matrix, outputs).
+    /// Returns out-of-fold decision values of the training rows, 0 for other rows; `None` after a
+    /// stop, since solvers may have ended early. Shape: (rows of the matrix, outputs).
     pub(crate) fn decisions(
         &self,
         data: LabelledRows<'_>,
@@ -61,9 +61,9 @@ impl Folds {
         candidate: &Candidate,
         params: &SvmParams,
         run: &Run,
-    ) -> Result<Vec<f32>, Error> {
+    ) -> Result<Option<Vec<f32>>, Error> {
         let inner = run.with_threads(run.threads().div_ceil(self.0.len()));
-        self.decisions_by(data, run.threads(), |rows, held_out| {
+        let decisions = self.decisions_by(data, run.threads(), |rows, held_out| {
             Ok(fit(
                 data,
                 counts.to_vec(),
@@ -73,7 +73,12 @@ impl Folds {
                 &inner,
             )?
             .decisions)
-        })
+        });
+        match decisions {
+            Err(error) if error.kind() != ErrorKind::Stopped => Err(error),
+            Ok(decisions) if !run.stopped() => Ok(Some(decisions)),
+            _ => Ok(None),
+        }
     }
 
     /// As [`Folds::decisions`] for any classifier: `decide` trains on its first rows and returns
@@ -286,10 +291,9 @@ impl Searcher<'_> {
         let decisions = self
             .folds
             .decisions(data, &values, &candidate, self.params, self.run)?;
-        if self.run.stopped() {
-            // The solver ended early, so the result is not comparable.
+        let Some(decisions) = decisions else {
             return Ok(false);
-        }
+        };
         let macro_f1 = macro_f1(&decisions, self.data, self.train);
         self.run.progress(&format!(
             "tune: trial {}, {candidate}: macro-F1 {macro_f1:.4} out of fold",

@@ -146,7 +146,7 @@ impl TrainContext<'_> {
     fn fit(&self, counts: &[f32], train: &[u32], run: &Run) -> Result<FittedKernel, Error> {
         let pattern = self.data.pattern;
         // Tf-idf has one scale for all outputs.
-        let scale = fit_scale(self.data, &self.candidate, train, self.params).swap_remove(0);
+        let scale = fit_scale(self.data, &self.candidate, train, self.params, run)?.swap_remove(0);
         let mut values = counts.to_vec();
         weigh_all(&mut values, pattern, &scale, self.candidate.tf);
         let records = SparseRows {

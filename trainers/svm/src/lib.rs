@@ -10,6 +10,7 @@ pub mod solver;
 mod tensors;
 pub mod tf_idf;
 mod train;
+mod weights;
 
 pub use model::SvmModel;
 

@@ -12,6 +12,7 @@ use crate::kernel::KernelSvm;
 use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
+use crate::weights::Weights;
 use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
 
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
@@ -45,7 +46,7 @@ pub(crate) struct FeatureConfig {
 pub(crate) enum Classifier {
     Linear {
         /// Shape: (outputs, terms).
-        coefficients: Vec<Vec<f32>>,
+        coefficients: Vec<Weights>,
         /// Shape: (outputs).
         intercepts: Vec<f32>,
     },
@@ -63,8 +64,8 @@ impl Classifier {
         else {
             return Ok(());
         };
-        let not_finite = |(coefficients, intercept): (&Vec<f32>, &f32)| {
-            !intercept.is_finite() || coefficients.iter().any(|weight| !weight.is_finite())
+        let not_finite = |(coefficients, intercept): (&Weights, &f32)| {
+            !intercept.is_finite() || !coefficients.is_finite()
         };
         let Some(output) = coefficients.iter().zip(intercepts).position(not_finite) else {
             return Ok(());
@@ -84,8 +85,8 @@ impl Classifier {
                 intercepts,
             } => Self::Linear {
                 coefficients: coefficients
-                    .iter()
-                    .map(|row| select(row, columns))
+                    .into_iter()
+                    .map(|row| row.select(columns))
                     .collect(),
                 intercepts,
             },
@@ -172,7 +173,16 @@ impl SvmModel {
                     if output < self.scale.len() {
                         self.features(scratch, output);
                     }
-                    let decision = dot(coefficients, &scratch.columns, &scratch.values) + intercept;
+                    let terms = scratch.columns.iter().zip(&scratch.values);
+                    let sum: f32 = match coefficients {
+                        Weights::Dense(weights) => terms
+                            .map(|(&column, &value)| weights[column as usize] * value)
+                            .sum(),
+                        Weights::Sparse { .. } => terms
+                            .map(|(&column, &value)| coefficients.get(column) * value)
+                            .sum(),
+                    };
+                    let decision = sum + intercept;
                     scratch.decisions.push(decision);
                 }
             }
@@ -186,73 +196,66 @@ impl SvmModel {
         }
     }
 
-    /// Returns (term, contribution) pairs of the text per output; `None` if there is a kernel.
-    fn contributions(&self, text: &str) -> Option<Vec<Vec<(u32, f64)>>> {
+    /// Explains the first `shown` classes; the others have no features.
+    fn explain_classes(
+        &self,
+        text: Option<&str>,
+        top: usize,
+        shown: usize,
+    ) -> Result<Vec<ClassFeatures>, Error> {
         let Classifier::Linear { coefficients, .. } = &self.classifier else {
-            return None;
+            return Err(Error::new(
+                "expected a linear model, found one with a kernel, which has no term weights",
+            )
+            .help("train with --kernel linear to see the weights of the terms"));
         };
-        let mut scratch = self.scratch();
-        self.count(None, &mut scratch, text);
-        let each = coefficients
-            .iter()
-            .enumerate()
-            .map(|(output, coefficients)| {
-                self.features(&mut scratch, output);
-                let terms = scratch.columns.iter().zip(&scratch.values);
-                terms
-                    .map(|(&column, &value)| {
-                        (column, f64::from(value * coefficients[column as usize]))
-                    })
-                    .collect()
-            });
-        Some(each.collect())
-    }
-
-    /// Returns (term, weight) pairs of all terms per output, for one occurrence before
-    /// normalisation; `None` if there is a kernel.
-    fn term_weights(&self) -> Option<Vec<Vec<(u32, f64)>>> {
-        let Classifier::Linear { coefficients, .. } = &self.classifier else {
-            return None;
-        };
-        let each = coefficients
-            .iter()
-            .enumerate()
-            .map(|(output, coefficients)| {
-                let scale = &self.scale[output.min(self.scale.len() - 1)];
-                let weights = coefficients.iter().zip(scale).zip(0..);
-                weights
-                    .map(|((&coefficient, &scale), column)| {
-                        (column, f64::from(coefficient * scale))
-                    })
-                    .collect()
-            });
-        Some(each.collect())
-    }
-
-    /// Returns the `top` terms of each class from the (term, weight) pairs of each output.
-    fn top_features(&self, outputs: &[Vec<(u32, f64)>], top: usize) -> Vec<ClassFeatures> {
-        let for_class = |class: usize| {
-            // The only output of two classes is positive for the second one.
-            let (output, sign) = if self.outputs() == 1 {
-                (0, [-1.0, 1.0][class])
-            } else {
-                (class, 1.0)
+        let mut scratch = text.map(|text| {
+            let mut scratch = self.scratch();
+            self.count(None, &mut scratch, text);
+            scratch
+        });
+        // One class after the other: the weights of many classes take gigabytes.
+        let of_class = |class: usize| {
+            if class >= shown {
+                return ClassFeatures::none(&self.classes[class]);
+            }
+            let output = class.min(self.outputs() - 1);
+            let weights = &coefficients[output];
+            let pairs: Vec<(u32, f64)> = match &mut scratch {
+                Some(scratch) => {
+                    self.features(scratch, output);
+                    let terms = scratch.columns.iter().zip(&scratch.values);
+                    terms
+                        .map(|(&term, &value)| (term, f64::from(value * weights.get(term))))
+                        .collect()
+                }
+                // One occurrence, before normalisation.
+                None => {
+                    let scale = &self.scale[output.min(self.scale.len() - 1)];
+                    weights
+                        .entries()
+                        .map(|(term, weight)| (term, f64::from(weight * scale[term as usize])))
+                        .collect()
+                }
             };
-            let weights = outputs[output].iter().map(|&(term, w)| (term, w * sign));
-            let name = |term: u32| self.terms.get(term as usize).to_owned();
-            ClassFeatures::of_class(&self.classes[class], weights.collect(), top, name)
+            self.top_features(class, pairs, top)
         };
-        (0..self.classes.len()).map(for_class).collect()
+        Ok((0..self.classes.len()).map(of_class).collect())
     }
-}
 
-/// Returns the product of a dense vector and a sparse row.
-fn dot(weights: &[f32], columns: &[u32], values: &[f32]) -> f32 {
-    columns
-        .iter()
-        .zip(values)
-        .map(|(&column, &value)| weights[column as usize] * value)
-        .sum()
+    /// Returns the `top` terms of a class from the (term, weight) pairs of its output.
+    fn top_features(&self, class: usize, pairs: Vec<(u32, f64)>, top: usize) -> ClassFeatures {
+        // The only output of two classes is positive for the second one.
+        let sign = match (self.outputs(), class) {
+            (1, 0) => -1.0,
+            _ => 1.0,
+        };
+        let weights = pairs
+            .into_iter()
+            .map(|(term, weight)| (term, weight * sign));
+        let name = |term: u32| self.terms.get(term as usize).to_owned();
+        ClassFeatures::of_class(&self.classes[class], weights.collect(), top, name)
+    }
 }
 
 /// Returns the scores of all classes from decision values of shape (rows, outputs).
@@ -314,17 +317,11 @@ impl Model for SvmModel {
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
-        let weights = match text {
-            Some(text) => self.contributions(text),
-            None => self.term_weights(),
-        };
-        let weights = weights.ok_or_else(|| {
-            Error::new(
-                "expected a linear model, found one with a kernel, which has no term weights",
-            )
-            .help("train with --kernel linear to see the weights of the terms")
-        })?;
-        Ok(self.top_features(&weights, top))
+        self.explain_classes(text, top, usize::MAX)
+    }
+
+    fn strongest(&self, top: usize, shown: usize) -> Result<Vec<ClassFeatures>, Error> {
+        self.explain_classes(None, top, shown)
     }
 }
 
@@ -336,7 +333,9 @@ mod tests {
     fn weights_that_are_not_finite_are_an_error() {
         let classes = ["a", "b", "c"].map(str::to_owned);
         let classifier = |weight: f32, intercept: f32| Classifier::Linear {
-            coefficients: vec![vec![0.0, 1.0], vec![1.0, weight], vec![1.0, 2.0]],
+            coefficients: [[0.0, 1.0], [1.0, weight], [1.0, 2.0]]
+                .map(|row| Weights::new(row.to_vec()))
+                .to_vec(),
             intercepts: vec![0.0, 0.0, intercept],
         };
         assert!(classifier(1.0, 1.0).check_finite(&classes).is_ok());

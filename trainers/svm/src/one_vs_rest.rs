@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use diagnostics::Error;
 use linfa::DatasetBase;
@@ -11,8 +12,9 @@ use ndarray::Array1;
 use training::Run;
 
 use crate::params::{ClassWeight, SvmParams, Weighting};
-use crate::solver::{LinearSvm, LinearSvmParams, SolverError, SparseRows};
+use crate::solver::{Convergence, LinearSvm, LinearSvmParams, SolverError, SparseRows};
 use crate::tf_idf::{TermFrequency, idf, weigh_all};
+use crate::weights::Weights;
 use text::features::CsrPattern;
 
 /// Hyperparameters that `--tune` chooses.
@@ -86,13 +88,57 @@ pub(crate) struct OneVsRest {
     /// Factor of each column, see [`fit_scale`]. Shape: (1 or outputs, columns).
     pub(crate) scale: Vec<Vec<f32>>,
     /// One per output.
-    pub(crate) estimators: Vec<LinearSvm>,
+    pub(crate) weights: Vec<Weights>,
+    /// Shape: (outputs).
+    pub(crate) intercepts: Vec<f32>,
+    /// One per output.
+    pub(crate) convergence: Vec<Convergence>,
     /// Decision values of the rows `score`. Shape: (rows, outputs).
     pub(crate) decisions: Vec<f32>,
 }
 
+/// Largest number of outputs without training at the end of a period of grace that get one epoch
+/// each, for a model that is better than none.
+const MAX_UNTRAINED: usize = 20;
+
+/// The number of trained outputs, by which a stop is judged.
+struct Progress {
+    start: Instant,
+    outputs: usize,
+    trained: AtomicUsize,
+}
+
+impl Progress {
+    /// Refuses to train another output after a stop: without grace the result would be discarded,
+    /// and with grace many classes may not be finished in time.
+    fn check(&self, run: &Run) -> Result<(), Error> {
+        let trained = self.trained.load(Ordering::Relaxed);
+        let left = self.outputs.saturating_sub(trained);
+        let refused = match run.has_grace() {
+            false => run.stopped(),
+            true if left <= MAX_UNTRAINED => false,
+            true => {
+                let needed = self.start.elapsed().as_secs_f64() * left as f64 / trained as f64;
+                // Unknown before the first output is trained.
+                run.stopped() || trained > 0 && !run.leaves_seconds(needed)
+            }
+        };
+        match refused {
+            true => {
+                let reason = format!("{trained} of {} classes were trained", self.outputs);
+                Err(Error::stopped().because(&reason))
+            }
+            false => Ok(()),
+        }
+    }
+}
+
 /// Trains on the rows `train` and scores the rows `score`. `counts` are the values of
 /// `data.pattern`; they are turned into features in place.
+///
+/// # Errors
+///
+/// The solver does not start, or the run was stopped before all outputs were trained.
 pub(crate) fn fit(
     data: LabelledRows<'_>,
     mut counts: Vec<f32>,
@@ -101,35 +147,50 @@ pub(crate) fn fit(
     params: &SvmParams,
     run: &Run,
 ) -> Result<OneVsRest, Error> {
-    let scale = fit_scale(data, candidate, train, params);
+    let scale = fit_scale(data, candidate, train, params, run)?;
     let outputs = data.outputs();
     let sides = (train, score);
-    let fit_output = |values: &[f32], output: usize| {
-        fit_output(data, values, output, candidate, sides, params, run)
+    let progress = Progress {
+        start: Instant::now(),
+        outputs,
+        trained: AtomicUsize::new(0),
+    };
+    let fit_output = |values: &[f32], output: usize| -> Result<_, Error> {
+        let (svm, column) = fit_output(data, values, output, candidate, sides, params, run)?;
+        progress.trained.fetch_add(1, Ordering::Relaxed);
+        let weights = Weights::new(svm.coefficients);
+        Ok((weights, svm.intercept, svm.convergence, column))
     };
     let parts = if scale.len() == 1 {
         weigh_all(&mut counts, data.pattern, &scale[0], candidate.tf);
-        parallel(run.threads(), outputs, |output| fit_output(&counts, output))?
+        parallel(run.threads(), outputs, |output| {
+            progress.check(run)?;
+            fit_output(&counts, output)
+        })?
     } else {
         parallel(run.threads(), outputs, |output| {
+            progress.check(run)?;
             let mut values = counts.clone();
             weigh_all(&mut values, data.pattern, &scale[output], candidate.tf);
             fit_output(&values, output)
         })?
     };
-    let mut decisions = vec![0.0; score.len() * outputs];
-    let mut estimators = Vec::with_capacity(outputs);
-    for (output, (svm, column)) in parts.into_iter().enumerate() {
-        estimators.push(svm);
+    let mut fit = OneVsRest {
+        scale,
+        weights: Vec::with_capacity(outputs),
+        intercepts: Vec::with_capacity(outputs),
+        convergence: Vec::with_capacity(outputs),
+        decisions: vec![0.0; score.len() * outputs],
+    };
+    for (output, (weights, intercept, convergence, column)) in parts.into_iter().enumerate() {
+        fit.weights.push(weights);
+        fit.intercepts.push(intercept);
+        fit.convergence.push(convergence);
         for (row, decision) in column.into_iter().enumerate() {
-            decisions[row * outputs + output] = decision;
+            fit.decisions[row * outputs + output] = decision;
         }
     }
-    Ok(OneVsRest {
-        scale,
-        estimators,
-        decisions,
-    })
+    Ok(fit)
 }
 
 /// Trains the SVM of one output; also returns its decision values of the rows `score`.
@@ -239,12 +300,17 @@ pub(crate) fn side_weights(
 
 /// Fits the factors of term frequencies on the rows `train`; terms in fewer than `min_df` of these
 /// rows get 0. Shape: (1 or outputs, columns).
+///
+/// # Errors
+///
+/// The run was stopped.
 pub(crate) fn fit_scale(
     data: LabelledRows<'_>,
     candidate: &Candidate,
     train: &[u32],
     params: &SvmParams,
-) -> Vec<Vec<f32>> {
+    run: &Run,
+) -> Result<Vec<Vec<f32>>, Error> {
     let min_df = params.features.min_df.of(train.len());
     let frequency = document_frequency(data.pattern, train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
@@ -258,18 +324,19 @@ pub(crate) fn fit_scale(
                     0.0
                 }
             };
-            vec![columns.map(idf).collect()]
+            Ok(vec![columns.map(idf).collect()])
         }
-        Weighting::Nbsvm => (0..data.outputs())
-            .map(|output| {
-                let positive_rows = train
-                    .iter()
-                    .copied()
-                    .filter(|&row| data.is_positive(row, output));
-                let positive = document_frequency(data.pattern, positive_rows);
-                log_count_ratio(&positive, &frequency, kept)
-            })
-            .collect(),
+        Weighting::Nbsvm => parallel(run.threads(), data.outputs(), |output| {
+            if run.stopped() {
+                return Err(Error::stopped());
+            }
+            let positive_rows = train
+                .iter()
+                .copied()
+                .filter(|&row| data.is_positive(row, output));
+            let positive = document_frequency(data.pattern, positive_rows);
+            Ok(log_count_ratio(&positive, &frequency, kept))
+        }),
     }
 }
 
@@ -363,5 +430,45 @@ mod tests {
         assert_eq!(data.only_side(&[0, 1], 0), Some(true));
         assert_eq!(data.only_side(&[0, 1], 2), Some(false));
         assert_eq!(data.only_side(&[0, 2], 0), None);
+    }
+
+    mod attacks {
+        use std::sync::Arc;
+        use std::time::Duration;
+
+        use diagnostics::ErrorKind;
+        use training::stop::Stop;
+
+        use super::super::*;
+
+        fn progress(outputs: usize, trained: usize) -> Progress {
+            Progress {
+                start: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
+                outputs,
+                trained: AtomicUsize::new(trained),
+            }
+        }
+
+        /// ATTACK F9: a stop with many classes took 151 s.
+        #[test]
+        fn stop_ends_fits_whose_rest_takes_longer_than_the_period_of_grace() {
+            let stop = Stop::default();
+            let run = Run::new(1, 0, stop.clone(), Arc::default());
+            let grace = run.with_grace();
+            let stopped = |progress: Progress, run: &Run| match progress.check(run) {
+                Ok(()) => false,
+                Err(error) => error.kind() == ErrorKind::Stopped,
+            };
+            for run in [&run, &grace] {
+                assert!(!stopped(progress(3000, 1), run));
+            }
+            stop.flag().store(true, Ordering::Relaxed);
+            // A second per output.
+            assert!(stopped(progress(3000, 1), &grace));
+            assert!(!stopped(progress(3000, 2999), &grace));
+            assert!(!stopped(progress(3, 1), &grace));
+            // Folds and second trainings have no grace: their results are discarded.
+            assert!(stopped(progress(3, 1), &run));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dataset::{RowTable, Split};
-use diagnostics::{Error, ErrorKind, counted, sanitize};
+use diagnostics::{Error, ErrorKind, listed};
 use evaluation::metrics::Scores;
 use harness::Trained;
 use harness::trainer::{SplitScores, Summary};
@@ -34,7 +34,7 @@ pub(crate) fn train(
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
         MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }
-    let counts = count_terms(params, rows, shards, all.is_some())?;
+    let counts = run.prepare(|| count_terms(params, rows, shards, all.is_some()))?;
     run.progress(&format!(
         "{} terms in {largest} training rows",
         counts.terms.len()
@@ -133,8 +133,8 @@ struct FinalFit<'a> {
     /// Rows that the saved model is trained on, after `train` alone; `None`: on `train`.
     all: Option<&'a [u32]>,
     candidate: Candidate,
-    /// Out-of-fold decision values, if cross-validation was done. Shape: (rows, outputs).
-    out_of_fold: Option<Vec<f32>>,
+    /// Out-of-fold decision values, if cross-validation was done.
+    out_of_fold: Option<Decisions>,
     /// Of metrics.json.
     details: Map<String, Value>,
     summary: Summary,
@@ -145,14 +145,46 @@ struct FittedModel {
     classifier: Classifier,
     /// Shape: (1 or outputs, columns).
     scale: Vec<Vec<f32>>,
-    /// Decision values of all rows: of the rows in `all` by the model that was trained on `train`
-    /// alone, of the others by the saved model. Shape: (rows, outputs).
-    decisions: Vec<f32>,
+    /// Decision values: of the rows in `all` by the model that was trained on `train` alone, of the
+    /// others by the saved model.
+    decisions: Decisions,
     /// True if the saved model was trained on `all`.
     refitted: bool,
 }
 
+/// Decision values of some rows.
+struct Decisions {
+    /// Ascending.
+    rows: Vec<u32>,
+    /// Shape: (rows, outputs).
+    values: Vec<f32>,
+}
+
+impl Decisions {
+    fn has(&self, row: u32) -> bool {
+        self.rows.binary_search(&row).is_ok()
+    }
+
+    fn range(&self, row: u32, outputs: usize) -> std::ops::Range<usize> {
+        let at = self.rows.partition_point(|&other| other < row) * outputs;
+        at..at + outputs
+    }
+
+    /// Replaces the values of these rows. Shape of `values`: (rows, outputs).
+    fn replace(&mut self, rows: &[u32], values: &[f32], outputs: usize) {
+        for (&row, values) in rows.iter().zip(values.chunks_exact(outputs)) {
+            let range = self.range(row, outputs);
+            self.values[range].copy_from_slice(values);
+        }
+    }
+}
+
 impl<'a> FinalFit<'a> {
+    fn of_all_rows(&self, values: Vec<f32>) -> Decisions {
+        let rows = (0..self.rows.labels.len() as u32).collect();
+        Decisions { rows, values }
+    }
+
     /// Does what needs cross-validation: the search of `--tune`, or the decision values of
     /// `--calibration cv`.
     fn cross_validate(&mut self, counts: &Counts, run: &Run) -> Result<(), Error> {
@@ -167,12 +199,11 @@ impl<'a> FinalFit<'a> {
             let trials = json!(found.trials);
             self.details.insert("trials".to_owned(), trials);
             self.candidate = found.best;
-            self.out_of_fold = Some(found.decisions);
+            self.out_of_fold = Some(self.of_all_rows(found.decisions));
         } else if params.calibration == Calibration::Cv && params.algorithm == Algorithm::Linear {
             let candidate = &self.candidate;
-            let decisions = folds().decisions(data, &counts.values, candidate, params, run)?;
-            // After a stop they come from unfinished fits.
-            self.out_of_fold = (!run.stopped()).then_some(decisions);
+            let found = folds().decisions(data, &counts.values, candidate, params, run)?;
+            self.out_of_fold = found.map(|values| self.of_all_rows(values));
         }
         Ok(())
     }
@@ -210,7 +241,7 @@ impl<'a> FinalFit<'a> {
             .collect();
         let columns: Vec<u32> = kept.iter().map(|&term| column_of_term[term]).collect();
         let platt = self.platt(&fitted.decisions, run);
-        let scores = self.scores(&fitted, &platt);
+        let scores = self.scores(&fitted, &platt, run);
         let model = SvmModel {
             classes: self.rows.classes.clone(),
             terms: terms.subset(&kept),
@@ -262,7 +293,9 @@ impl<'a> FinalFit<'a> {
             components,
         };
         let mut fit = context.train(&counts.values, self.rows, self.train, run)?;
-        self.out_of_fold = fit.out_of_fold.take();
+        let out_of_fold = fit.out_of_fold.take();
+        self.out_of_fold = out_of_fold.map(|values| self.of_all_rows(values));
+        let mut decisions = self.of_all_rows(std::mem::take(&mut fit.decisions));
         let mut refitted = false;
         if let Some(all) = self.all {
             let test = self.rows.of(Split::Test);
@@ -274,9 +307,8 @@ impl<'a> FinalFit<'a> {
             match context.refit(&counts.values, (all, test.as_slice()), run) {
                 Ok(again) => {
                     self.candidate = candidate;
-                    let mut decisions = fit.decisions;
-                    replace(&mut decisions, &test, &again.decisions, data.outputs());
-                    fit = kernel::KernelFit { decisions, ..again };
+                    decisions.replace(&test, &again.decisions, data.outputs());
+                    fit = again;
                     refitted = true;
                 }
                 Err(error) if error.kind() == ErrorKind::Stopped => self.warn_not_refitted(run),
@@ -287,48 +319,59 @@ impl<'a> FinalFit<'a> {
         Ok(FittedModel {
             classifier: Classifier::Kernel(fit.svm),
             scale: vec![fit.scale],
-            decisions: fit.decisions,
+            decisions,
             refitted,
         })
     }
 
     fn fit_linear(&mut self, counts: &mut Counts, run: &mut Run) -> Result<FittedModel, Error> {
-        let everything: Vec<u32> = (0..self.rows.labels.len() as u32).collect();
+        let scored = self.scored_rows();
         let (pattern, values) = take_ngrams(counts, self.candidate.max_ngrams);
         let data = self.data(&pattern);
         let copy = self.all.map(|_| values.clone());
         let grace = run.with_grace();
-        let sides = (self.train, everything.as_slice());
+        let sides = (self.train, scored.as_slice());
         let mut fit = one_vs_rest::fit(data, values, &self.candidate, sides, self.params, &grace)?;
         self.check_finished(&grace, run)?;
+        let mut decisions = Decisions {
+            rows: scored,
+            values: std::mem::take(&mut fit.decisions),
+        };
         let mut refitted = false;
         if let Some((all, values)) = self.all.zip(copy) {
             match self.refit_linear(data, values, all, run)? {
                 Some((candidate, test, again)) => {
                     self.candidate = candidate;
-                    let mut decisions = fit.decisions;
-                    replace(&mut decisions, &test, &again.decisions, data.outputs());
-                    fit = OneVsRest { decisions, ..again };
+                    decisions.replace(&test, &again.decisions, data.outputs());
+                    fit = again;
                     refitted = true;
                 }
                 None => self.warn_not_refitted(run),
             }
         }
         report(&fit, run, &mut self.details);
-        let (coefficients, intercepts) = fit
-            .estimators
-            .into_iter()
-            .map(|svm| (svm.coefficients, svm.intercept))
-            .unzip();
         Ok(FittedModel {
             classifier: Classifier::Linear {
-                coefficients,
-                intercepts,
+                coefficients: fit.weights,
+                intercepts: fit.intercepts,
             },
             scale: fit.scale,
-            decisions: fit.decisions,
+            decisions,
             refitted,
         })
+    }
+
+    /// Returns all rows, or those of other splits if the scores of the training rows would take too
+    /// much memory.
+    fn scored_rows(&self) -> Vec<u32> {
+        let splits = &self.rows.splits;
+        let other = splits.iter().any(|&split| split != Split::Train);
+        let keep_train =
+            !other || SplitScores::has_room_for(self.train.len(), self.rows.classes.len());
+        let rows = (0u32..).zip(splits);
+        rows.filter(|(_, split)| keep_train || **split != Split::Train)
+            .map(|(row, _)| row)
+            .collect()
     }
 
     /// Trains on the rows `all` and scores the test rows, which are returned too; `None` after a
@@ -347,8 +390,11 @@ impl<'a> FinalFit<'a> {
         let test = self.rows.of(Split::Test);
         let candidate = self.candidate_for(all.len());
         let sides = (all, test.as_slice());
-        let fit = one_vs_rest::fit(data, values, &candidate, sides, self.params, run)?;
-        Ok((!run.stopped()).then_some((candidate, test, fit)))
+        match one_vs_rest::fit(data, values, &candidate, sides, self.params, run) {
+            Err(error) if error.kind() != ErrorKind::Stopped => Err(error),
+            Ok(fit) if !run.stopped() => Ok(Some((candidate, test, fit))),
+            _ => Ok(None),
+        }
     }
 
     /// Warns about a fit that a stop cut off, or refuses it as the model of a search: another
@@ -373,11 +419,11 @@ impl<'a> FinalFit<'a> {
         ));
     }
 
-    fn select(&self, decisions: &[f32], rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
+    fn select(&self, decisions: &Decisions, rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
         let outputs = outputs(self.rows.classes.len());
         let picked = rows
             .iter()
-            .flat_map(|&row| &decisions[row as usize * outputs..][..outputs]);
+            .flat_map(|&row| &decisions.values[decisions.range(row, outputs)]);
         (
             picked.copied().collect(),
             rows.iter()
@@ -388,7 +434,7 @@ impl<'a> FinalFit<'a> {
 
     /// Fits the sigmoids on out-of-fold decision values if there are any, else on the validation
     /// rows.
-    fn platt(&self, decisions: &[f32], run: &mut Run) -> Vec<Platt> {
+    fn platt(&self, decisions: &Decisions, run: &mut Run) -> Vec<Platt> {
         let validation = self.rows.of(Split::Validation);
         let (decisions, labels) = match (&self.out_of_fold, self.params.calibration) {
             (_, Calibration::None) => return Vec::new(),
@@ -402,73 +448,62 @@ impl<'a> FinalFit<'a> {
         } else {
             "give more validation rows of every class, or use --calibration cv"
         };
-        let Some((platt, unfitted)) = Platt::fit(&decisions, &labels, self.rows.classes.len())
-        else {
+        let fitted = match Platt::fit(&decisions, &labels, self.rows.classes.len(), run) {
+            Ok(fitted) => fitted,
+            Err(_) => {
+                run.warn("stopped before calibration: the model has no probabilities".to_owned());
+                return Vec::new();
+            }
+        };
+        let Some((platt, unfitted)) = fitted else {
             run.warn(format!(
                 "no probabilities: the calibration rows do not separate the classes\n  help: {help}"
             ));
             return Vec::new();
         };
         if !unfitted.is_empty() {
-            const MAX_NAMES: usize = 5;
-            let mut names: Vec<String> = unfitted
-                .iter()
-                .take(MAX_NAMES)
-                .map(|&class| format!("`{}`", sanitize(&self.rows.classes[class])))
-                .collect();
-            let more = unfitted.len().saturating_sub(MAX_NAMES);
-            if more > 0 {
-                names.push(counted(more as u64, "more label"));
-            }
+            let names = unfitted.iter().map(|&class| &self.rows.classes[class]);
             run.warn(format!(
                 "rough probabilities of {}: too few calibration rows, so the slope of the other \
                  classes is used\n  help: {help}",
-                names.join(", ")
+                listed(names, 5)
             ));
         }
         platt
     }
 
-    fn scores(&self, fitted: &FittedModel, platt: &[Platt]) -> SplitScores {
-        let decisions = fitted.decisions.as_slice();
+    fn scores(&self, fitted: &FittedModel, platt: &[Platt], run: &Run) -> SplitScores {
+        let decisions = &fitted.decisions;
         // Split that the sigmoids were fitted on.
         let fitted_on = match self.out_of_fold {
             Some(_) => Split::Train,
             None => Split::Validation,
         };
-        let of = |split: Split, decisions: &[f32]| {
+        let of = |split: Split, decisions: &Decisions| {
             let rows = self.rows.of(split);
+            if !rows.first().is_some_and(|&row| decisions.has(row)) {
+                return None;
+            }
             let (decisions, labels) = self.select(decisions, &rows);
             let classes = self.rows.classes.len();
-            let score = || match split == fitted_on {
-                true => cross_fitted(&decisions, &labels, classes, platt),
+            Some(match split == fitted_on {
+                true => cross_fitted(&decisions, &labels, classes, platt, run),
                 false => scores(&decisions, classes, platt),
-            };
-            (!rows.is_empty()).then(score)
+            })
         };
         SplitScores {
             out_of_fold: self.out_of_fold.is_some(),
             refitted: fitted.refitted,
-            train: of(
-                Split::Train,
-                self.out_of_fold.as_deref().unwrap_or(decisions),
-            ),
+            train: of(Split::Train, self.out_of_fold.as_ref().unwrap_or(decisions)),
             validation: of(Split::Validation, decisions),
             test: of(Split::Test, decisions),
         }
     }
 }
 
-/// Replaces the decision values of these rows.
-fn replace(decisions: &mut [f32], rows: &[u32], values: &[f32], outputs: usize) {
-    for (&row, values) in rows.iter().zip(values.chunks_exact(outputs)) {
-        decisions[row as usize * outputs..][..outputs].copy_from_slice(values);
-    }
-}
-
 /// Records how the solvers ended; warns about those that did not converge.
 fn report(fit: &OneVsRest, run: &mut Run, details: &mut Map<String, Value>) {
-    let outcomes: Vec<_> = fit.estimators.iter().map(|svm| svm.convergence).collect();
+    let outcomes = &fit.convergence;
     let unconverged = outcomes.iter().filter(|outcome| !outcome.converged).count();
     if unconverged > 0 && !run.stopped() {
         let all = outcomes.len();
@@ -482,7 +517,13 @@ fn report(fit: &OneVsRest, run: &mut Run, details: &mut Map<String, Value>) {
 
 /// Scores the rows that `platt` was fitted on: sigmoids fitted on one half give the probabilities
 /// of the other half, so that log loss and calibration error are not too optimistic.
-fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Platt]) -> Scores {
+fn cross_fitted(
+    decisions: &[f32],
+    labels: &[u32],
+    classes: usize,
+    platt: &[Platt],
+    run: &Run,
+) -> Scores {
     let mut result = scores(decisions, classes, platt);
     let outputs = decisions.len() / labels.len().max(1);
     let half = |parity: usize| (parity..labels.len()).step_by(2);
@@ -492,11 +533,11 @@ fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Plat
             .copied()
             .collect();
         let other_labels: Vec<u32> = half(1 - parity).map(|row| labels[row]).collect();
-        let (Some(probabilities), Some((platt, _))) = (
+        let (Some(probabilities), Ok(Some((platt, _)))) = (
             &mut result.probability,
-            Platt::fit(&others, &other_labels, classes),
+            Platt::fit(&others, &other_labels, classes, run),
         ) else {
-            // Too few rows to halve them: keep the sigmoids of all rows.
+            // Too few rows to halve them, or a stop: keep the sigmoids of all rows.
             continue;
         };
         for row in half(parity) {
@@ -510,6 +551,10 @@ fn cross_fitted(decisions: &[f32], labels: &[u32], classes: usize, platt: &[Plat
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use training::stop::Stop;
+
     use super::*;
 
     #[test]
@@ -527,9 +572,10 @@ mod tests {
                 }
             })
             .collect();
-        let (platt, _) = Platt::fit(&decisions, &labels, 2).unwrap();
+        let run = Run::new(1, 0, Stop::default(), Arc::default());
+        let (platt, _) = Platt::fit(&decisions, &labels, 2, &run).unwrap().unwrap();
         let own = scores(&decisions, 2, &platt);
-        let cross = cross_fitted(&decisions, &labels, 2, &platt);
+        let cross = cross_fitted(&decisions, &labels, 2, &platt, &run);
         assert_eq!(own.decision, cross.decision);
         let (own, cross) = (own.probability.unwrap(), cross.probability.unwrap());
         assert_ne!(own, cross);

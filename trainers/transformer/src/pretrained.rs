@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diagnostics::{Error, sanitize};
+use diagnostics::{Error, listed, sanitize};
 use sagemaker::Paths;
 
 use crate::architecture::{Architecture, Family};
@@ -111,19 +111,9 @@ impl Pretrained {
 
     /// Returns the warning that the head of the checkpoint is not used, or not for all labels.
     pub(crate) fn head_warning(&self, classes: &[String], last_layer: LastLayer) -> Option<String> {
-        let list = |labels: &[String]| {
-            let some = labels.iter().take(MAX_LISTED);
-            let some: Vec<_> = some.map(|label| format!("`{}`", sanitize(label))).collect();
-            let more = if labels.len() > MAX_LISTED {
-                ", ..."
-            } else {
-                ""
-            };
-            format!("{}{more}", some.join(", "))
-        };
         let count = |labels: &[String]| match labels {
-            [_] => format!("one label, {}", list(labels)),
-            _ => format!("the {} labels {}", labels.len(), list(labels)),
+            [_] => format!("one label, {}", listed(labels, MAX_LISTED)),
+            _ => format!("the {} labels {}", labels.len(), listed(labels, MAX_LISTED)),
         };
         let rows = self.config.head_rows(classes);
         let kept = classes.iter().zip(&rows).filter(|(_, row)| row.is_some());
@@ -133,7 +123,10 @@ impl Pretrained {
         let what = match last_layer {
             LastLayer::Missing => return None,
             LastLayer::Used if labels.as_ref().is_ok_and(all) => return None,
-            LastLayer::Used => format!("is used for {} only, the rest is new", list(&kept)),
+            LastLayer::Used => format!(
+                "is used for {} only, the rest is new",
+                listed(&kept, MAX_LISTED)
+            ),
             LastLayer::Unused => "is not used, a new one is trained".to_owned(),
         };
         let has = match labels {

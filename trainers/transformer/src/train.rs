@@ -146,7 +146,7 @@ fn finish(
     let mut scores = SplitScores::default();
     if run.hosts().rank == 0 {
         let mut engine = predictor(context, &values, run)?;
-        scores = SplitScores::of(best.scores, run, |split| {
+        scores = SplitScores::of(best.scores, context.table, run, |split| {
             context.scores(engine.as_mut(), &context.table.of(split), run)
         })?;
     }

@@ -17,18 +17,20 @@ pub(super) fn confusion(labels: &[u32], predicted: &[u32], classes: usize) -> Ve
     matrix
 }
 
-/// The most frequent pairs of a class and another one that is predicted.
+/// The most frequent pairs of a class and another one that is predicted, and the number of pairs
+/// that are left out.
 pub(super) fn confused(
     labels: &[u32],
     predicted: &[u32],
     classes: &[ClassMetrics],
-) -> Vec<ConfusedPair> {
+) -> (Vec<ConfusedPair>, u64) {
     let mut pairs: HashMap<(u32, u32), u64> = HashMap::new();
     for (&truth, &guess) in labels.iter().zip(predicted).filter(|(a, b)| a != b) {
         *pairs.entry((truth, guess)).or_default() += 1;
     }
     let mut pairs: Vec<_> = pairs.into_iter().collect();
     pairs.sort_unstable_by_key(|&(pair, rows)| (Reverse(rows), pair));
+    let left_out = pairs.len().saturating_sub(MAX_CONFUSED) as u64;
     pairs.truncate(MAX_CONFUSED);
     let pair = |((truth, guess), rows): ((u32, u32), u64)| {
         let class = &classes[truth as usize];
@@ -39,7 +41,7 @@ pub(super) fn confused(
             share: share(rows, class.support),
         }
     };
-    pairs.into_iter().map(pair).collect()
+    (pairs.into_iter().map(pair).collect(), left_out)
 }
 
 /// Precision, recall and F1 per class; 0 for a division by zero.

@@ -100,6 +100,8 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u64>>,
     /// The most frequent errors, at most [`MAX_CONFUSED`].
     pub confused: Vec<ConfusedPair>,
+    /// Number of less frequent pairs of classes with errors.
+    pub confused_left_out: u64,
     /// Bins of the calibration plot; empty without probabilities.
     pub calibration: Vec<Bin>,
     /// One entry per class, or none above [`MAX_CURVES`] classes. Too long for `metrics.json`.
@@ -220,6 +222,7 @@ pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation
         curves.extend(ranked.curves);
     }
 
+    let (confused, confused_left_out) = counts::confused(labels, &predicted, &per_class);
     let right = labels
         .iter()
         .zip(&predicted)
@@ -238,7 +241,8 @@ pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation
         macro_roc_auc: counts::mean(per_class.iter().filter_map(|c| c.roc_auc)),
         log_loss: probability.and_then(|p| calibration::log_loss(labels, p, classes)),
         ece: probability.and_then(|_| calibration::ece(&calibration)),
-        confused: counts::confused(labels, &predicted, &per_class),
+        confused,
+        confused_left_out,
         per_class,
         confusion: counts::confusion(labels, &predicted, classes),
         calibration,

@@ -320,6 +320,7 @@ mod public_reports {
         let labels = [3, 3, 2, 2, 5];
         let found = evaluate(&labels, &names(classes), &scores(&labels));
         assert!(found.confusion.is_empty());
+        assert_eq!(found.confused_left_out, 0);
         let pairs: Vec<_> = found
             .confused
             .iter()
@@ -344,6 +345,36 @@ mod public_reports {
         assert_eq!(
             (found.per_class[1].predicted, found.per_class[1].support),
             (2, 0)
+        );
+    }
+}
+
+mod attacks {
+    use super::*;
+
+    /// ATTACK F9: the matrix of many classes is bounded, and what it leaves out is counted.
+    #[test]
+    fn pairs_beyond_the_most_confused_are_counted() {
+        let classes = MAX_CONFUSION + 50;
+        // Each class is taken for the next one, class 7 twice.
+        let labels: Vec<u32> = (0..classes as u32).chain([7]).collect();
+        let mut decision = vec![0.0; labels.len() * classes];
+        for (row, &label) in labels.iter().enumerate() {
+            decision[row * classes + (label as usize + 1) % classes] = 1.0;
+        }
+        let scores = Scores {
+            classes,
+            decision,
+            probability: None,
+        };
+        let found = evaluate(&labels, &names(classes), &scores);
+        assert_eq!(
+            (found.confused[0].label.as_str(), found.confused[0].rows),
+            ("class 7", 2)
+        );
+        assert_eq!(
+            (found.confused.len(), found.confused_left_out),
+            (MAX_CONFUSED, 50)
         );
     }
 }

@@ -97,6 +97,15 @@ pub struct ClassFeatures {
 }
 
 impl ClassFeatures {
+    /// A class without features.
+    #[must_use]
+    pub fn none(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            features: Vec::new(),
+        }
+    }
+
     /// The `top` strongest of each class's words, positive ones only; of equals the first in code
     /// point order.
     #[must_use]
@@ -120,8 +129,13 @@ impl ClassFeatures {
         name: impl Fn(W) -> String,
     ) -> Self {
         features.retain(|&(_, weight)| weight > 0.0);
-        features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        features.truncate(top);
+        let order = |a: &(W, f64), b: &(W, f64)| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0));
+        if features.len() > top {
+            // Linear in the features of a class; sorting all of them takes long with many classes.
+            features.select_nth_unstable_by(top, order);
+            features.truncate(top);
+        }
+        features.sort_by(order);
         let features = features.into_iter().map(|(id, weight)| (name(id), weight));
         Self {
             label: label.to_owned(),

@@ -19,6 +19,8 @@ pub use input::{
     ClassFeatures, CurveLine, LearningCurve, Report, RowExample, RunInfo, SetReport, Trials,
 };
 
+pub use words::MAX_STRONGEST;
+
 use html::Html;
 
 const STYLE: &str = include_str!("style.css");

@@ -4,10 +4,12 @@ use super::format::{count, short};
 use super::html::Html;
 use super::input::ClassFeatures;
 
-/// Maximum words per class, maximum classes that are not folded, and maximum classes.
+/// Maximum words per class, and maximum classes that are not folded.
 const MAX_WORDS: usize = 25;
 const MAX_UNFOLDED: usize = 12;
-const MAX_CLASSES: usize = 100;
+
+/// Maximum classes whose strongest features a report shows.
+pub const MAX_STRONGEST: usize = 100;
 
 pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
     if classes.is_empty() {
@@ -15,7 +17,7 @@ pub(super) fn section(page: &mut Html, classes: &[ClassFeatures]) {
     }
     page.raw("<section id=\"words\"><h2>Strongest features</h2>")
         .raw("<p class=\"quiet\">strongest weights of each class</p>");
-    let hidden = classes.len().saturating_sub(MAX_CLASSES);
+    let hidden = classes.len().saturating_sub(MAX_STRONGEST);
     let classes = &classes[..classes.len() - hidden];
     let (open, folded) = classes.split_at(classes.len().min(MAX_UNFOLDED));
     cards(page, open);

@@ -11,7 +11,7 @@ use dataset::{
 };
 use diagnostics::{Error, Warning, atomic_dir, eprint_line, print_json, print_line, sanitize};
 use evaluation::metrics::{Evaluation, Scores, evaluate};
-use evaluation::report::SetReport;
+use evaluation::report::{MAX_STRONGEST, SetReport};
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
@@ -95,7 +95,9 @@ fn write_report<T: Trainer>(
         errors: Some((Split::Test, &scored.scores)),
         train: None,
         counts: &[("test", scored.counts.clone())],
-        strongest: model.explain(None, report::STRONGEST).unwrap_or_default(),
+        strongest: model
+            .strongest(report::STRONGEST, MAX_STRONGEST)
+            .unwrap_or_default(),
         warnings: &scored.warnings,
         parameters: &BTreeMap::new(),
         threads: options.threads.get(),

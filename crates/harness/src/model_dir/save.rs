@@ -80,6 +80,11 @@ impl ModelLock {
             }
         }
     }
+
+    /// Returns the folders that did not exist, innermost first.
+    pub(crate) fn created(&self) -> &[PathBuf] {
+        &self.created
+    }
 }
 
 impl Drop for ModelLock {

@@ -111,7 +111,7 @@ impl KernelSvm {
     }
 
     /// Adds the arrays of the model folder; returns the `kernel` of `config.json`.
-    pub(crate) fn save(&self, arrays: &mut Arrays) -> Kernel {
+    pub(crate) fn save(&self, arrays: &mut Arrays<'_>) -> Kernel {
         let vectors = self.support_vectors();
         let (width, outputs) = (self.width, self.rho.len());
         let terms = self.components.len().checked_div(width).unwrap_or(0);

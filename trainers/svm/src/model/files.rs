@@ -16,7 +16,8 @@ use crate::calibrate::Platt;
 use crate::kernel::KernelSvm;
 use crate::one_vs_rest::outputs;
 use crate::params::Kernel;
-use crate::tensors::{Array, Arrays, Tensors, serialize};
+use crate::tensors::{Array, Arrays, Tensors, write_arrays};
+use crate::weights::Weights;
 
 const FORMAT: &str = "trainyard-svm";
 const VERSION: u32 = 1;
@@ -42,7 +43,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
             coefficients,
             intercepts,
         } => {
-            arrays.insert("coefficients", Array::rows(coefficients));
+            arrays.insert("coefficients", Array::weights(coefficients));
             let shape = [intercepts.len()];
             arrays.insert("intercepts", Array::f32(&shape, intercepts));
         }
@@ -64,7 +65,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
     };
     write_config(dir, &config)?;
     write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
-    write(dir, TENSORS, &serialize(dir, &arrays)?)
+    write_arrays(dir, &arrays)
 }
 
 pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
@@ -89,7 +90,11 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
             Classifier::Kernel(KernelSvm::load(kernel, &tensors, outputs, terms.len())?)
         }
         None => Classifier::Linear {
-            coefficients: tensors.rows("coefficients", Some(outputs), terms.len())?,
+            coefficients: tensors
+                .rows("coefficients", Some(outputs), terms.len())?
+                .into_iter()
+                .map(Weights::Dense)
+                .collect(),
             intercepts: tensors.f32("intercepts", &[outputs])?,
         },
     };

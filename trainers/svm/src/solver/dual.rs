@@ -4,6 +4,9 @@ use training::Random;
 
 use super::{LinearSvmValidParams, SparseRows};
 
+/// Rows between two looks at the stop flag: a fraction of a second.
+pub(super) const STOP_INTERVAL: usize = 1 << 16;
+
 /// A two-class problem in the form the solvers iterate over.
 pub(super) struct DualProblem<'a> {
     records: SparseRows<'a>,

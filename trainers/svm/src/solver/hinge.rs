@@ -3,7 +3,7 @@
 
 use training::Random;
 
-use super::dual::{DualProblem, Weights, shuffle};
+use super::dual::{DualProblem, STOP_INTERVAL, Weights, shuffle};
 use super::{Convergence, LinearSvm, LinearSvmValidParams, Loss};
 
 /// Initial bound on the spread of the projected gradients. Below the bound the duality gap is
@@ -49,7 +49,8 @@ pub(super) fn solve(problem: &DualProblem<'_>, params: &LinearSvmValidParams) ->
     let mut convergence = Convergence::default();
     // The first epoch is finished even after a stop: it gives most of the accuracy.
     while convergence.epochs < params.max_epochs && !(params.stopped() && convergence.epochs > 0) {
-        state.epoch(&mut random);
+        let stopped = || convergence.epochs > 0 && params.stopped();
+        state.epoch(&mut random, stopped);
         convergence.epochs += 1;
         if state.high - state.low > epsilon {
             continue;
@@ -80,8 +81,8 @@ impl State<'_> {
         (self.high, self.low) = (f32::INFINITY, f32::NEG_INFINITY);
     }
 
-    /// Makes one pass over the active rows.
-    fn epoch(&mut self, random: &mut Random) {
+    /// Makes one pass over the active rows, which ends early after a stop.
+    fn epoch(&mut self, random: &mut Random, stopped: impl Fn() -> bool) {
         let (mut high, mut low) = (f32::NEG_INFINITY, f32::INFINITY);
         // A row at its bound, with a gradient beyond the extremes of the last epoch, is likely to
         // stay.
@@ -98,7 +99,10 @@ impl State<'_> {
         let mut active = std::mem::take(&mut self.active);
         let mut blocks: Vec<u32> = (0..active.len().div_ceil(BLOCK) as u32).collect();
         shuffle(random, &mut blocks);
-        for block in blocks {
+        for (number, block) in blocks.into_iter().enumerate() {
+            if number.is_multiple_of(STOP_INTERVAL / BLOCK) && stopped() {
+                break;
+            }
             let first = block as usize * BLOCK;
             let last = (first + BLOCK).min(active.len());
             for row in &mut active[first..last] {

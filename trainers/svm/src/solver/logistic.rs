@@ -2,7 +2,7 @@
 
 use training::Random;
 
-use super::dual::{DualProblem, Weights, shuffle};
+use super::dual::{DualProblem, STOP_INTERVAL, Weights, shuffle};
 use super::{Convergence, LinearSvm, LinearSvmValidParams};
 
 /// Maximum Newton steps on one coordinate, as in the paper.
@@ -43,8 +43,11 @@ pub(super) fn solve(problem: &DualProblem<'_>, params: &LinearSvmValidParams) ->
         && !(params.stopped() && convergence.epochs > 0)
     {
         shuffle(&mut random, &mut order);
-        for &row in &order {
-            state.step(row as usize);
+        for rows in order.chunks(STOP_INTERVAL) {
+            if convergence.epochs > 0 && params.stopped() {
+                break;
+            }
+            rows.iter().for_each(|&row| state.step(row as usize));
         }
         convergence.epochs += 1;
         (convergence.objective, convergence.gap) = state.objective();

@@ -3,10 +3,13 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testkit::campaign::Campaign;
-use testkit::{FakeMl, Row, as_pid_1, movie_csv, movie_rows, pid_1_allowed, run, start, to_csv};
+use testkit::{
+    FakeMl, Row, as_pid_1, many_class_rows, movie_csv, movie_rows, pid_1_allowed, run, start,
+    to_csv,
+};
 
 use super::{BIN, Workspace};
 
@@ -218,4 +221,47 @@ fn rows_that_change_are_marked_in_report() {
     let report = String::from_utf8(workspace.read("model/report.html")).unwrap();
     assert!(report.contains("this row was changed after it was read"));
     assert!(!report.contains("zzz"));
+}
+
+/// ATTACK F9: 5,000 classes took 7.3 GB, most of it dense weights and copies of them, and
+/// `metrics.json` had 553 MB.
+#[test]
+fn many_classes_take_less_memory_than_dense_weights() {
+    let workspace = Workspace::new();
+    let rows = workspace.write("rows.csv", to_csv(&many_class_rows(300, 8)));
+    let sizes = ["--max-ngrams", "3", "--min-df", "1", "--threads", "1"];
+    let flags = [&sizes[..], &["--no-refit", "--no-report", "--json"]].concat();
+    let outcome = workspace.train(&rows, &flags);
+    let metrics = outcome.expect_code(0).json();
+    let vocabulary = String::from_utf8(workspace.read("model/vocabulary.txt")).unwrap();
+    // `coef_` of LinearSVC has doubles, and while it is copied twice as many.
+    let dense = 300 * 8 * vocabulary.lines().count() as u64;
+    let peak = metrics["peak_rss_bytes"].as_u64().unwrap();
+    assert!(peak < dense, "{peak} of {dense} bytes");
+    let accuracy = metrics["accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.5, "{accuracy}");
+    assert!(metrics["validation"]["confused_left_out"].is_u64());
+    assert!(outcome.stdout.len() < 500_000, "{}", outcome.stdout.len());
+    let longest = outcome.stderr.lines().map(str::len).max().unwrap();
+    assert!(longest < 1000, "{}", outcome.stderr);
+}
+
+/// ATTACK F9: a stop was obeyed after 151 s, since every class was trained for an epoch.
+#[test]
+fn stop_while_many_classes_are_trained_does_not_wait_for_them() {
+    let workspace = Workspace::new();
+    let rows = workspace.write("rows.csv", to_csv(&many_class_rows(3000, 10)));
+    let rows = rows.to_str().unwrap();
+    for more in [&[][..], &["--calibration", "cv"]] {
+        let flags = [&["--train", rows, "--no-report", "--threads", "1"], more].concat();
+        let mut running = start(workspace.command("train", &flags));
+        assert!(!running.ends_within(Duration::from_secs(2)));
+        let stop = Instant::now();
+        running.sigterm();
+        let outcome = running.finish(Duration::from_secs(60));
+        let seconds = stop.elapsed().as_secs_f64();
+        assert!(seconds < 10.0, "{seconds} s with {more:?}");
+        outcome.expect_code(0);
+        assert!(!workspace.path("model/config.json").exists());
+    }
 }

@@ -14,7 +14,7 @@ use super::typed_parameters;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
 use evaluation::metrics::{ClassMetrics, Evaluation, Scores, UnseenTexts, evaluate};
-use evaluation::report::SetReport;
+use evaluation::report::{MAX_STRONGEST, SetReport};
 use training::Run;
 use training::progress::Progress;
 use training::resource_usage::ResourceUsage;
@@ -317,7 +317,10 @@ impl<T: Trainer> Finished<T> {
             Some(Split::Validation) => scores.validation.as_ref(),
             _ => scores.train.as_ref(),
         };
-        let strongest = self.trained.model.explain(None, report::STRONGEST);
+        let strongest = self
+            .trained
+            .model
+            .strongest(report::STRONGEST, MAX_STRONGEST);
         let input = report::Input {
             title: T::NAME,
             model,

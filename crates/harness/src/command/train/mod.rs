@@ -109,7 +109,7 @@ pub(super) fn run<T: Trainer>(
     warn_unused_options::<T>(&mut run, matches, &corpus.rows);
     let parameters = parameters::<T>(matches);
     // Held until the end of the run; the other hosts write no model.
-    let lock = || ModelLock::acquire(&run_paths.model_dir);
+    let lock = || lock_model(&run_paths.model_dir, &stop);
     let _lock = is_leader.then(lock).transpose()?;
     let fingerprint =
         |run: &Run| resume::fingerprint::<T>(&params, &parameters, &corpus.counts, run);
@@ -143,6 +143,14 @@ pub(super) fn run<T: Trainer>(
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
+}
+
+/// Locks the model folder. A signal that ends the process at once removes the folders that this
+/// creates.
+fn lock_model(dir: &Path, stop: &Stop) -> Result<ModelLock, Error> {
+    let lock = ModelLock::acquire(dir)?;
+    stop.remove_created(lock.created());
+    Ok(lock)
 }
 
 /// The error after Ctrl-C, so that `train && deploy` does not continue.
