@@ -21,6 +21,9 @@ pub(crate) struct Platt {
     pub(crate) b: f64,
 }
 
+/// One sigmoid per output, and the outputs without a fit of their own.
+type Fitted = (Vec<Platt>, Vec<usize>);
+
 impl Platt {
     /// Fits one sigmoid per output to `decisions` of shape (rows, outputs).
     ///
@@ -36,7 +39,7 @@ impl Platt {
         labels: &[u32],
         classes: usize,
         run: &Run,
-    ) -> Result<Option<(Vec<Self>, Vec<usize>)>, Error> {
+    ) -> Result<Option<Fitted>, Error> {
         let outputs = outputs(classes);
         let fitted = parallel(run.threads(), outputs, |output| {
             if run.stopped() && decisions.len() > MAX_AFTER_STOP {

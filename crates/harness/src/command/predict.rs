@@ -377,6 +377,7 @@ mod attacks {
                 classes: &classes,
                 format,
                 all_classes: true,
+                no_probabilities: AtomicBool::new(false),
                 files: &[],
                 to_terminal,
             };
