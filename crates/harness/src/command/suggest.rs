@@ -95,6 +95,11 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     (&["fp16", "bf16", "amp"], &["precision"]),
     (&["save-steps"], &["checkpoint-every"]),
     (&["cv", "n-splits"], &["folds"]),
+    (&["param-grid", "param-distributions", "grid"], &["search"]),
+    (
+        &["id-column", "keep-column", "keep-cols"],
+        &["keep-columns"],
+    ),
     (&["n-trials", "n-iter-search"], &["tune-trials"]),
     (&["probability"], &["calibration"]),
     (&["random-state", "random-seed"], &["seed"]),
