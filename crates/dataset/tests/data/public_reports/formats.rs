@@ -192,16 +192,16 @@ fn values_of_kept_columns_are_those_of_the_data() {
 #[test]
 fn unknown_kept_columns_are_errors() {
     let file = given("a.csv", "ident,text\n1,a\n");
-    let message = kept(&Source::file(&file.path, Format::CSV), &["idnt"], 4096).unwrap_err();
+    let message = kept(&Source::file(&file.path, Format::CSV), &["idents"], 4096).unwrap_err();
     has(
         &message,
         &[
-            "error[D005]: no column is named `idnt`; the header has `ident`, `text`",
+            "error[D005]: no column is named `idents`; the header has `ident`, `text`",
             "did you mean --keep-columns ident?",
         ],
     );
     let file = given("a.jsonl", "{\"ident\":1,\"text\":\"a\"}\n");
-    let message = kept(&Source::file(&file.path, Format::Jsonl), &["idnt"], 4096).unwrap_err();
+    let message = kept(&Source::file(&file.path, Format::Jsonl), &["idents"], 4096).unwrap_err();
     has(&message, &["did you mean --keep-columns ident?"]);
     // A column twice, of which one would be written.
     let file = given("a.csv", "id,text,id\n1,a,2\n");
