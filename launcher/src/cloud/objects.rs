@@ -11,9 +11,9 @@ use crate::output::quoted;
 const DATA_CHANNELS: [&str; 3] = ["train", "validation", "test"];
 
 /// Extensions of files in which no trainer finds rows.
-const NO_ROWS: [&str; 22] = [
-    "txt", "text", "md", "log", "html", "xml", "pdf", "doc", "docx", "xls", "xlsx", "ods", "zip",
-    "tar", "tgz", "rar", "7z", "pkl", "npy", "npz", "h5", "manifest",
+const NO_ROWS: [&str; 21] = [
+    "text", "md", "log", "html", "xml", "pdf", "doc", "docx", "xls", "xlsx", "ods", "zip", "tar",
+    "tgz", "rar", "7z", "pkl", "npy", "npz", "h5", "manifest",
 ];
 
 /// Bytes of a file that are searched for a manifest.
@@ -164,8 +164,9 @@ mod tests {
             assert_eq!(manifest_prefix(other), None, "{other}");
         }
         for (key, expected) in [
-            ("d.csv/a.TXT", true),
-            ("a.txt.gz", true),
+            ("d.csv/a.MD", true),
+            ("a.md.gz", true),
+            ("a.txt", false),
             ("a.csv.gz", false),
             ("part-0000", false),
             ("a.json", false),

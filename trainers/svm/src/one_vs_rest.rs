@@ -11,33 +11,11 @@ use linfa::traits::Fit;
 use ndarray::Array1;
 use training::Run;
 
-use crate::params::{ClassWeight, SvmParams, Weighting};
+use crate::params::{Candidate, ClassWeight, SvmParams, Weighting};
 use crate::solver::{Convergence, LinearSvm, LinearSvmParams, SolverError, SparseRows};
-use crate::tf_idf::{TermFrequency, idf, weigh_all};
+use crate::tf_idf::{idf, weigh_all};
 use crate::weights::Weights;
 use text::features::CsrPattern;
-
-/// Hyperparameters that `--tune` chooses.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub(crate) struct Candidate {
-    pub(crate) max_ngrams: usize,
-    pub(crate) weighting: Weighting,
-    #[serde(skip)]
-    pub(crate) tf: TermFrequency,
-    pub(crate) c: f64,
-}
-
-impl Candidate {
-    /// Returns the values of the command line, for this number of training rows.
-    pub(crate) fn from_params(params: &SvmParams, rows: usize) -> Self {
-        Self {
-            max_ngrams: params.features.max_ngrams,
-            weighting: params.weighting,
-            tf: params.tf,
-            c: params.regularisation.c(rows),
-        }
-    }
-}
 
 /// Number of outputs: one for two classes, else one per class (one-vs-rest).
 pub(crate) fn outputs(classes: usize) -> usize {

@@ -10,6 +10,7 @@ use crate::encoding;
 use crate::findings::{Finding, Findings};
 use crate::input::FileError;
 use crate::json;
+use crate::source::LABEL_PREFIX;
 use crate::{Labels, Quoting, ReadOptions};
 
 /// Delimiters that are tried if the header does not have the columns.
@@ -287,20 +288,16 @@ fn refuse_not_utf8(line: &[u8]) -> Result<(), FileError> {
 fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileError> {
     refuse_binary(line, task.binary)?;
     let text = String::from_utf8_lossy(line);
-    if let Some(rest) = text.strip_prefix("__label__") {
-        if rest.contains("__label__") {
-            let message = "the file has fastText's format, with several labels in a row";
-            return Err(FileError::unsupported(
-                message,
-                "write a CSV file with one label per row",
-            ));
-        }
-        let help = r#"convert it: sed -E 's/\r$//; s/"/""/g; s/^__label__[^ ]+ +__label__.*/several labels/; s/^__label__([^ ,\t]+)[ ,\t]+(.*)$/\1,"\2"/; 1i label,text' FILE > FILE.csv"#;
-        let message = "the file has fastText's format, `__label__LABEL TEXT`";
+    if line.starts_with(LABEL_PREFIX) {
+        let help = match task.stdin {
+            true => "pass --input-format fasttext",
+            false => "rename it to end in .txt",
+        };
+        let message = "the file has fastText's format, `__label__LABEL TEXT`, expected CSV";
         return Err(FileError::unsupported(message, help));
     }
     json::refuse_layout(&text, task.options, task.labels)?;
-    if text.starts_with('{') && json::parse(&text, "", None, None).is_ok() {
+    if text.starts_with('{') && json::parse(&text, "", None, &[], None).is_ok() {
         let help = match task.stdin {
             true => "pass --input-format jsonl",
             false => "rename it to end in .jsonl",
