@@ -95,7 +95,6 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["hidden-dropout-prob", "classifier-dropout", "dropout-rate"],
         &["dropout"],
     ),
-    (&["no-cuda", "use-cpu", "cuda", "gpu"], &["device"]),
     (&["resume-from-checkpoint"], &["checkpoint-dir"]),
     (&["embedding-dim", "embedding-size", "dim"], &["emb-size"]),
     (&["hidden-dim", "units"], &["hidden-size"]),
@@ -146,8 +145,6 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["gpu", "gpus", "cuda", "use-cuda", "no-cuda", "use-cpu"],
         &["device"],
     ),
-    (&["metric-for-best-model"], &["best-metric"]),
-    (&["resume-from-checkpoint"], &["checkpoint-dir"]),
     (&["dev", "dev-file", "eval-data"], &["validation"]),
     (
         &[
