@@ -104,7 +104,7 @@ pub(super) struct Decoder {
     rows: Vec<RowSpan>,
 }
 
-/// How MySQL and Hive export a missing value.
+/// Missing value in exports of MySQL and Hive.
 const MYSQL_NULL: &str = "\\N";
 
 /// Reason why a record is not used.

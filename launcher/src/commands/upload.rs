@@ -26,8 +26,9 @@ Examples:
 /// Upload a file or folder to S3
 ///
 /// A file is stored under the key, or below it if the URL ends in `/` or is a bucket. With `-` as
-/// PATH, standard input is stored under the key. The files of a folder are stored below the URL. Files with the same size and checksum are skipped. After an
-/// interruption run the same command again to resume.
+/// PATH, standard input is stored under the key. The files of a folder are stored below the URL.
+/// Files with the same size and checksum are skipped. After an interruption run the same command
+/// again to resume.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct UploadArgs {

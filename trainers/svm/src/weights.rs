@@ -1,5 +1,5 @@
-//! Weights of one output. With many classes most terms never occur near the rows of a class, so that
-//! most weights are 0: 76 % of 1,000 classes and 33,593 terms.
+//! Weights of one output. With many classes most terms occur in no support vector of an output, so
+//! that most weights are 0: 76 % with 1,000 classes and 33,593 terms.
 
 use std::borrow::Cow;
 

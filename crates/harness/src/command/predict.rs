@@ -257,7 +257,8 @@ struct PredictionWriter<'a> {
 }
 
 impl PredictionWriter<'_> {
-    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    /// Returns a text for the output; on a terminal without characters that move the cursor.
+    fn escaped<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.to_terminal {
             true => sanitize(text),
             false => Cow::Borrowed(text),
@@ -272,7 +273,7 @@ impl PredictionWriter<'_> {
                 let mut header = format!("{file}record,label,probability,score");
                 for class in self.classes.iter().filter(|_| self.all_classes) {
                     header.push(',');
-                    quote(&mut header, &format!("probability:{}", self.shown(class)));
+                    quote(&mut header, &format!("probability:{}", self.escaped(class)));
                 }
                 header.push('\n');
                 header
@@ -309,12 +310,12 @@ impl PredictionWriter<'_> {
         match self.format {
             StreamFormat::Csv => {
                 if let Some(file) = file {
-                    quote(text, &self.shown(file));
+                    quote(text, &self.escaped(file));
                     text.push(',');
                 }
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{record},");
-                quote(text, &self.shown(label));
+                quote(text, &self.escaped(label));
                 let _ = match probability {
                     Some(probability) => write!(text, ",{probability:.6},{decision}"),
                     None => write!(text, ",,{decision}"),

@@ -297,8 +297,8 @@ mod attacks {
 
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-    /// A hub on this machine that answers each connection with `answer(path)`, and then waits if the
-    /// answer is not complete. Keeps the requests.
+    /// A hub on this machine that answers each connection with `answer(path)`, and then waits if
+    /// the answer is not complete. Keeps the requests.
     struct FakeHub {
         endpoint: String,
         requests: Arc<Mutex<Vec<String>>>,
