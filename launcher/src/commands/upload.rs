@@ -111,7 +111,7 @@ async fn save_stdin(to: &S3Url) -> Result<TempDir> {
                 .help("pass the key itself: `trainyard upload - s3://bucket/key`"),
         );
     }
-    let folder = private_folder("trainyard-upload-").map_err(|error| no_scratch(&error))?;
+    let folder = private_folder("trainyard-upload-")?;
     let path = folder.path().join(STDIN);
     let save = tokio::task::spawn_blocking(|| {
         let mut file = File::create_new(path)?;
