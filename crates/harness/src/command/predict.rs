@@ -18,7 +18,7 @@ use super::evaluate::stream_error;
 use super::load;
 use crate::model_dir;
 use crate::{Model, Trainer};
-use dataset::{Labels, ReadOptions, Source, stream};
+use dataset::{Labels, ReadOptions, Source, quoted_for_shell, stream};
 use diagnostics::atomic_dir::parent;
 use diagnostics::{Error, eprint_line, sanitize, sanitize_json};
 use evaluation::metrics::Scores;
@@ -151,10 +151,11 @@ fn predict_stream<M: Model>(
 /// Warns of a text that is the name of a file, whose rows were probably meant.
 fn warn_file_name(texts: &[String]) {
     for text in texts.iter().filter(|text| Path::new(text).is_file()) {
-        let text = sanitize(text);
+        let (name, quoted) = (sanitize(text), quoted_for_shell(text));
         eprint_line(format!(
-            "warning: `{text}` is a file, but its name is classified as a text\n  \
-             help: pass --input {text} to classify the rows of the file"
+            "warning: `{name}` is a file, but its name is classified as a text\n  \
+             help: pass --input {} to classify the rows of the file",
+            sanitize(&quoted)
         ));
     }
 }
