@@ -59,11 +59,11 @@ pub struct ReadOptions {
     pub keep_columns: Vec<String>,
     /// Encoding; `None` means UTF-8. A byte order mark takes precedence.
     pub encoding: Option<&'static encoding_rs::Encoding>,
-    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has the
-    /// columns only with another delimiter.
+    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has
+    /// the columns only with another delimiter.
     pub delimiter: Option<u8>,
-    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that contains
-    /// whole rows is an error.
+    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that
+    /// contains whole rows is an error.
     pub quoting: Option<Quoting>,
     /// Drop and count rows without text or label, instead of reporting errors.
     pub drop_missing: bool,
