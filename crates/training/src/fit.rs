@@ -109,14 +109,14 @@ impl<W> Fitted<W> {
 
     /// Returns the plan to train once more on all rows, for the best number of epochs. `None`
     /// without `--refit`, if no rows were split off for validation, or if training did not end
-    /// well.
+    /// well. `stopped`: whether any host was stopped, so that all hosts decide alike.
     pub fn refit_plan<'a>(
         &self,
         plan: &TrainPlan<'a>,
         table: &RowTable,
-        run: &Run,
+        stopped: bool,
     ) -> Option<TrainPlan<'a>> {
-        if !plan.params.refit || run.stopped() || self.error.is_some() {
+        if !plan.params.refit || stopped || self.error.is_some() {
             return None;
         }
         Some(TrainPlan {

@@ -65,7 +65,7 @@ pub(crate) fn train(
     let mut fitted = fit_once(&context, &devices, run)?;
     let first_plan = context.plan.clone();
     let details = details(&context, &devices, &fitted);
-    let refitted = match fitted.refit_plan(&first_plan, table, run) {
+    let refitted = match fitted.refit_plan(&first_plan, table, run.stopped()) {
         Some(plan) => {
             context.class_weights = params.class_weight.weights(table, &plan.train);
             refit(&mut context, &devices, plan, &mut fitted, run)?

@@ -63,9 +63,9 @@ pub(crate) fn train(
     let (mut fitted, device, group, stopped) = first;
     let details = details(&context, device, &fitted, &fresh);
     let first_plan = context.plan.clone();
-    let plan = fitted.refit_plan(&first_plan, table, run);
+    let plan = fitted.refit_plan(&first_plan, table, stopped);
     let mut refitted = false;
-    if let (Some(plan), Some(values), false) = (plan, copy, stopped) {
+    if let (Some(plan), Some(values)) = (plan, copy) {
         score_validation(&context, &mut fitted, run)?;
         run.progress(&format!("training again, on all {} rows", plan.train.len()));
         context.class_weights = params.class_weight.weights(table, &plan.train);
