@@ -1,8 +1,8 @@
 //! Command line, life cycle and model folder for types that implement [`Trainer`].
 
 mod command;
+pub mod features;
 pub mod model_dir;
-
 pub mod range;
 mod report;
 pub mod trainer;

@@ -21,15 +21,15 @@ impl ClassWeight {
         for &row in train {
             sizes[table.labels[row as usize] as usize] += 1;
         }
-        let weight = |size: u32| self.weight(size as usize, train.len(), classes);
+        let weight = |size: u32| self.weight(size as usize, train.len(), classes) as f32;
         sizes.into_iter().map(weight).collect()
     }
 
     /// Returns the weight of a class with `size` of `rows` training rows.
-    pub fn weight(self, size: usize, rows: usize, classes: usize) -> f32 {
+    pub fn weight(self, size: usize, rows: usize, classes: usize) -> f64 {
         match self {
             Self::None => 1.0,
-            Self::Balanced => rows as f32 / (classes as f32 * size.max(1) as f32),
+            Self::Balanced => rows as f64 / (classes * size.max(1)) as f64,
         }
     }
 }

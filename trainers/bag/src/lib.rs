@@ -13,7 +13,6 @@ mod naive_bayes;
 mod net;
 mod params;
 mod rows;
-mod temperature;
 mod tensors;
 #[cfg(test)]
 mod tests;

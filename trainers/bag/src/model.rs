@@ -8,7 +8,7 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
+use text::features::{LazyLookup, Lookup, TermCounter, TermShape, Terms};
 
 use crate::net::{Net, NetScratch};
 use crate::rows::{MIN_WORD_LENGTH, Row, weigh};
@@ -26,9 +26,7 @@ pub struct BagModel {
 
 /// Buffers of one prediction thread.
 pub struct Scratch {
-    lookup_scratch: LookupScratch,
-    /// Count of each term in the current text; all zero between texts.
-    counts: Vec<f32>,
+    counter: TermCounter,
     terms: Vec<u32>,
     weights: Vec<f32>,
     buffers: NetScratch,
@@ -51,8 +49,7 @@ impl Model for BagModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            lookup_scratch: LookupScratch::new(MIN_WORD_LENGTH),
-            counts: vec![0.0; self.terms.len()],
+            counter: TermCounter::new(self.terms.len(), MIN_WORD_LENGTH),
             terms: Vec::new(),
             weights: Vec::new(),
             buffers: NetScratch::default(),
@@ -87,13 +84,7 @@ impl BagModel {
     /// Returns the terms that raise the logit of a class most above the mean of all classes: terms
     /// of a text, or all terms of the model. Classes from `shown` on have none.
     fn explain_classes(&self, text: Option<&str>, top: usize, shown: usize) -> Vec<ClassFeatures> {
-        let mut scratch = match text {
-            Some(_) => self.scratch(),
-            None => Scratch {
-                counts: Vec::new(),
-                ..self.scratch()
-            },
-        };
+        let mut scratch = self.scratch();
         match text {
             Some(text) => self.count_terms(None, &mut scratch, text),
             None => {
@@ -114,36 +105,24 @@ impl BagModel {
             .collect()
     }
 
-    /// Writes the terms of the text and their weights to `scratch`; uses binary search if there is
-    /// no `lookup`.
+    /// Writes the terms of the text and their weights to `scratch`.
     fn count_terms(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
-            lookup_scratch,
-            counts,
+            counter,
             terms,
             weights,
             ..
         } = scratch;
-        terms.clear();
-        let each = |term: u32| {
-            let count = &mut counts[term as usize];
-            if *count == 0.0 {
-                terms.push(term);
-            }
-            *count += 1.0;
+        let shape = TermShape {
+            stop_words: &[],
+            min_word_length: MIN_WORD_LENGTH,
+            max_ngrams: self.max_ngrams,
         };
-        match lookup {
-            Some(lookup) => lookup.columns(lookup_scratch, text, each),
-            None => self
-                .terms
-                .columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),
-        }
+        counter.count(text, &self.terms, lookup, shape);
+        terms.clear();
+        terms.extend_from_slice(counter.columns());
         weights.clear();
-        weights.extend(
-            terms
-                .iter()
-                .map(|&term| std::mem::take(&mut counts[term as usize])),
-        );
+        weights.extend_from_slice(counter.counts());
         weigh(weights);
     }
 

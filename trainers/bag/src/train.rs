@@ -2,10 +2,12 @@
 //! rows of memory; threads would wait for each other, and without locks the result is not
 //! deterministic.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use dataset::{RowTable, Split};
 use diagnostics::Error;
+use evaluation::fit_temperature;
 use evaluation::history::{EpochReport, Validation};
 use evaluation::metrics::Scores;
 use harness::Trained;
@@ -21,10 +23,12 @@ use crate::naive_bayes::term_scale;
 use crate::net::{MAX_SOFTMAX, Net, NetScratch, SAMPLED_CLASSES};
 use crate::params::BagParams;
 use crate::rows::{self, Row};
-use crate::temperature::fit_temperature;
 
 /// Steps between two progress reports; a step takes 10 to 50 µs.
 const PROGRESS_INTERVAL: u64 = 1024;
+
+/// Range of the temperature: without misclassified rows the optimum is at 0.
+const TEMPERATURE_RANGE: RangeInclusive<f64> = 0.5..=20.0;
 
 /// Maximum scores that are computed after a stop.
 const MAX_SCORES_AFTER_STOP: usize = 1 << 24;
@@ -369,6 +373,8 @@ impl<'a> TrainContext<'a> {
             &self.logits(net, &self.validation, run.threads()),
             &self.labels(&self.validation),
             &self.class_weights,
+            TEMPERATURE_RANGE,
+            0.0,
         )
     }
 

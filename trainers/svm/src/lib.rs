@@ -7,7 +7,6 @@ mod model;
 mod one_vs_rest;
 pub mod params;
 pub mod solver;
-mod tensors;
 pub mod tf_idf;
 mod train;
 mod weights;

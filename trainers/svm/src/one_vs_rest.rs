@@ -265,7 +265,7 @@ pub(crate) fn side_weights(
         .iter()
         .filter(|&&row| data.is_positive(row, output))
         .count();
-    let weight = |size: usize| class_weight.weight(size, train.len(), data.classes);
+    let weight = |size: usize| class_weight.weight(size, train.len(), data.classes) as f32;
     (
         weight(positive),
         if data.classes == 2 {
@@ -290,7 +290,7 @@ pub(crate) fn fit_scale(
     run: &Run,
 ) -> Result<Vec<Vec<f32>>, Error> {
     let min_df = params.features.min_df.of(train.len());
-    let frequency = document_frequency(data.pattern, train.iter().copied());
+    let frequency = data.pattern.document_frequency(train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
     let columns = 0..data.pattern.width;
     match candidate.weighting {
@@ -312,7 +312,7 @@ pub(crate) fn fit_scale(
                 .iter()
                 .copied()
                 .filter(|&row| data.is_positive(row, output));
-            let positive = document_frequency(data.pattern, positive_rows);
+            let positive = data.pattern.document_frequency(positive_rows);
             Ok(log_count_ratio(&positive, &frequency, kept))
         }),
     }
@@ -334,17 +334,6 @@ fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) 
         }
     };
     (0..all.len()).map(ratio).collect()
-}
-
-/// Returns the number of rows that contain each column.
-fn document_frequency(pattern: &CsrPattern, rows: impl Iterator<Item = u32>) -> Vec<u32> {
-    let mut frequency = vec![0; pattern.width];
-    for row in rows {
-        for &column in pattern.row(row as usize) {
-            frequency[column as usize] += 1;
-        }
-    }
-    frequency
 }
 
 /// Runs `tasks` independent tasks on up to `threads` threads; returns the results in their order.

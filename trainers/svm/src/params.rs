@@ -3,18 +3,16 @@
 mod search;
 
 use std::ops::{Bound, RangeInclusive};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use diagnostics::Error;
+use harness::features::VocabularyArgs;
 use harness::range::{above, integer, number};
 
 use crate::solver::Loss;
 use crate::tf_idf::TermFrequency;
-use text::english;
-use text::features::{FeatureParams, Frequency};
+use text::features::FeatureParams;
 pub use training::ClassWeight;
 
 pub(crate) use self::search::Candidate;
@@ -53,25 +51,8 @@ pub struct SvmArgs {
     /// --tune tries n-grams of up to 1, 2 and this many words, unless --search is given.
     #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(NGRAMS_RANGE))]
     max_ngrams: Option<u8>,
-    /// Drop terms that occur in fewer than N training rows: a count, or a fraction below 1.0
-    #[arg(long, value_name = "N", default_value = "2")]
-    min_df: FrequencyArg,
-    /// Drop terms that occur in more than N training rows: a count, or a fraction up to 1.0
-    #[arg(long, value_name = "N", default_value = "1.0")]
-    max_df: FrequencyArg,
-    /// Maximum number of terms; the most frequent are kept [default: no limit]
-    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=u32::MAX.into()))]
-    max_features: Option<u32>,
-    /// Words to drop: `english`, `none`, or a file
-    ///
-    /// `english` is the list of scikit-learn. A file has one word per line, in UTF-8.
-    #[arg(
-        long,
-        value_name = "LIST",
-        default_value = "none",
-        alias = "stop-words"
-    )]
-    stopwords: String,
+    #[command(flatten)]
+    vocabulary: VocabularyArgs,
     /// Shortest word, in characters [default: 2; 1 with --tune]
     ///
     /// 2 is the default token pattern of scikit-learn. 1 keeps `I`, and the `t` of `don't`.
@@ -220,25 +201,6 @@ enum KernelArg {
     Poly,
 }
 
-/// A count (`5`) or a fraction (`0.01`, `1.0`); a decimal point makes it a fraction, as in
-/// scikit-learn.
-#[derive(Clone, Copy, Debug)]
-struct FrequencyArg(Frequency);
-
-impl FromStr for FrequencyArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(count) = text.parse() {
-            return Ok(Self(Frequency::Count(count)));
-        }
-        match text.parse() {
-            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(Frequency::Share(share))),
-            _ => Err("expected a whole number of rows, or a fraction from 0.0 to 1.0".to_owned()),
-        }
-    }
-}
-
 /// The kernel of the decision function.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -381,7 +343,6 @@ impl SvmArgs {
             TOLERANCE
         });
         let algorithm = self.algorithm();
-        self.check_frequencies()?;
         self.check_combination()?;
         self.check_tuning()?;
         self.check_weighting()?;
@@ -393,16 +354,14 @@ impl SvmArgs {
         ];
         let grid = Grid::new(self.search, &given)?;
         let searched = grid.as_ref().and_then(Grid::max_ngrams);
-        let max_ngrams = searched.or(self.max_ngrams.map(usize::from));
+        let max_ngrams = searched
+            .or(self.max_ngrams.map(usize::from))
+            .unwrap_or(if self.tune { TUNE_NGRAMS } else { 2 });
+        let (features, stop_words) = self.vocabulary.check(max_ngrams)?;
         let weighting = self.weighting.unwrap_or(Weighting::Tfidf);
         let params = SvmParams {
-            features: FeatureParams {
-                min_df: self.min_df.0,
-                max_df: self.max_df.0,
-                max_ngrams: max_ngrams.unwrap_or(if self.tune { TUNE_NGRAMS } else { 2 }),
-                max_features: self.max_features.map(|n| n as usize),
-            },
-            stop_words: load_stop_words(&self.stopwords)?,
+            features,
+            stop_words,
             min_word_length: self
                 .min_word_length
                 .unwrap_or(if self.tune { 1 } else { 2 }),
@@ -447,27 +406,6 @@ impl SvmArgs {
             },
         };
         Algorithm::Kernel(kernel, self.components.unwrap_or(100).into())
-    }
-
-    /// Refuses document frequencies that no term can have, for any number of rows.
-    fn check_frequencies(&self) -> Result<(), Error> {
-        if matches!(self.max_df.0, Frequency::Count(0)) || self.max_df.0 == Frequency::Share(0.0) {
-            return Err(Error::usage("expected --max-df above 0, found `0`")
-                .help("leave out --max-df: `1.0`, the default, drops no frequent terms"));
-        }
-        let (min, max) = match (self.min_df.0, self.max_df.0) {
-            (Frequency::Count(min), Frequency::Count(max)) => (f64::from(min), f64::from(max)),
-            (Frequency::Share(min), Frequency::Share(max)) => (min, max),
-            _ => return Ok(()),
-        };
-        if min <= max {
-            return Ok(());
-        }
-        let message = format!("expected --min-df of at most --max-df, found `{min}` and `{max}`");
-        Err(Error::usage(message).help(
-            "lower --min-df, or raise --max-df; a number without a point is a number of rows, \
-             and `1.0` is all rows",
-        ))
     }
 
     /// Refuses arguments that `--tune` would override, and folds without a cross-validation.
@@ -568,25 +506,4 @@ impl SvmArgs {
             }
         }
     }
-}
-
-fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {
-    match list {
-        "none" | "None" | "" => Ok(Arc::new([])),
-        "english" => Ok(english()),
-        file => {
-            let path = PathBuf::from(file);
-            read_stop_words(&path).map_err(|source| {
-                let message = format!("cannot read the stop words from `{file}`: {source}");
-                Error::usage(message)
-                    .help("use --stopwords english, none, or a UTF-8 file with one word per line")
-            })
-        }
-    }
-}
-
-fn read_stop_words(path: &Path) -> std::io::Result<Arc<[String]>> {
-    let text = std::fs::read_to_string(path)?;
-    let words = text.lines().map(|line| line.trim().to_lowercase());
-    Ok(words.filter(|word| !word.is_empty()).collect())
 }

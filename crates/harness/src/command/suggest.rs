@@ -36,6 +36,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     ),
     (&["sublinear"], &["sublinear-tf"]),
     (&["reg-lambda", "regularization"], &["alpha"]),
+    (&["fit-prior"], &["no-fit-prior"]),
     (
         &[
             "epoch",

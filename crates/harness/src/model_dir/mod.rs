@@ -1,5 +1,6 @@
 //! Model folders: names of files, and functions that read, check and write them.
 
+pub mod arrays;
 mod checksums;
 mod save;
 
@@ -99,6 +100,26 @@ pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
         None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
         None => Ok(()),
     }
+}
+
+/// Refuses a shape of terms that training never writes: words of 1 or 2 characters or more, n-grams
+/// of at most 255 words.
+///
+/// # Errors
+/// A message about the wrong value.
+pub fn check_terms(max_ngrams: usize, min_word_length: u8) -> Result<(), String> {
+    if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
+        return Err(format!(
+            "expected `max_ngrams` from 1 to {}, found `{max_ngrams}`",
+            u8::MAX
+        ));
+    }
+    if !(1..=2).contains(&min_word_length) {
+        return Err(format!(
+            "expected `min_word_length` 1 or 2, found `{min_word_length}`"
+        ));
+    }
+    Ok(())
 }
 
 /// Writes `config.json`.

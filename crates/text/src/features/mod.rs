@@ -3,10 +3,12 @@
 mod fit;
 mod matrix;
 mod ngrams;
+mod term_counter;
 mod terms;
 
 pub use fit::{Counts, FitError, fit};
 pub use matrix::CsrPattern;
+pub use term_counter::{TermCounter, TermShape};
 pub use terms::{LazyLookup, Lookup, LookupScratch, Terms};
 
 /// A document frequency, for scikit-learn's `min_df` and `max_df`.
@@ -40,4 +42,21 @@ pub struct FeatureParams {
     pub max_ngrams: usize,
     /// Maximum number of terms; the most frequent are kept.
     pub max_features: Option<usize>,
+}
+
+/// Function of a term count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TermFrequency {
+    /// The count.
+    Raw,
+    /// 1 + ln(count)
+    Sublinear,
+    /// 1
+    Binary,
+}
+
+/// Returns the inverse document frequency, smoothed as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
+pub fn idf(documents: usize, frequency: u32) -> f64 {
+    ((1 + documents) as f64 / (1 + u64::from(frequency)) as f64).ln() + 1.0
 }
