@@ -116,7 +116,7 @@ pub(super) fn describe<T: Trainer>() -> TrainerDescription {
 }
 
 /// Returns the JSON Schema of the trainer's run files.
-pub(super) fn run_file_schema<T: Trainer>() -> serde_json::Value {
+fn run_file_schema<T: Trainer>() -> serde_json::Value {
     let mut command = super::command::<T>();
     command.build();
     let Some(train) = command.find_subcommand("train") else {
