@@ -16,6 +16,13 @@ pub(super) enum RecordBody {
         stray: Option<u32>,
         rows: bool,
     },
+    /// Text and label of a line without columns.
+    Line {
+        text: Option<Field>,
+        label: Option<Field>,
+    },
+    /// A line with several labels.
+    Labels { count: u32 },
     /// A row that is not data.
     Header(HeaderRow),
     /// A line of JSON.
@@ -40,6 +47,14 @@ pub(super) enum HeaderRow {
     Dashes,
 }
 
+/// A value of a kept column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeptField {
+    pub(super) field: Field,
+    /// True if it is a number or a boolean, as JSON writes it.
+    pub(super) json: bool,
+}
+
 /// One record of a block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
@@ -59,6 +74,9 @@ pub(super) struct Block {
     /// Contents of fields that csv-core unquoted.
     pub(super) unescaped: Vec<u8>,
     pub(super) records: Vec<Record>,
+    /// Values of the kept columns of each record that is [`RecordBody::Fields`] or
+    /// [`RecordBody::Line`], one record after the other.
+    pub(super) kept: Vec<Option<KeptField>>,
     /// Index of the file.
     pub(super) source: u32,
     /// Offset of `bytes` in the file.

@@ -1,6 +1,7 @@
 //! Splits the files into blocks of whole records, in order. Runs on one thread at a time.
 
 mod header;
+mod lines;
 mod records;
 
 use std::mem;
@@ -8,7 +9,8 @@ use std::mem;
 use diagnostics::{Place, Severity};
 
 use self::header::{First, Header, HeaderTask, refuse_binary};
-use self::records::{line, not_data, open_quote_in_header, row};
+use self::lines::Lines;
+use self::records::{keep, line, not_data, open_quote_in_header, row};
 use crate::block::{Block, HeaderRow, Record, RecordBody, column};
 use crate::codes;
 use crate::delimited::{Malformed, RecordSpan, Splitter, Step, lines};
@@ -17,7 +19,7 @@ use crate::input::{FileError, Input};
 use crate::json::refuse_layout;
 #[cfg(feature = "parquet")]
 use crate::parquet::Parquet;
-use crate::source::{Format, Source};
+use crate::source::{Format, LABEL_PREFIX, Source};
 use crate::{FileCounts, Labels, ReadOptions};
 
 /// UTF-8's.
@@ -29,6 +31,7 @@ enum Kind {
         header: Option<Header>,
     },
     Jsonl,
+    Lines(Lines),
 }
 
 /// A file that is being read.
@@ -88,6 +91,7 @@ impl<'a> BlockReader<'a> {
     /// Fills `block` with the next records and returns its number. `None` at the end.
     pub(super) fn next(&mut self, block: &mut Block) -> Option<u64> {
         block.records.clear();
+        block.kept.clear();
         block.unescaped.clear();
         block.used = 0;
         block.findings = Findings::new(block.findings.limit());
@@ -145,6 +149,13 @@ fn open(
             header: None,
         },
         Format::Jsonl => Kind::Jsonl,
+        Format::Lines | Format::FastText => {
+            let labelled = source.format == Format::FastText;
+            match Lines::new(labelled, source, options, labels, findings) {
+                Some(lines) => Kind::Lines(lines),
+                None => return Ok(None),
+            }
+        }
         #[cfg(feature = "parquet")]
         Format::Parquet => {
             let parquet = Parquet::open(source, options, labels, findings)?;
@@ -278,6 +289,7 @@ impl Open {
         block: &mut Block,
     ) -> usize {
         let mut from = 0;
+        self.find_fasttext(filled, source, options, labels, block);
         while !self.given_up {
             let bytes = &block.bytes[..filled];
             let step = match &mut self.kind {
@@ -285,6 +297,7 @@ impl Open {
                     splitter.step(bytes, from, self.complete, &mut block.unescaped)
                 }
                 Kind::Jsonl => line(bytes, from, self.complete),
+                Kind::Lines(lines) => lines.step(bytes, from, self.complete),
             };
             let found = match step {
                 Step::Record(found) => found,
@@ -324,6 +337,25 @@ impl Open {
         from
     }
 
+    /// Reads a file of no other format as fastText's if it begins with a label.
+    fn find_fasttext(
+        &mut self,
+        filled: usize,
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        block: &mut Block,
+    ) {
+        let is_open = matches!(&self.kind, Kind::Delimited { header: None, .. });
+        let start = || block.bytes[..filled].trim_ascii_start();
+        if is_open && source.has_no_format() && start().starts_with(LABEL_PREFIX) {
+            match Lines::new(true, source, options, labels, &mut block.findings) {
+                Some(lines) => self.kind = Kind::Lines(lines),
+                None => self.given_up = true,
+            }
+        }
+    }
+
     /// Takes a record. Returns the offset of the next one, and the lines up to there.
     fn record(
         &mut self,
@@ -340,6 +372,11 @@ impl Open {
             Kind::Delimited { splitter, header } => (splitter, header),
             Kind::Jsonl => {
                 self.json_line(&found, source, options, labels, block);
+                return (found.next, found.lines);
+            }
+            Kind::Lines(lines) => {
+                let body = lines.body(&found, bytes, &mut block.kept);
+                self.push(found.start, found.end, body, source, block);
                 return (found.next, found.lines);
             }
         };
@@ -386,6 +423,7 @@ impl Open {
         } else {
             row(&splitter.fields, columns, &found, line, splitter.delimiter)
         };
+        keep(&body, columns, &splitter.fields, &mut block.kept);
         self.push(found.start, found.end, body, source, block);
         (found.next, found.lines)
     }

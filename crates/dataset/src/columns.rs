@@ -8,12 +8,17 @@ use crate::source::closest;
 use crate::{Labels, ReadOptions};
 
 /// Positions of the wanted columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) text: usize,
     pub(super) label: Option<usize>,
+    /// Of the kept columns, in the order of [`ReadOptions::keep_columns`].
+    pub(super) kept: Vec<usize>,
     pub(super) count: usize,
 }
+
+/// Option of `predict` that names the kept columns.
+pub(super) const KEEP_COLUMNS: &str = "--keep-columns";
 
 /// Looks up the text and label columns. Reports missing and duplicate columns.
 pub(super) fn resolve(
@@ -26,9 +31,11 @@ pub(super) fn resolve(
 ) -> Option<Columns> {
     let label_name = (labels != Labels::Ignored).then_some(options.label_column.as_str());
     let mut twice = false;
+    let kept = options.keep_columns.iter().map(String::as_str);
     for wanted in [Some(options.text_column.as_str()), label_name]
         .into_iter()
         .flatten()
+        .chain(kept.clone())
     {
         let count = names.iter().filter(|name| *name == wanted).count();
         if count > 1 {
@@ -48,6 +55,7 @@ pub(super) fn resolve(
         Some(text) if !twice && absent.is_empty() => Some(Columns {
             text,
             label,
+            kept: kept.filter_map(position).collect(),
             count: names.len(),
         }),
         _ => None,
@@ -61,9 +69,11 @@ pub(super) fn absent<'a>(
     labels: Labels,
 ) -> Vec<(&'static str, &'a str)> {
     let label = ("--label-column", options.label_column.as_str());
+    let kept = options.keep_columns.iter();
     [("--text-column", options.text_column.as_str()), label]
         .into_iter()
         .take(if labels == Labels::Required { 2 } else { 1 })
+        .chain(kept.map(|name| (KEEP_COLUMNS, name.as_str())))
         .filter(|(_, wanted)| !names.iter().any(|name| name == wanted))
         .collect()
 }
@@ -98,12 +108,19 @@ pub(super) fn report_missing(
         wanted.join("` or `"),
         listed(names.iter().map(String::as_str))
     );
-    // A column is proposed for one of the two only.
-    let mut taken = vec![options.text_column.as_str(), options.label_column.as_str()];
+    let only_kept = absent.iter().all(|(flag, _)| *flag == KEEP_COLUMNS);
+    // A column is proposed once only.
+    let mut taken: Vec<&str> = match only_kept {
+        true => options.keep_columns.iter().map(String::as_str).collect(),
+        false => vec![options.text_column.as_str(), options.label_column.as_str()],
+    };
+    // The list of kept columns cannot have these.
+    let is_writable =
+        |name: &str| !(name.contains(char::is_control) || only_kept && name.contains([',', '=']));
     let (mut flags, mut all) = (Vec::new(), true);
     for (flag, wanted) in absent {
         let free = names.iter().map(String::as_str);
-        let free = free.filter(|name| !taken.contains(name) && !name.contains(char::is_control));
+        let free = free.filter(|name| !taken.contains(name) && is_writable(name));
         let found = closest(wanted, free);
         taken.extend(found);
         all &= found.is_some();

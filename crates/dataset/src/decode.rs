@@ -1,11 +1,12 @@
 //! Decodes the records of a block into rows of text and label. Runs in parallel.
 
 use std::ops::Range;
+use std::slice::ChunksExact;
 
 use encoding_rs::Encoding;
 use memchr::memchr;
 
-use crate::block::{Block, Record, RecordBody};
+use crate::block::{Block, KeptField, Record, RecordBody};
 use crate::delimited::{Field, Shape};
 use crate::findings::{Finding, Findings};
 use crate::json::{self, Cell};
@@ -40,11 +41,27 @@ pub struct Row<'a> {
     pub label: Option<&'a str>,
 }
 
+/// A value of a kept column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// `null`, or an absent key.
+    Missing,
+    /// Content of a field or string.
+    Text(&'a str),
+    /// JSON of another type, such as a number.
+    Json(&'a str),
+}
+
+/// A kept value; true for JSON other than a string. `None` if it is missing.
+type KeptSpan = Option<(Span, bool)>;
+
 /// Rows of a block, in file order.
 pub struct Batch<'a> {
     block: &'a str,
     scratch: &'a str,
     rows: &'a [RowSpan],
+    /// Values of the kept columns of each row, one row after the other.
+    kept: &'a [KeptSpan],
 }
 
 impl<'a> Batch<'a> {
@@ -60,16 +77,33 @@ impl<'a> Batch<'a> {
 
     /// Returns the rows.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
-        let (block, scratch) = (self.block, self.scratch);
-        let text = move |span: Span| {
-            let from = if span.scratch { scratch } else { block };
-            &from[span.start..span.end]
-        };
+        let text = self.text();
         self.rows.iter().map(move |row| Row {
             place: row.place,
             text: text(row.text),
             label: row.label.map(text),
         })
+    }
+
+    /// Returns the values of the kept columns of a row, in the order of
+    /// [`ReadOptions::keep_columns`].
+    pub fn kept(&self, row: usize) -> impl Iterator<Item = Kept<'a>> + use<'a> {
+        let (text, columns) = (self.text(), self.kept.len() / self.rows.len().max(1));
+        let of_row = &self.kept[row * columns..(row + 1) * columns];
+        of_row.iter().map(move |value| match *value {
+            None => Kept::Missing,
+            Some((span, true)) => Kept::Json(text(span)),
+            Some((span, false)) => Kept::Text(text(span)),
+        })
+    }
+
+    /// Returns the function that looks up a span.
+    fn text(&self) -> impl Fn(Span) -> &'a str + Copy + use<'a> {
+        let (block, scratch) = (self.block, self.scratch);
+        move |span: Span| {
+            let from = if span.scratch { scratch } else { block };
+            &from[span.start..span.end]
+        }
     }
 }
 
@@ -93,6 +127,8 @@ pub(super) struct JsonKeys {
     pub(super) source: u32,
     pub(super) text: bool,
     pub(super) label: bool,
+    /// True for each kept key that an object has.
+    pub(super) kept: Vec<bool>,
     /// Keys of the first object.
     pub(super) keys: Vec<String>,
 }
@@ -102,9 +138,10 @@ pub(super) struct JsonKeys {
 pub(super) struct Decoder {
     scratch: String,
     rows: Vec<RowSpan>,
+    kept: Vec<KeptSpan>,
 }
 
-/// How MySQL and Hive export a missing value.
+/// Missing value in exports of MySQL and Hive.
 const MYSQL_NULL: &str = "\\N";
 
 /// Reason why a record is not used.
@@ -126,6 +163,8 @@ impl Decoder {
     ) -> (Batch<'a>, BlockCounts) {
         self.scratch.clear();
         self.rows.clear();
+        self.kept.clear();
+        let columns = options.keep_columns.len();
         let limit = block.findings.limit();
         let mut counts = BlockCounts {
             findings: std::mem::replace(&mut block.findings, Findings::new(limit)),
@@ -139,6 +178,7 @@ impl Decoder {
             valid,
             options,
             labels,
+            kept: block.kept.chunks_exact(columns.max(1)),
             encoding: block
                 .transcoded
                 .and_then(|name| Encoding::for_label(name.as_bytes()))
@@ -161,17 +201,21 @@ impl Decoder {
                     };
                     work.decoder.rows.push(RowSpan { place, text, label });
                     counts.used += 1;
+                    continue;
                 }
                 Err(Refused::Malformed) => counts.malformed += 1,
                 Err(Refused::Header) => counts.header += 1,
                 Err(Refused::NoText) => counts.no_text += 1,
                 Err(Refused::NoLabel) => counts.no_label += 1,
             }
+            let used = work.decoder.rows.len();
+            work.decoder.kept.truncate(used * columns);
         }
         let batch = Batch {
             block: valid.unwrap_or_default(),
             scratch: &self.scratch,
             rows: &self.rows,
+            kept: &self.kept,
         };
         (batch, counts)
     }
@@ -183,6 +227,8 @@ struct BlockDecoder<'a, 'd> {
     valid: Option<&'a str>,
     options: &'a ReadOptions,
     labels: Labels,
+    /// Kept values of the records that follow.
+    kept: ChunksExact<'a, Option<KeptField>>,
     /// Encoding of the file if it has one byte per character.
     encoding: Option<&'static Encoding>,
     reporter: Reporter<'a>,
@@ -201,7 +247,9 @@ impl<'a> BlockDecoder<'a, '_> {
             RecordBody::Unclosed { quote } => reporter.unclosed(record, quote, findings),
             RecordBody::TooLarge { at } => reporter.too_large(record, at, findings),
             RecordBody::Count { fields, at } => reporter.field_count(record, fields, at, findings),
+            RecordBody::Labels { count } => reporter.several_labels(record, count, findings),
             RecordBody::Json => return self.json(record, counts),
+            RecordBody::Line { text, label } => return self.line(record, text, label, findings),
             RecordBody::Header(kind) => {
                 reporter.header(record, kind, findings);
                 return Err(Refused::Header);
@@ -212,6 +260,7 @@ impl<'a> BlockDecoder<'a, '_> {
                 stray,
                 rows,
             } => {
+                let kept = self.kept.next().unwrap_or_default();
                 self.valid(record, findings)?;
                 if let Some(at) = stray {
                     reporter.stray(record, at, findings);
@@ -225,6 +274,7 @@ impl<'a> BlockDecoder<'a, '_> {
                 }
                 let text_span = self.value(text, record, findings)?;
                 let label_span = self.value(label, record, findings)?;
+                self.keep(kept, record, findings)?;
                 let text_at = text.map_or(record.start, |field| field.at);
                 let label_at = label.map_or(record.start, |field| field.at);
                 return self.present(
@@ -236,6 +286,47 @@ impl<'a> BlockDecoder<'a, '_> {
             }
         }
         Err(Refused::Malformed)
+    }
+
+    /// Decodes a line without columns.
+    fn line(
+        &mut self,
+        record: &Record,
+        text: Option<Field>,
+        label: Option<Field>,
+        findings: &mut Findings,
+    ) -> Result<(Span, Option<Span>), Refused> {
+        let kept = self.kept.next().unwrap_or_default();
+        self.valid(record, findings)?;
+        let mut part = |field: Option<Field>| -> Result<(Option<Span>, u32), Refused> {
+            let span = field.map(|field| self.content(field, record, findings));
+            Ok((
+                span.transpose()?,
+                field.map_or(record.start, |field| field.at),
+            ))
+        };
+        let (text, label) = (part(text)?, part(label)?);
+        self.keep(kept, record, findings)?;
+        self.present(record, text, label, findings)
+    }
+
+    /// Decodes the kept values of a record.
+    fn keep(
+        &mut self,
+        kept: &[Option<KeptField>],
+        record: &Record,
+        findings: &mut Findings,
+    ) -> Result<(), Refused> {
+        for value in kept {
+            let span = match *value {
+                Some(KeptField { field, json }) => {
+                    Some((self.content(field, record, findings)?, json))
+                }
+                None => None,
+            };
+            self.decoder.kept.push(span);
+        }
+        Ok(())
     }
 
     /// Returns text and label, unless a required one is missing.
@@ -394,9 +485,10 @@ impl<'a> BlockDecoder<'a, '_> {
         let line = self.valid(record, &mut counts.findings)?;
         let label_key =
             (self.labels != Labels::Ignored).then_some(self.options.label_column.as_str());
+        let (text_key, keep) = (&self.options.text_column, &self.options.keep_columns);
         let mut keys = Vec::new();
         let wanted = (record.number == 1).then_some(&mut keys);
-        let object = match json::parse(line, &self.options.text_column, label_key, wanted) {
+        let object = match json::parse(line, text_key, label_key, keep, wanted) {
             Ok(object) => object,
             Err(error) => {
                 reporter.not_json(record, &error, &mut counts.findings);
@@ -410,6 +502,10 @@ impl<'a> BlockDecoder<'a, '_> {
         seen.text |= object.text != Cell::Absent;
         seen.label |= object.label != Cell::Absent;
         seen.keys.append(&mut keys);
+        seen.kept.resize(object.kept.len(), false);
+        for (seen, (cell, _)) in seen.kept.iter_mut().zip(&object.kept) {
+            *seen |= *cell != Cell::Absent;
+        }
         for (cell, column, expected) in [
             (&object.text, &self.options.text_column, "a string"),
             (
@@ -436,6 +532,10 @@ impl<'a> BlockDecoder<'a, '_> {
             _ => None,
         };
         let (text, label) = (span(object.text), span(object.label));
+        for (cell, is_json) in object.kept {
+            let value = span(cell).map(|span| (span, is_json));
+            self.decoder.kept.push(value);
+        }
         self.present(
             record,
             (text, record.start),

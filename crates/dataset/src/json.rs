@@ -24,11 +24,13 @@ pub(super) enum Cell {
     Wrong(&'static str),
 }
 
-/// Text and label of a line.
+/// Text and label of a line, and the values of the kept keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: Cell,
     pub(super) label: Cell,
+    /// In the order of the kept keys; true for JSON other than a string.
+    pub(super) kept: Vec<(Cell, bool)>,
 }
 
 /// Parses one line. Appends the names of all keys to `keys`, if given.
@@ -36,10 +38,17 @@ pub(super) fn parse(
     line: &str,
     text: &str,
     label: Option<&str>,
+    keep: &[String],
     keys: Option<&mut Vec<String>>,
 ) -> Result<Line, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(line);
-    let line = LineSeed { text, label, keys }.deserialize(&mut reader)?;
+    let seed = LineSeed {
+        text,
+        label,
+        keep,
+        keys,
+    };
+    let line = seed.deserialize(&mut reader)?;
     reader.end()?;
     Ok(line)
 }
@@ -128,6 +137,7 @@ fn one_object(line: &str, options: &ReadOptions, labels: Labels) -> Option<(&'st
 struct LineSeed<'a> {
     text: &'a str,
     label: Option<&'a str>,
+    keep: &'a [String],
     keys: Option<&'a mut Vec<String>>,
 }
 
@@ -147,9 +157,18 @@ impl<'de> Visitor<'de> for LineSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Line, A::Error> {
-        let mut line = Line::default();
+        let mut line = Line {
+            kept: vec![<(Cell, bool)>::default(); self.keep.len()],
+            ..Line::default()
+        };
         while let Some(key) = map.next_key::<String>()? {
             let value: &RawValue = map.next_value()?;
+            for (name, (to, is_json)) in self.keep.iter().zip(&mut line.kept) {
+                if *name == key {
+                    put(to, as_it_stands(value)?, &key)?;
+                    *is_json = !value.get().starts_with('"');
+                }
+            }
             if key == self.text {
                 // Only strings: a number in the text column probably means the wrong column.
                 let cell = match cell(value)? {
@@ -185,6 +204,14 @@ fn cell<E: serde::de::Error>(value: &RawValue) -> Result<Cell, E> {
         Some(b'n') => Cell::Null,
         Some(b'[' | b'{') => Cell::Wrong(kind(raw)),
         _ => Cell::Value(raw.to_owned()),
+    })
+}
+
+/// As [`cell`], but arrays and objects are kept as JSON.
+fn as_it_stands<E: serde::de::Error>(value: &RawValue) -> Result<Cell, E> {
+    Ok(match cell(value)? {
+        Cell::Wrong(_) => Cell::Value(value.get().to_owned()),
+        cell => cell,
     })
 }
 
@@ -229,8 +256,12 @@ mod tests {
             ("{}", Cell::Absent, Cell::Absent),
         ] {
             assert_eq!(
-                parse(json, "text", Some("label"), None).unwrap(),
-                Line { text, label },
+                parse(json, "text", Some("label"), &[], None).unwrap(),
+                Line {
+                    text,
+                    label,
+                    kept: Vec::new()
+                },
                 "{json}"
             );
         }
@@ -239,7 +270,7 @@ mod tests {
     #[test]
     fn invalid_lines_are_refused() {
         let message = |json| {
-            parse(json, "text", Some("label"), None)
+            parse(json, "text", Some("label"), &[], None)
                 .unwrap_err()
                 .to_string()
         };

@@ -1,4 +1,5 @@
-//! Reads the rows of a channel: CSV, TSV, JSON lines and parquet, plain or compressed, in blocks.
+//! Reads the rows of a channel: CSV, TSV, JSON lines, fastText's format, plain lines and parquet,
+//! plain or compressed, in blocks.
 //!
 //! One thread at a time reads the next block, hashes it and finds its records. The rest of the work
 //! (UTF-8 validation, unescaping, the caller's encoding) runs in parallel, and the results are
@@ -33,7 +34,7 @@ pub use audit::similar_label;
 pub use check::{CheckSummary, check};
 pub use columns::quoted_for_shell;
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
-pub use decode::{Batch, Row};
+pub use decode::{Batch, Kept, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
@@ -54,13 +55,15 @@ pub struct ReadOptions {
     pub text_column: String,
     /// Name of the label column.
     pub label_column: String,
+    /// Names of columns whose values are kept: see [`Batch::kept`].
+    pub keep_columns: Vec<String>,
     /// Encoding; `None` means UTF-8. A byte order mark takes precedence.
     pub encoding: Option<&'static encoding_rs::Encoding>,
-    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has the
-    /// columns only with another delimiter.
+    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has
+    /// the columns only with another delimiter.
     pub delimiter: Option<u8>,
-    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that contains
-    /// whole rows is an error.
+    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that
+    /// contains whole rows is an error.
     pub quoting: Option<Quoting>,
     /// Drop and count rows without text or label, instead of reporting errors.
     pub drop_missing: bool,
@@ -85,6 +88,7 @@ impl Default for ReadOptions {
         Self {
             text_column: "text".to_owned(),
             label_column: "label".to_owned(),
+            keep_columns: Vec::new(),
             encoding: None,
             delimiter: None,
             quoting: None,

@@ -11,9 +11,9 @@ use parquet::file::metadata::{FileMetaData, ParquetMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
-use crate::block::{Block, Record, RecordBody};
+use crate::block::{Block, KeptField, Record, RecordBody};
 use crate::codes;
-use crate::columns::{self, Columns};
+use crate::columns::{self, Columns, KEEP_COLUMNS};
 use crate::delimited::{Field, Shape};
 use crate::findings::Findings;
 use crate::input::{FileError, HEAD_BYTES, Input, refuse_unsupported};
@@ -43,6 +43,7 @@ struct Group {
     left: usize,
     text: Column,
     label: Option<Column>,
+    kept: Vec<Column>,
 }
 
 struct Column {
@@ -149,7 +150,11 @@ impl Parquet {
             Some(label) => label.values(wanted, &mut block.bytes)?,
             None => vec![None; wanted],
         };
-        if texts.len() != wanted || labels.len() != wanted {
+        let kept = group.kept.iter_mut();
+        let kept = kept.map(|column| column.values(wanted, &mut block.bytes));
+        let kept = kept.collect::<Result<Vec<_>, _>>()?;
+        let is_short = |values: &Vec<Option<Field>>| values.len() != wanted;
+        if is_short(&texts) || is_short(&labels) || kept.iter().any(is_short) {
             return Err(file_error(
                 "columns have different numbers of rows".to_owned(),
                 "write the file again",
@@ -163,7 +168,7 @@ impl Parquet {
                 "split the texts",
             ));
         }
-        for (text, label) in texts.into_iter().zip(labels) {
+        for (row, (text, label)) in texts.into_iter().zip(labels).enumerate() {
             let Some(number) = self.rows.checked_add(1) else {
                 let (message, help) = (
                     format!("the file has more than `{}` rows", u32::MAX),
@@ -176,6 +181,9 @@ impl Parquet {
                 });
             };
             self.rows = number;
+            let columns = group.kept.iter().zip(&kept);
+            let values = columns.map(|(column, values)| column.keep(values[row], &block.bytes));
+            block.kept.extend(values);
             // Text and label are not adjacent: messages about bytes refer to the text.
             let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
             let body = RecordBody::Fields {
@@ -217,12 +225,28 @@ impl Parquet {
         };
         let text = column(self.columns.text)?;
         let label = self.columns.label.map(column).transpose()?;
-        self.group = Some(Group { left, text, label });
+        let kept = self.columns.kept.iter().map(|at| column(*at));
+        let kept = kept.collect::<Result<_, _>>()?;
+        self.group = Some(Group {
+            left,
+            text,
+            label,
+            kept,
+        });
         Ok(true)
     }
 }
 
 impl Column {
+    /// Returns the value that is kept for a field.
+    fn keep(&self, field: Option<Field>, bytes: &[u8]) -> Option<KeptField> {
+        let field = field?;
+        // JSON has no infinity.
+        let is_finite = !bytes[field.start as usize..field.end as usize].ends_with(b"inf");
+        let json = self.kind.is_json() && is_finite;
+        Some(KeptField { field, json })
+    }
+
     /// Appends the next `wanted` values, as text, to `bytes`.
     fn values(
         &mut self,
@@ -352,7 +376,8 @@ fn refuse_lists(
     labels: Labels,
 ) -> Result<(), FileError> {
     let label = (labels != Labels::Ignored).then_some(&options.label_column);
-    for wanted in [Some(&options.text_column), label].into_iter().flatten() {
+    let named = [Some(&options.text_column), label].into_iter().flatten();
+    for wanted in named.chain(&options.keep_columns) {
         let is_list = schema.columns().iter().any(|column| {
             let root = column.path().parts().first();
             column.max_rep_level() > 0 && (root == Some(wanted) || name(column) == *wanted)
@@ -369,27 +394,21 @@ fn refuse_lists(
 }
 
 fn check_types(metadata: &FileMetaData, columns: &Columns) -> Result<(), FileError> {
-    let label = columns
-        .label
-        .map(|at| (at, "a string, a number, a date or true/false"));
-    for (at, expected) in [Some((columns.text, "a string")), label]
-        .into_iter()
-        .flatten()
-    {
+    const VALUE: &str = "a string, a number, a date or true/false";
+    let text = Some((columns.text, "a string", "--text-column"));
+    let label = columns.label.map(|at| (at, VALUE, "--label-column"));
+    let kept = columns.kept.iter().map(|at| (*at, VALUE, KEEP_COLUMNS));
+    for (at, expected, option) in [text, label].into_iter().flatten().chain(kept) {
         let column = metadata.schema_descr().column(at);
         match Kind::of(&column, metadata) {
             Some(Kind::Text) => {}
-            Some(_) if at != columns.text => {}
+            Some(_) if expected == VALUE => {}
             _ => {
                 let message = format!(
                     "expected the column `{}` to be {expected}, found `{}`",
                     diagnostics::sanitize(&name(&column)),
                     column.physical_type()
                 );
-                let option = match at == columns.text {
-                    true => "--text-column",
-                    false => "--label-column",
-                };
                 let help = format!("pass another {option}, or write the file with that type");
                 return Err(file_error(message, &help));
             }
@@ -405,8 +424,9 @@ fn check_counts(metadata: &ParquetMetaData, columns: &Columns) -> Result<(), Fil
     for group in metadata.row_groups() {
         rows = rows.and_then(|rows| rows.checked_add(group.num_rows()));
         agree &= group.num_rows() >= 0;
-        let used = [Some(columns.text), columns.label];
-        for column in used.into_iter().flatten().map(|at| group.columns().get(at)) {
+        let used = [Some(columns.text), columns.label].into_iter().flatten();
+        let used = used.chain(columns.kept.iter().copied());
+        for column in used.map(|at| group.columns().get(at)) {
             agree &= column.is_some_and(|column| column.num_values() == group.num_rows());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use diagnostics::{Diagnostic, Place, Severity};
@@ -20,6 +20,10 @@ pub enum Format {
     },
     /// One JSON object per line.
     Jsonl,
+    /// A text in each line, also in a blank one.
+    Lines,
+    /// fastText's format: `__label__LABEL TEXT`.
+    FastText,
     /// Apache Parquet.
     Parquet,
 }
@@ -37,9 +41,24 @@ impl Format {
             "tsv" | "tab" => Some(Self::TSV),
             "jsonl" | "ndjson" | "json" | "manifest" => Some(Self::Jsonl),
             "parquet" => Some(Self::Parquet),
+            "ft" => Some(Self::FastText),
             _ => None,
         }
     }
+}
+
+/// Start of a label in fastText's format.
+pub(super) const LABEL_PREFIX: &[u8] = b"__label__";
+
+/// True if the file of this name, which has no other format, is in fastText's format.
+fn is_fasttext(path: &Path) -> bool {
+    let mut start = [0_u8; LABEL_PREFIX.len()];
+    let is_txt = path
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("txt"));
+    let is_read =
+        |mut file: fs::File| file.read_exact(&mut start).is_ok() && start == *LABEL_PREFIX;
+    is_txt && fs::File::open(path).is_ok_and(is_read)
 }
 
 /// Returns the extension of a file's name in lower case, ignoring a final `.gz` or `.zst`.
@@ -95,6 +114,12 @@ impl Source {
         &self.display
     }
 
+    /// True if the name of the file does not show its format.
+    pub(super) fn has_no_format(&self) -> bool {
+        let path = self.path.as_deref();
+        path.is_some_and(|path| Format::of_name(path).is_none())
+    }
+
     /// Format of the file.
     pub fn format(&self) -> Format {
         self.format
@@ -133,9 +158,10 @@ impl Source {
 
 /// Returns the files of a channel: `path` itself, or all data files below it, sorted by path.
 ///
-/// A file passed by the user may have any extension; unknown ones are read as CSV. In a folder,
-/// only `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.parquet` files are read, also with `.gz` or
-/// `.zst`.
+/// A file passed by the user may have any extension; unknown ones are read as fastText's format if
+/// they begin with a label, otherwise as CSV. In a folder, only `.csv`, `.tsv`, `.jsonl`, `.ndjson`,
+/// `.ft` and `.parquet` files are read, also with `.gz` or `.zst`, and `.txt` files that begin with a
+/// label.
 ///
 /// # Errors
 /// If the path does not exist or cannot be read, or if the folder has no data files.
@@ -238,6 +264,9 @@ impl Walk {
         let metadata = matches!(extension(&path).as_deref(), Some("json" | "manifest"));
         match format.filter(|_| !metadata) {
             Some(format) => self.found.push(Source::file(&path, format)),
+            None if meta.is_file() && is_fasttext(&path) => {
+                self.found.push(Source::file(&path, Format::FastText));
+            }
             None => self.others.push(path),
         }
         Ok(())

@@ -315,6 +315,10 @@ impl Merged {
             let all = self.seen.entry(seen.source).or_default();
             all.text |= seen.text;
             all.label |= seen.label;
+            all.kept.resize(seen.kept.len(), false);
+            for (all, seen) in all.kept.iter_mut().zip(seen.kept) {
+                *all |= seen;
+            }
             all.keys.extend(seen.keys);
         }
         self.findings.merge(counts.findings)
@@ -331,6 +335,9 @@ impl Merged {
             if !seen.label && task.labels == Labels::Required {
                 absent.push(("--label-column", task.options.label_column.as_str()));
             }
+            let kept = task.options.keep_columns.iter().zip(&seen.kept);
+            let unseen = kept.filter(|(_, seen)| !**seen);
+            absent.extend(unseen.map(|(name, _)| (columns::KEEP_COLUMNS, name.as_str())));
             let place = task.sources.get(*source as usize).map(Source::place);
             columns::report_missing(
                 &absent,

@@ -4,6 +4,7 @@ use aws_sdk_s3::types::{Object, ObjectStorageClass};
 use diagnostics::{Error, Result, eprint_line, sanitize};
 
 use crate::aws::Aws;
+use crate::aws::errors::restore_help;
 use crate::job::S3Url;
 use crate::output::quoted;
 
@@ -11,9 +12,9 @@ use crate::output::quoted;
 const DATA_CHANNELS: [&str; 3] = ["train", "validation", "test"];
 
 /// Extensions of files in which no trainer finds rows.
-const NO_ROWS: [&str; 22] = [
-    "txt", "text", "md", "log", "html", "xml", "pdf", "doc", "docx", "xls", "xlsx", "ods", "zip",
-    "tar", "tgz", "rar", "7z", "pkl", "npy", "npz", "h5", "manifest",
+const NO_ROWS: [&str; 21] = [
+    "text", "md", "log", "html", "xml", "pdf", "doc", "docx", "xls", "xlsx", "ods", "zip", "tar",
+    "tgz", "rar", "7z", "pkl", "npy", "npz", "h5", "manifest",
 ];
 
 /// Bytes of a file that are searched for a manifest.
@@ -72,11 +73,7 @@ fn archived(channel: &str, url: &S3Url, all: &[Object]) -> Result<()> {
         sanitize(key),
         more(found.len())
     ))
-    .help(format!(
-        "restore it, which takes hours: `aws s3api restore-object --bucket {} --key {} --restore-request Days=7`",
-        url.bucket,
-        quoted(key)
-    )))
+    .help(restore_help(&url.bucket, key)))
 }
 
 /// Refuses data without any file that has rows.
@@ -164,8 +161,9 @@ mod tests {
             assert_eq!(manifest_prefix(other), None, "{other}");
         }
         for (key, expected) in [
-            ("d.csv/a.TXT", true),
-            ("a.txt.gz", true),
+            ("d.csv/a.MD", true),
+            ("a.md.gz", true),
+            ("a.txt", false),
             ("a.csv.gz", false),
             ("part-0000", false),
             ("a.json", false),

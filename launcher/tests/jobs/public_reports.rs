@@ -110,7 +110,7 @@ fn data_without_data_files_are_refused() {
     let moto = moto();
     objects(
         &moto,
-        "put('texts/a.txt')\nput('texts/b.XLSX')\nput('mixed/a.txt')\nput('mixed/b.csv.gz')",
+        "put('texts/a.md')\nput('texts/b.XLSX')\nput('mixed/a.txt')\nput('mixed/b.csv.gz')",
     );
     refused(
         &moto,

@@ -7,8 +7,8 @@ use diagnostics::{Error, ErrorKind, counted};
 use evaluation::report::Trials;
 use training::Run;
 
-use crate::one_vs_rest::{Candidate, LabelledRows, fit, parallel};
-use crate::params::{C_RANGE, SvmParams, Tuning, Weighting};
+use crate::one_vs_rest::{LabelledRows, fit, parallel};
+use crate::params::{C_RANGE, Candidate, SvmParams, Tuning, Weighting};
 use crate::tf_idf::TermFrequency;
 use text::features::{Counts, CsrPattern};
 
@@ -135,16 +135,11 @@ impl Search {
     /// Returns the table of the report.
     pub(crate) fn table(&self) -> Trials {
         let row = |trial: &Trial| {
-            let Candidate {
-                max_ngrams,
-                weighting,
-                c,
-                ..
-            } = trial.candidate;
+            let candidate = &trial.candidate;
             vec![
-                weighting.name().to_owned(),
-                max_ngrams.to_string(),
-                short(c),
+                candidate.weights().to_owned(),
+                candidate.max_ngrams.to_string(),
+                short(candidate.c),
                 format!("{:.4}", trial.macro_f1),
             ]
         };
@@ -158,12 +153,12 @@ impl Search {
 
 impl std::fmt::Display for Candidate {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (weighting, c) = (self.weighting.name(), short(self.c));
-        write!(out, "{weighting}, n-grams up to {}, C {c}", self.max_ngrams)
+        let (weights, c) = (self.weights(), short(self.c));
+        write!(out, "{weights}, n-grams up to {}, C {c}", self.max_ngrams)
     }
 }
 
-/// Formats a C of the search, a power of [`C_STEP`], with four digits.
+/// Formats a C with four digits.
 fn short(c: f64) -> String {
     let decimals = (3.0 - c.log10().floor()).clamp(0.0, 30.0);
     let text = format!("{c:.*}", decimals as usize);
@@ -186,14 +181,14 @@ struct Searcher<'a> {
     best: Option<(usize, Vec<f32>)>,
 }
 
-/// Searches weighting and n-grams at one C, then C at the best of them. The limit is a number of
-/// trials, not a time, so that the result does not depend on the speed of the machine.
+/// Tries the candidates of `--search`, or the built-in ones. The limit is a number of trials, not a
+/// time, so that the result does not depend on the speed of the machine.
 pub(crate) fn search(
     folds: &Folds,
     counts: &Counts,
     data: LabelledRows<'_>,
     train: &[u32],
-    tuning: Tuning,
+    tuning: &Tuning,
     params: &SvmParams,
     run: &Run,
 ) -> Result<Search, Error> {
@@ -213,37 +208,13 @@ pub(crate) fn search(
         trials: Vec::new(),
         best: None,
     };
-    // Most promising candidates first, as there may be few trials. Duplicates are skipped.
-    let longest = params.features.max_ngrams;
-    let lengths = [longest.min(2), longest, 1];
-    for weighting in [Weighting::Nbsvm, Weighting::Tfidf] {
-        let tf = if weighting == Weighting::Nbsvm {
-            TermFrequency::Binary
-        } else {
-            TermFrequency::Sublinear
-        };
-        for max_ngrams in lengths {
-            searcher.try_candidate(Candidate {
-                max_ngrams,
-                weighting,
-                tf,
-                c: C_START,
-            })?;
-        }
-    }
-    for factor in [C_STEP, 1.0 / C_STEP] {
-        while let Some(best) = searcher.best() {
-            let next = Candidate {
-                c: best.c * factor,
-                ..best
-            };
-            if !C_RANGE.contains(&next.c)
-                || !searcher.try_candidate(next)?
-                || searcher.best() != Some(next)
-            {
-                break;
+    match &tuning.grid {
+        Some(grid) => {
+            for candidate in grid.candidates(Candidate::from_params(params, train.len())) {
+                searcher.try_candidate(candidate)?;
             }
         }
+        None => searcher.try_built_in()?,
     }
     let none = || Error::stopped().because("no candidate was evaluated");
     let (chosen, decisions) = searcher.best.ok_or_else(none)?;
@@ -256,6 +227,43 @@ pub(crate) fn search(
 }
 
 impl Searcher<'_> {
+    /// Tries weightings and n-grams at one C, then C at the best of them.
+    fn try_built_in(&mut self) -> Result<(), Error> {
+        // Most promising candidates first, as there may be few trials. Duplicates are skipped.
+        let longest = self.params.features.max_ngrams;
+        let lengths = [longest.min(2), longest, 1];
+        for weighting in [Weighting::Nbsvm, Weighting::Tfidf] {
+            let tf = if weighting == Weighting::Nbsvm {
+                TermFrequency::Binary
+            } else {
+                TermFrequency::Sublinear
+            };
+            for max_ngrams in lengths {
+                self.try_candidate(Candidate {
+                    max_ngrams,
+                    weighting,
+                    tf,
+                    c: C_START,
+                })?;
+            }
+        }
+        for factor in [C_STEP, 1.0 / C_STEP] {
+            while let Some(best) = self.best() {
+                let next = Candidate {
+                    c: best.c * factor,
+                    ..best
+                };
+                if !C_RANGE.contains(&next.c)
+                    || !self.try_candidate(next)?
+                    || self.best() != Some(next)
+                {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn best(&self) -> Option<Candidate> {
         let (best, _) = self.best.as_ref()?;
         Some(self.trials[*best].candidate)

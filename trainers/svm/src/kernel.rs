@@ -21,8 +21,8 @@ pub(crate) use kernel_svm::KernelSvm;
 pub(crate) use memory_budget::MemoryBudget;
 
 use crate::cross_validate::Folds;
-use crate::one_vs_rest::{Candidate, LabelledRows, fit_scale, parallel};
-use crate::params::{Calibration, Kernel, SvmParams};
+use crate::one_vs_rest::{LabelledRows, fit_scale, parallel};
+use crate::params::{Calibration, Candidate, Kernel, SvmParams};
 use crate::solver::SparseRows;
 use crate::tf_idf::weigh_all;
 use fit::{KernelProblem, fit};

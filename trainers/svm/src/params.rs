@@ -1,5 +1,7 @@
 //! Command line arguments and checked parameters.
 
+mod search;
+
 use std::ops::{Bound, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,6 +16,9 @@ use crate::tf_idf::TermFrequency;
 use text::english;
 use text::features::{FeatureParams, Frequency};
 pub use training::ClassWeight;
+
+pub(crate) use self::search::Candidate;
+use self::search::{Grid, SearchArg};
 
 /// Default tolerance: an objective within 0.1 % of the optimum.
 const TOLERANCE: f64 = 1e-3;
@@ -33,6 +38,11 @@ const TOLERANCE_RANGE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::
 /// Range of C. The solvers use single precision, up to 1e38, and multiply C by row weights.
 pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 
+/// Range of the n-gram length.
+const NGRAMS_RANGE: RangeInclusive<u64> = 1..=8;
+/// Most candidates of `--tune`.
+const MAX_TRIALS: u64 = 100;
+
 /// Arguments of the SVM; names and meanings are those of scikit-learn where it has them.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Features")]
@@ -40,8 +50,8 @@ pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 pub struct SvmArgs {
     /// Maximum n-gram length, in words [default: 2; 3 with --tune]
     ///
-    /// --tune tries n-grams of up to 1, 2 and this many words.
-    #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(1..=8))]
+    /// --tune tries n-grams of up to 1, 2 and this many words, unless --search is given.
+    #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(NGRAMS_RANGE))]
     max_ngrams: Option<u8>,
     /// Drop terms that occur in fewer than N training rows: a count, or a fraction below 1.0
     #[arg(long, value_name = "N", default_value = "2")]
@@ -111,8 +121,19 @@ pub struct SvmArgs {
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Tuning")]
     tune: bool,
     /// Maximum number of candidates of --tune
-    #[arg(long, value_name = "N", default_value_t = 10, requires = "tune", value_parser = integer::<u32>(1..=100), help_heading = "Tuning")]
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "tune", value_parser = integer::<u32>(1..=MAX_TRIALS), help_heading = "Tuning")]
     tune_trials: u32,
+    /// Values that --tune tries instead of its own, such as c=0.1,1,10; may be repeated
+    ///
+    /// Of c, max-ngrams, weighting and sublinear-tf. All combinations are tried, at most
+    /// --tune-trials. Options that are not searched keep their value.
+    #[arg(
+        long,
+        value_name = "NAME=VALUE,VALUE",
+        requires = "tune",
+        help_heading = "Tuning"
+    )]
+    search: Vec<SearchArg>,
     /// Number of folds of a cross-validation [default: 3]
     ///
     /// Of --tune and --calibration cv.
@@ -286,10 +307,12 @@ impl Regularisation {
 }
 
 /// Limits of `--tune`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tuning {
     /// Maximum number of candidates.
     pub trials: usize,
+    /// `None` for the built-in candidates.
+    pub(crate) grid: Option<Grid>,
 }
 
 /// Checked parameters.
@@ -327,6 +350,19 @@ pub struct SvmParams {
     pub algorithm: Algorithm,
 }
 
+impl SvmParams {
+    /// Refuses a grid with too many candidates.
+    fn check_grid(&self) -> Result<(), Error> {
+        match &self.tuning {
+            Some(Tuning {
+                trials,
+                grid: Some(grid),
+            }) => grid.check(Candidate::from_params(self, 1), *trials),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl SvmArgs {
     /// Checks the arguments.
     ///
@@ -349,14 +385,21 @@ impl SvmArgs {
         self.check_combination()?;
         self.check_tuning()?;
         self.check_weighting()?;
+        let given = [
+            ("c", self.c.is_some()),
+            ("max-ngrams", self.max_ngrams.is_some()),
+            ("weighting", self.weighting.is_some()),
+            ("sublinear-tf", self.sublinear_tf),
+        ];
+        let grid = Grid::new(self.search, &given)?;
+        let searched = grid.as_ref().and_then(Grid::max_ngrams);
+        let max_ngrams = searched.or(self.max_ngrams.map(usize::from));
         let weighting = self.weighting.unwrap_or(Weighting::Tfidf);
-        Ok(SvmParams {
+        let params = SvmParams {
             features: FeatureParams {
                 min_df: self.min_df.0,
                 max_df: self.max_df.0,
-                max_ngrams: self
-                    .max_ngrams
-                    .map_or(if self.tune { TUNE_NGRAMS } else { 2 }, usize::from),
+                max_ngrams: max_ngrams.unwrap_or(if self.tune { TUNE_NGRAMS } else { 2 }),
                 max_features: self.max_features.map(|n| n as usize),
             },
             stop_words: load_stop_words(&self.stopwords)?,
@@ -381,12 +424,15 @@ impl SvmArgs {
             max_epochs: self.max_iter.unwrap_or(1000),
             tuning: self.tune.then_some(Tuning {
                 trials: self.tune_trials as usize,
+                grid,
             }),
             folds: self.folds.unwrap_or(3).into(),
             calibration: self.calibration,
             refit: !self.no_refit,
             algorithm,
-        })
+        };
+        params.check_grid()?;
+        Ok(params)
     }
 
     fn algorithm(&self) -> Algorithm {
@@ -438,7 +484,10 @@ impl SvmArgs {
             ("--weighting", self.weighting.is_some()),
             ("--sublinear-tf", self.sublinear_tf),
         ];
-        match given.into_iter().find(|&(_, given)| self.tune && given) {
+        // With --search, the values that are not searched.
+        let is_fixed = |name: &str| !self.search.is_empty() && name != "--alpha";
+        let is_refused = |&(name, given): &(&str, bool)| self.tune && given && !is_fixed(name);
+        match given.into_iter().find(is_refused) {
             None => Ok(()),
             Some((name, _)) => Err(Error::usage(format!(
                     "expected --tune without {name}, found both: --tune chooses C, n-grams and weighting itself"

@@ -14,8 +14,8 @@ use crate::calibrate::Platt;
 use crate::cross_validate::{Folds, search, take_ngrams};
 use crate::kernel::{self, MemoryBudget};
 use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
-use crate::one_vs_rest::{self, Candidate, LabelledRows, OneVsRest, outputs};
-use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
+use crate::one_vs_rest::{self, LabelledRows, OneVsRest, outputs};
+use crate::params::{Algorithm, Calibration, Candidate, Kernel, SvmParams};
 use text::TokenizedRows;
 use text::features::{Counts, CsrPattern, FitError, LazyLookup, fit};
 
@@ -192,7 +192,7 @@ impl<'a> FinalFit<'a> {
         let data = self.data(&counts.pattern);
         let (rows, train) = (self.rows, self.train);
         let folds = || Folds::new(rows, train, params.folds, run);
-        if let Some(tuning) = params.tuning {
+        if let Some(tuning) = &params.tuning {
             let found = search(&folds(), counts, data, train, tuning, params, run)?;
             self.summary.lines.push(found.selected(params.folds));
             self.summary.trials = Some(found.table());

@@ -10,6 +10,7 @@ use crate::encoding;
 use crate::findings::{Finding, Findings};
 use crate::input::FileError;
 use crate::json;
+use crate::source::LABEL_PREFIX;
 use crate::{Labels, Quoting, ReadOptions};
 
 /// Delimiters that are tried if the header does not have the columns.
@@ -102,7 +103,7 @@ impl HeaderTask<'_> {
                         self.refuse_quoted_lines(&header)?;
                     }
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
-                        let delimiter = shown(other.delimiter);
+                        let delimiter = delimiter_name(other.delimiter);
                         has = format!("the header, split at {delimiter}, has");
                         header = names;
                     }
@@ -171,14 +172,17 @@ impl HeaderTask<'_> {
 
     fn changed(&self, delimiter: u8, why: &str, findings: &mut Findings) {
         findings.add(&codes::DELIMITER, Severity::Warning, || Finding {
-            message: format!("the file is split at {}, {why}", shown(delimiter)),
+            message: format!("the file is split at {}, {why}", delimiter_name(delimiter)),
             place: Some(self.place.clone()),
-            help: format!("pass --delimiter {} to confirm", option(delimiter)),
+            help: format!(
+                "pass --delimiter {} to confirm",
+                delimiter_option(delimiter)
+            ),
         });
     }
 
-    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter, or
-    /// at another one than the caller's.
+    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter,
+    /// or at another one than the caller's.
     fn refuse_delimiter(
         &self,
         found: &RecordSpan,
@@ -205,9 +209,9 @@ impl HeaderTask<'_> {
             code: &codes::NO_COLUMN,
             message: format!(
                 "the header has the columns only if it is split at {}",
-                shown(delimiter)
+                delimiter_name(delimiter)
             ),
-            help: format!("pass --delimiter {}", option(delimiter)),
+            help: format!("pass --delimiter {}", delimiter_option(delimiter)),
         })
     }
 
@@ -243,8 +247,8 @@ fn separator(line: &[u8]) -> Option<u8> {
     }
 }
 
-/// Refuses files that are not UTF-8 text, by their first record. `binary`: the file begins with many
-/// control characters.
+/// Refuses files that are not UTF-8 text, by their first record. `binary`: the file begins with
+/// many control characters.
 pub(super) fn refuse_binary(line: &[u8], binary: bool) -> Result<(), FileError> {
     let is_zero = |at: usize| move |pair: &&[u8]| pair[at] == 0 && pair[1 - at] != 0;
     let pairs = || line.chunks_exact(2);
@@ -287,20 +291,16 @@ fn refuse_not_utf8(line: &[u8]) -> Result<(), FileError> {
 fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileError> {
     refuse_binary(line, task.binary)?;
     let text = String::from_utf8_lossy(line);
-    if let Some(rest) = text.strip_prefix("__label__") {
-        if rest.contains("__label__") {
-            let message = "the file has fastText's format, with several labels in a row";
-            return Err(FileError::unsupported(
-                message,
-                "write a CSV file with one label per row",
-            ));
-        }
-        let help = r#"convert it: sed -E 's/\r$//; s/"/""/g; s/^__label__[^ ]+ +__label__.*/several labels/; s/^__label__([^ ,\t]+)[ ,\t]+(.*)$/\1,"\2"/; 1i label,text' FILE > FILE.csv"#;
-        let message = "the file has fastText's format, `__label__LABEL TEXT`";
+    if line.starts_with(LABEL_PREFIX) {
+        let help = match task.stdin {
+            true => "pass --input-format fasttext",
+            false => "rename it to end in .txt",
+        };
+        let message = "the file has fastText's format, `__label__LABEL TEXT`, expected CSV";
         return Err(FileError::unsupported(message, help));
     }
     json::refuse_layout(&text, task.options, task.labels)?;
-    if text.starts_with('{') && json::parse(&text, "", None, None).is_ok() {
+    if text.starts_with('{') && json::parse(&text, "", None, &[], None).is_ok() {
         let help = match task.stdin {
             true => "pass --input-format jsonl",
             false => "rename it to end in .jsonl",
@@ -313,7 +313,8 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
     Ok(())
 }
 
-fn shown(delimiter: u8) -> String {
+/// Returns the name of a delimiter in messages.
+fn delimiter_name(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tabs".to_owned(),
         _ => format!("`{}`", char::from(delimiter).escape_default()),
@@ -321,7 +322,7 @@ fn shown(delimiter: u8) -> String {
 }
 
 /// Returns the value of `--delimiter`.
-fn option(delimiter: u8) -> String {
+fn delimiter_option(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tab".to_owned(),
         0..b' ' => format!("$'\\x{delimiter:02x}'"),

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use diagnostics::Place;
 
-use crate::block::{HeaderRow, RecordBody};
+use crate::block::{HeaderRow, KeptField, RecordBody};
 use crate::codes;
 use crate::columns::Columns;
 use crate::delimited::{Field, Malformed, RecordSpan, Shape, Step};
@@ -37,6 +37,19 @@ pub(super) fn row(
         label: columns.label.map(|label| fields[label]),
         stray,
         rows: found.lines > 1 && holds_rows(line, delimiter, columns),
+    }
+}
+
+/// Adds the kept values of a record that has all fields.
+pub(super) fn keep(
+    body: &RecordBody,
+    columns: &Columns,
+    fields: &[Field],
+    kept: &mut Vec<Option<KeptField>>,
+) {
+    if matches!(body, RecordBody::Fields { .. }) {
+        let fields = columns.kept.iter().map(|at| fields[*at]);
+        kept.extend(fields.map(|field| Some(KeptField { field, json: false })));
     }
 }
 

@@ -310,6 +310,14 @@ impl Reporter<'_> {
         });
     }
 
+    pub(super) fn several_labels(&self, record: &Record, count: u32, findings: &mut Findings) {
+        self.malformed(&codes::WRONG_TYPE, findings, || Finding {
+            message: format!("expected one label, found `{count}`"),
+            place: Some(self.place(record, record.start)),
+            help: "write a line for each label of {them}".to_owned(),
+        });
+    }
+
     pub(super) fn stray(&self, record: &Record, at: u32, findings: &mut Findings) {
         findings.add(&codes::TEXT_AFTER_QUOTE, Severity::Warning, || {
             let is_blank = self.only_blanks_follow(record, at);

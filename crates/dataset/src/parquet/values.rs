@@ -44,6 +44,15 @@ fn per_second(unit: &TimeUnit) -> i64 {
 }
 
 impl Kind {
+    /// True for numbers and booleans, which JSON has.
+    pub(super) fn is_json(&self) -> bool {
+        let number = matches!(
+            self,
+            Self::Signed | Self::Unsigned | Self::Float | Self::Half
+        );
+        number || matches!(self, Self::Boolean)
+    }
+
     /// Returns the type of a column, `None` if it is not supported.
     pub(super) fn of(column: &ColumnDescriptor, metadata: &FileMetaData) -> Option<Self> {
         let annotated = Self::of_logical(column);

@@ -231,3 +231,54 @@ fn damaged_files_are_refused_and_do_not_panic() {
         }
     }
 }
+
+/// USER 24: numbers stay numbers, as in JSON lines; names of classes and dates are texts.
+#[test]
+fn values_of_kept_columns_have_their_types() {
+    let schema = "message m { required int64 id; optional binary text (UTF8); \
+                  required boolean ok; required int64 day (TIMESTAMP_MILLIS); \
+                  optional binary note (UTF8); }";
+    let groups = [vec![
+        ColumnValues::Integers(vec![7, -8]),
+        ColumnValues::Strings(vec![Some("a"), Some("b")]),
+        ColumnValues::Truths(vec![true, false]),
+        ColumnValues::Integers(vec![0, 1000]),
+        ColumnValues::Strings(vec![None, Some("1")]),
+    ]];
+    let file = given(
+        "a.parquet",
+        parquet_file(schema, &groups, Compression::UNCOMPRESSED),
+    );
+    let options = ReadOptions {
+        keep_columns: ["note", "id", "ok", "day", "text"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..options()
+    };
+    let of_block = |_: &mut (), batch: &dataset::Batch<'_>| -> Vec<String> {
+        let values = (0..batch.len()).flat_map(|row| batch.kept(row));
+        values.map(|value| format!("{value:?}")).collect()
+    };
+    let mut values = Vec::new();
+    let sink = |block: Vec<String>| {
+        values.extend(block);
+        Ok::<(), ()>(())
+    };
+    let labels = dataset::Labels::Ignored;
+    dataset::stream(&file.source(), &options, labels, &GO, || (), of_block, sink).unwrap();
+    assert_eq!(
+        values,
+        [
+            "Missing",
+            "Json(\"7\")",
+            "Json(\"true\")",
+            "Text(\"1970-01-01T00:00:00\")",
+            "Text(\"a\")",
+            "Text(\"1\")",
+            "Json(\"-8\")",
+            "Json(\"false\")",
+            "Text(\"1970-01-01T00:00:01\")",
+            "Text(\"b\")",
+        ]
+    );
+}

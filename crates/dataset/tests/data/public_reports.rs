@@ -1,5 +1,6 @@
-//! Situations of public reports about other programs (issue 16, list DATA).
+//! Situations of public reports about other programs (issue 16, lists DATA and USER).
 
+mod formats;
 mod kinds;
 
 use super::*;
@@ -211,41 +212,24 @@ fn help_about_backslashes_before_quotes_works() {
 /// DATA 05: fastText#1118.
 #[test]
 fn help_about_fasttext_files_works() {
-    let bytes = "__label__bad a \"dull\" film\n__label__good , fine, really\n";
+    let bytes = "__label__bad a \"dull\" film\n__label__good fine, really\n";
     let message = messages("a.csv", bytes);
-    has(&message, &["error[D007]: the file has fastText's format"]);
-    let script = message
-        .split("sed -E '")
-        .nth(1)
-        .unwrap()
-        .split("' FILE")
-        .next()
-        .unwrap();
+    let help = "rename it to end in .txt";
+    has(
+        &message,
+        &["error[D007]: the file has fastText's format", help],
+    );
     let file = given("a.txt", bytes);
-    let mut sed = std::process::Command::new("sed");
-    let converted = sed.arg("-E").arg(script).arg(&file.path).output().unwrap();
-    let file = given("a.csv", converted.stdout);
+    let rows = read(
+        &sources(&file.path).unwrap(),
+        &options(),
+        Texts::default,
+        &GO,
+    );
     assert_eq!(
-        file.pairs(&options()),
+        pairs(&rows.unwrap()),
         [pair("a \"dull\" film", "bad"), pair("fine, really", "good")]
     );
-    // Rows with several labels below the first are errors after the conversion, too.
-    let several = given(
-        "b.txt",
-        "__label__a text\r\n__label__a __label__b, text\r\n",
-    );
-    let mut sed = std::process::Command::new("sed");
-    let converted = sed
-        .arg("-E")
-        .arg(script)
-        .arg(&several.path)
-        .output()
-        .unwrap();
-    let file = given("b.csv", converted.stdout);
-    has(&file.messages(&options()), &["error[D010]", "b.csv:3"]);
-    assert_eq!(file.pairs(&dropping()), [pair("text", "a")]);
-    let message = messages("a.csv", "__label__a __label__b text\n");
-    has(&message, &["several labels in a row", "one label per row"]);
 }
 
 /// DATA 06: datasets#6891.

@@ -251,7 +251,8 @@ pub(super) struct TrainArgs {
     pub(super) config: Option<PathBuf>,
     /// Training data: a file or a folder [default: the channel `train`]
     ///
-    /// Files end in .csv, .tsv, .jsonl or .parquet, and may be compressed (.gz, .zst).
+    /// Files end in .csv, .tsv, .jsonl, .ft (fastText) or .parquet, and may be compressed (.gz,
+    /// .zst).
     #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]
@@ -342,26 +343,29 @@ pub(super) struct InputArgs {
     #[arg(long, value_name = "PATH", visible_aliases = ["input"])]
     data: Option<PathBuf>,
     /// Format of standard input [default: csv]
+    ///
+    /// `fasttext` also applies to a file.
     #[arg(long, value_name = "FORMAT", value_enum)]
-    input_format: Option<StreamFormat>,
+    input_format: Option<RowFormat>,
 }
 
 impl InputArgs {
     pub(super) fn sources(&self) -> Result<Vec<Source>, Error> {
         let path = self.path.as_deref().or(self.data.as_deref());
-        file_or_stdin(path, self.input_format)
+        file_or_stdin(path, self.input_format.map(RowFormat::format))
     }
 }
 
 /// Arguments of `predict`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PredictArgs {
-    /// Texts to classify [default: rows from standard input]
+    /// Texts to classify, or `-` for one per line of standard input [default: rows from standard
+    /// input]
     #[arg(
         value_name = "TEXT",
         conflicts_with_all = [
             "input", "input_format", "text_column", "encoding", "delimiter", "quoting",
-            "drop_missing", "drop_malformed"
+            "drop_missing", "drop_malformed", "keep_columns"
         ]
     )]
     pub(super) texts: Vec<String>,
@@ -372,8 +376,10 @@ pub(super) struct PredictArgs {
     #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) input: Option<PathBuf>,
     /// Format of standard input [default: csv]
+    ///
+    /// `lines` and `fasttext` also apply to a file.
     #[arg(long, value_name = "FORMAT", value_enum)]
-    pub(super) input_format: Option<StreamFormat>,
+    pub(super) input_format: Option<TextFormat>,
     /// File to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -383,13 +389,90 @@ pub(super) struct PredictArgs {
     /// Add the probability of each class
     #[arg(long)]
     pub(super) all_classes: bool,
+    /// Columns of the data to write before the predictions, separated by commas
+    ///
+    /// NAME=NEW writes a column under another name. Values are written as they stand in the data.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(super) keep_columns: Vec<KeptColumn>,
     #[command(flatten)]
     pub(super) columns: TextColumn,
     #[command(flatten)]
     pub(super) read: DataArgs,
 }
 
-/// The format of a stream, which has no file name.
+impl PredictArgs {
+    /// True for `predict -`: each line of standard input is a text.
+    pub(super) fn reads_lines(&self) -> bool {
+        self.texts == ["-"]
+    }
+}
+
+/// A column of the data that `predict` writes too.
+#[derive(Clone, Debug)]
+pub(super) struct KeptColumn {
+    pub(super) column: String,
+    /// Name in the output.
+    pub(super) name: String,
+}
+
+impl From<&str> for KeptColumn {
+    fn from(value: &str) -> Self {
+        let (column, name) = value.rsplit_once('=').unwrap_or((value, value));
+        Self {
+            column: column.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// The format of labelled rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RowFormat {
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object per line
+    Jsonl,
+    /// `__label__LABEL TEXT` in each line
+    #[value(name = "fasttext")]
+    FastText,
+}
+
+impl RowFormat {
+    fn format(self) -> Format {
+        match self {
+            Self::Csv => Format::CSV,
+            Self::Jsonl => Format::Jsonl,
+            Self::FastText => Format::FastText,
+        }
+    }
+}
+
+/// The format of texts to classify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TextFormat {
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object per line
+    Jsonl,
+    /// One text per line, also in a blank one
+    Lines,
+    /// A text per line, after labels such as `__label__LABEL`, if there are any
+    #[value(name = "fasttext")]
+    FastText,
+}
+
+impl TextFormat {
+    pub(super) fn format(self) -> Format {
+        match self {
+            Self::Csv => Format::CSV,
+            Self::Jsonl => Format::Jsonl,
+            Self::Lines => Format::Lines,
+            Self::FastText => Format::FastText,
+        }
+    }
+}
+
+/// The format of predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum StreamFormat {
     /// Comma-separated values with a header
@@ -452,12 +535,21 @@ pub(super) struct DescribeArgs {
 /// Returns the data files of a path; standard input for `-` and for no path.
 pub(super) fn file_or_stdin(
     path: Option<&Path>,
-    format: Option<StreamFormat>,
+    format: Option<Format>,
 ) -> Result<Vec<Source>, Error> {
     match (path.filter(|path| path.as_os_str() != "-"), format) {
-        (None, None | Some(StreamFormat::Csv)) => Ok(vec![Source::stdin(Format::CSV)]),
-        (None, Some(StreamFormat::Jsonl)) => Ok(vec![Source::stdin(Format::Jsonl)]),
+        (None, format) => Ok(vec![Source::stdin(format.unwrap_or(Format::CSV))]),
         (Some(path), None) => sources(path),
+        (Some(path), Some(Format::Lines | Format::FastText)) if path.is_dir() => {
+            let message = format!(
+                "expected one file with --input-format, found the folder `{}`",
+                path.display()
+            );
+            Err(Error::usage(message).help("pass a file, or leave out --input-format"))
+        }
+        (Some(path), Some(format @ (Format::Lines | Format::FastText))) => {
+            Ok(vec![Source::file(path, format)])
+        }
         (Some(path), Some(_)) => {
             let message = format!(
                 "expected --input-format with standard input only, found the path `{}`",

@@ -13,12 +13,12 @@ use clap::{Args, Command};
 use serde_json::{Map, json};
 use tempfile::TempPath;
 
-use super::args::{self, PredictArgs, StreamFormat};
+use super::args::{self, KeptColumn, PredictArgs, StreamFormat, TextFormat};
 use super::evaluate::stream_error;
 use super::load;
 use crate::model_dir;
 use crate::{Model, Trainer};
-use dataset::{Labels, ReadOptions, Source, stream};
+use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, quoted_for_shell, stream};
 use diagnostics::atomic_dir::parent;
 use diagnostics::{Error, eprint_line, sanitize, sanitize_json};
 use evaluation::metrics::Scores;
@@ -32,12 +32,14 @@ pub(super) fn command<T: Trainer>() -> Command {
              prediction per row, in the order of the rows, as CSV with a header or as JSON lines: file (only with several \
              files), record (number of the row in its file, from 1), label, probability (empty if the model is not \
              calibrated), score (decision value). A row without text is classified as an empty text, with a warning; \
-             --drop-missing leaves it out.",
+             --drop-missing leaves it out.\n\nColumns of --keep-columns stand before these, in the order of the option.",
         )
         .after_help(format!(
             "Examples:\n  {name} predict --model-dir models/{name} \"some text\"\n  \
              {name} predict --model-dir models/{name} --input texts.csv --output predictions.csv\n  \
-             cat texts.jsonl | {name} predict --model-dir models/{name} --input-format jsonl",
+             {name} predict --model-dir models/{name} --input texts.csv --keep-columns id,text\n  \
+             cat texts.jsonl | {name} predict --model-dir models/{name} --input-format jsonl\n  \
+             cat texts.txt | {name} predict --model-dir models/{name} -",
             name = T::NAME
         ))
 }
@@ -48,11 +50,8 @@ pub(super) fn run<T: Trainer>(
     unfinished: &Mutex<Option<PathBuf>>,
 ) -> Result<(), Error> {
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
-    let sources = if args.texts.is_empty() {
-        sources(args)?
-    } else {
-        Vec::new()
-    };
+    let has_rows = args.texts.is_empty() || args.reads_lines();
+    let sources = if has_rows { sources(args)? } else { Vec::new() };
     let output = args.output.as_deref().and_then(output_file);
     let writer = PredictionWriter {
         classes: model.classes(),
@@ -61,7 +60,9 @@ pub(super) fn run<T: Trainer>(
         no_probabilities: AtomicBool::new(false),
         files: if sources.len() > 1 { &sources } else { &[] },
         to_terminal: output.is_none() && io::stdout().is_terminal(),
+        kept: &args.keep_columns,
     };
+    writer.check_names()?;
     if let Some(path) = &output {
         refuse_model_file(&args.model_dir, path, "--output")?;
         refuse_input(&sources, path, "--output")?;
@@ -87,7 +88,7 @@ pub(super) fn run<T: Trainer>(
             other => other.map_err(Error::io("write", target)),
         }
     };
-    if args.texts.is_empty() {
+    if has_rows {
         args.read
             .unused(sources.iter())
             .iter()
@@ -97,7 +98,7 @@ pub(super) fn run<T: Trainer>(
         warn_file_name(&args.texts);
         let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
         let scores = model.predict(&mut model.scratch(), &texts)?;
-        write(&writer.rows((1..).map(|record| (0, record)), &scores))?;
+        write(&writer.rows((1..).map(|record| (0, record)), &scores, None))?;
     }
     out.flush().map_err(Error::io("write", target))?;
     if args.all_classes && writer.no_probabilities.load(Ordering::Relaxed) {
@@ -122,9 +123,11 @@ fn predict_stream<M: Model>(
     writer: &PredictionWriter<'_>,
     write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
+    let kept = args.keep_columns.iter().map(|kept| kept.column.clone());
     let streamed = stream(
         sources,
         &ReadOptions {
+            keep_columns: kept.collect(),
             hash: false,
             block_bytes: M::BLOCK_BYTES,
             keep_blank: true,
@@ -139,7 +142,7 @@ fn predict_stream<M: Model>(
             let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
             let scores = model.predict(scratch, &texts)?;
             let places = batch.rows().map(|row| (row.place.source, row.place.record));
-            Ok(writer.rows(places, &scores))
+            Ok(writer.rows(places, &scores, Some(batch)))
         },
         |text: Result<String, Error>| write(&text?),
     )
@@ -151,10 +154,11 @@ fn predict_stream<M: Model>(
 /// Warns of a text that is the name of a file, whose rows were probably meant.
 fn warn_file_name(texts: &[String]) {
     for text in texts.iter().filter(|text| Path::new(text).is_file()) {
-        let text = sanitize(text);
+        let (name, quoted) = (sanitize(text), quoted_for_shell(text));
         eprint_line(format!(
-            "warning: `{text}` is a file, but its name is classified as a text\n  \
-             help: pass --input {text} to classify the rows of the file"
+            "warning: `{name}` is a file, but its name is classified as a text\n  \
+             help: pass --input {} to classify the rows of the file",
+            sanitize(&quoted)
         ));
     }
 }
@@ -234,12 +238,18 @@ fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath
 }
 
 fn sources(args: &PredictArgs) -> Result<Vec<Source>, Error> {
+    if args.reads_lines() {
+        return Ok(vec![Source::stdin(Format::Lines)]);
+    }
     if args.input.is_none() && io::stdin().is_terminal() {
         let message = "expected a text, found no TEXT, no --input and no rows on standard input";
         return Err(Error::usage(message)
             .help("try `predict --model-dir DIR \"some text\"`, or --input FILE"));
     }
-    args::file_or_stdin(args.input.as_deref(), args.input_format)
+    args::file_or_stdin(
+        args.input.as_deref(),
+        args.input_format.map(TextFormat::format),
+    )
 }
 
 /// Formats predictions.
@@ -252,12 +262,15 @@ struct PredictionWriter<'a> {
     no_probabilities: AtomicBool,
     /// Files whose names are written; empty if there is only one.
     files: &'a [Source],
-    /// Escapes labels and file names that could move the cursor.
+    /// Escapes texts that could move the cursor.
     to_terminal: bool,
+    /// Columns of the data that are written too.
+    kept: &'a [KeptColumn],
 }
 
 impl PredictionWriter<'_> {
-    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    /// Returns a text for the output; on a terminal without characters that move the cursor.
+    fn escaped<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.to_terminal {
             true => sanitize(text),
             false => Cow::Borrowed(text),
@@ -268,11 +281,13 @@ impl PredictionWriter<'_> {
         match self.format {
             StreamFormat::Jsonl => String::new(),
             StreamFormat::Csv => {
-                let file = if self.files.is_empty() { "" } else { "file," };
-                let mut header = format!("{file}record,label,probability,score");
-                for class in self.classes.iter().filter(|_| self.all_classes) {
-                    header.push(',');
-                    quote(&mut header, &format!("probability:{}", self.shown(class)));
+                let mut header = String::new();
+                let kept = self.kept.iter().map(|kept| kept.name.clone());
+                for (at, name) in kept.chain(self.columns()).enumerate() {
+                    if at > 0 {
+                        header.push(',');
+                    }
+                    quote(&mut header, &self.escaped(&name));
                 }
                 header.push('\n');
                 header
@@ -280,8 +295,53 @@ impl PredictionWriter<'_> {
         }
     }
 
-    /// Formats a block of rows. `places`: number of the file, number of the row in it.
-    fn rows(&self, places: impl Iterator<Item = (u32, u32)>, scores: &Scores) -> String {
+    /// Returns the names of the columns of the predictions.
+    fn columns(&self) -> Vec<String> {
+        let file = (!self.files.is_empty()).then_some("file");
+        let mut names: Vec<String> = file
+            .into_iter()
+            .chain(["record", "label", "probability", "score"])
+            .map(str::to_owned)
+            .collect();
+        match self.format {
+            _ if !self.all_classes => {}
+            StreamFormat::Csv => {
+                let classes = self.classes.iter();
+                names.extend(classes.map(|class| format!("probability:{class}")));
+            }
+            StreamFormat::Jsonl => names.push("probabilities".to_owned()),
+        }
+        names
+    }
+
+    /// Refuses kept columns with the name of another column of the output.
+    fn check_names(&self) -> Result<(), Error> {
+        let own = self.columns();
+        for (at, KeptColumn { column, name }) in self.kept.iter().enumerate() {
+            let shown = sanitize(name);
+            let message = if own.contains(name) {
+                format!("the kept column `{shown}` has the name of a column of the predictions")
+            } else if self.kept[..at].iter().any(|other| other.name == *name) {
+                format!("two kept columns have the name `{shown}`")
+            } else {
+                continue;
+            };
+            let kind = if name == "label" { "true" } else { "input" };
+            let renamed = quoted_for_shell(&format!("{column}={kind}_{name}"));
+            let help = format!("write it under another name: --keep-columns {renamed}");
+            return Err(Error::usage(message).help(help));
+        }
+        Ok(())
+    }
+
+    /// Formats a block of rows. `places`: number of the file, number of the row in it. `batch`: the
+    /// rows that were read.
+    fn rows(
+        &self,
+        places: impl Iterator<Item = (u32, u32)>,
+        scores: &Scores,
+        batch: Option<&Batch<'_>>,
+    ) -> String {
         if scores.probability.is_none() {
             self.no_probabilities.store(true, Ordering::Relaxed);
         }
@@ -290,11 +350,41 @@ impl PredictionWriter<'_> {
             let range = row * scores.classes..(row + 1) * scores.classes;
             let probabilities = scores.probability.as_ref().map(|all| &all[range.clone()]);
             let decision = scores.decision[range][class as usize];
+            if self.format == StreamFormat::Jsonl {
+                text.push('{');
+            }
+            if let Some(batch) = batch {
+                self.kept(&mut text, batch.kept(row));
+            }
             self.row(&mut text, place, class as usize, probabilities, decision);
         }
         text
     }
 
+    /// Formats the kept values of a row, which stand before the others.
+    fn kept<'v>(&self, text: &mut String, values: impl Iterator<Item = Kept<'v>>) {
+        for (column, value) in self.kept.iter().zip(values) {
+            match (self.format, value) {
+                (StreamFormat::Csv, Kept::Missing) => {}
+                (StreamFormat::Csv, Kept::Text(value) | Kept::Json(value)) => {
+                    quote(text, &self.escaped(value));
+                }
+                (StreamFormat::Jsonl, value) => {
+                    let value = match value {
+                        Kept::Missing => "null".to_owned(),
+                        Kept::Text(value) => json!(value).to_string(),
+                        Kept::Json(value) => value.to_owned(),
+                    };
+                    let name = json!(column.name).to_string();
+                    // Writing to a string cannot fail.
+                    let _ = write!(text, "{}:{}", sanitize_json(&name), sanitize_json(&value));
+                }
+            }
+            text.push(',');
+        }
+    }
+
+    /// Formats a row; of a JSON object the part after `{`.
     fn row(
         &self,
         text: &mut String,
@@ -309,12 +399,12 @@ impl PredictionWriter<'_> {
         match self.format {
             StreamFormat::Csv => {
                 if let Some(file) = file {
-                    quote(text, &self.shown(file));
+                    quote(text, &self.escaped(file));
                     text.push(',');
                 }
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{record},");
-                quote(text, &self.shown(label));
+                quote(text, &self.escaped(label));
                 let _ = match probability {
                     Some(probability) => write!(text, ",{probability:.6},{decision}"),
                     None => write!(text, ",,{decision}"),
@@ -346,7 +436,8 @@ impl PredictionWriter<'_> {
                         json!(each.collect::<Map<_, _>>()),
                     );
                 }
-                text.push_str(&sanitize_json(&json!(row).to_string()));
+                let object = json!(row).to_string();
+                text.push_str(&sanitize_json(object.strip_prefix('{').unwrap_or(&object)));
             }
         }
         text.push('\n');
@@ -380,10 +471,14 @@ mod attacks {
                 no_probabilities: AtomicBool::new(false),
                 files: &[],
                 to_terminal,
+                kept: &[],
             };
-            let mut text = writer.header();
-            writer.row(&mut text, (0, 1), 0, Some(&[1.0]), 2.0);
-            text
+            let scores = Scores {
+                classes: 1,
+                decision: vec![2.0],
+                probability: Some(vec![1.0]),
+            };
+            writer.header() + &writer.rows([(0, 1)].into_iter(), &scores, None)
         };
         let safe = |text: &str| {
             let lines = text.trim_end().split('\n').count();

@@ -95,7 +95,6 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["hidden-dropout-prob", "classifier-dropout", "dropout-rate"],
         &["dropout"],
     ),
-    (&["no-cuda", "use-cpu", "cuda", "gpu"], &["device"]),
     (&["resume-from-checkpoint"], &["checkpoint-dir"]),
     (&["embedding-dim", "embedding-size", "dim"], &["emb-size"]),
     (&["hidden-dim", "units"], &["hidden-size"]),
@@ -103,6 +102,11 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     (&["fp16", "bf16", "amp"], &["precision"]),
     (&["save-steps"], &["checkpoint-every"]),
     (&["cv", "n-splits"], &["folds"]),
+    (&["param-grid", "param-distributions", "grid"], &["search"]),
+    (
+        &["id-column", "keep-column", "keep-cols"],
+        &["keep-columns"],
+    ),
     (&["n-trials", "n-iter-search"], &["tune-trials"]),
     (&["probability"], &["calibration"]),
     (&["random-state", "random-seed"], &["seed"]),
@@ -146,8 +150,6 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["gpu", "gpus", "cuda", "use-cuda", "no-cuda", "use-cpu"],
         &["device"],
     ),
-    (&["metric-for-best-model"], &["best-metric"]),
-    (&["resume-from-checkpoint"], &["checkpoint-dir"]),
     (&["dev", "dev-file", "eval-data"], &["validation"]),
     (
         &[

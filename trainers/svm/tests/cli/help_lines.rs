@@ -247,7 +247,21 @@ const FORMATS: &[Case] = &[
         std::fs::rename(s.path("a.csv"), s.path("a.jsonl")).unwrap();
         s.set("a.csv", "a.jsonl");
     }),
-    ("[D007]", "check a.csv", &[("a.csv", b"__label__x a \"good\" film\n__label__y bad\n")], |s| s.shell("a.csv")),
+    ("[D007]", "check a.csv", &[("a.csv", b"__label__x a \"good\" film\n__label__y bad\n")], |s| {
+        s.states("rename it to end in .txt");
+        std::fs::rename(s.path("a.csv"), s.path("a.txt")).unwrap();
+        s.set("a.csv", "a.txt");
+    }),
+    ("[D016]", "check a.ft", &[("a.ft", b"__label__x __label__y good\n__label__x fine\n__label__y bad\n")],
+        |s| s.edit("write a line for each label of it", "a.ft", "__label__x __label__y good", "__label__x good\n__label__y poor")),
+    ("[D005]", "predict --model-dir model --input words.csv --keep-columns labels=truth", &[],
+        |s| { s.states("did you mean --keep-columns label?"); s.set("labels=truth", "label=truth"); }),
+    ("the name of a column of the predictions", "predict --model-dir model --input words.csv --keep-columns label", &[],
+        |s| s.replace("label", "label=true_label")),
+    ("two kept columns have the name", "predict --model-dir model --input words.csv --keep-columns text,text", &[],
+        |s| s.replace("text,text", "text=input_text")),
+    ("found the folder", "predict --model-dir model --input data --input-format lines", &[("data/a.txt", b"good\n")],
+        |s| { s.states("pass a file"); s.set("data", "data/a.txt"); }),
     ("[D007]", "check a.csv", &[("a.csv", b"\"text,label\"\n\"a,x\"\n\"b,y\"\n")], |s| s.shell("a.csv")),
     ("[D007]", "check a.json", &[("a.json", b"[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]")],
         // What jq does, which is not on every machine.
@@ -456,6 +470,19 @@ const SVM: &[Case] = &[
         |s| { s.states("lower --min-df"); s.set("5", "1"); }),
     ("expected --tune without --c", "TRAIN --tune --c 1", &[], |s| s.leave_out("--c", 1)),
     ("expected --tune without --c", "TRAIN --tune --c 1", &[], |s| s.leave_out("--tune", 0)),
+    ("expected --c or --search c", "TRAIN --tune --search c=1,2 --c 1", &[],
+        |s| { s.states("leave out one of them"); s.remove("--c", 1); }),
+    ("expected one --search of `c`", "TRAIN --tune --search c=1 --search c=2", &[],
+        |s| { s.states("--search c=VALUE,VALUE"); s.remove("--search", 1); s.set("c=1", "c=1,2"); }),
+    ("expected at most `1` candidates", "TRAIN --tune --tune-trials 1 --search c=1,2", &[], |s| {
+        s.states("pass --tune-trials 2");
+        s.remove("1", 0);
+        s.words.insert(10, "2".to_owned());
+    }),
+    ("expected the weighting tfidf", "TRAIN --tune --sublinear-tf --search weighting=nbsvm", &[], |s| {
+        s.states("leave out sublinear-tf");
+        s.remove("--sublinear-tf", 0);
+    }),
     ("with --sublinear-tf", "TRAIN --sublinear-tf --weighting nbsvm", &[], |s| s.leave_out("--sublinear-tf", 0)),
     ("with --folds", "TRAIN --folds 2", &[], |s| s.leave_out("--folds", 1)),
     ("with --folds", "TRAIN --folds 2", &[], |s| s.append("--tune")),

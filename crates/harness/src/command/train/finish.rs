@@ -9,7 +9,7 @@ use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::TrainArgs;
-use super::super::shown;
+use super::super::short_label;
 use super::typed_parameters;
 use crate::model_dir::RUN_FILE;
 use crate::{Model, Trained, Trainer, model_dir, report};
@@ -42,7 +42,7 @@ struct Evaluated {
     unseen: Option<UnseenTexts>,
 }
 
-/// What the model that scored some rows had seen of them.
+/// Relation of scored rows to the training data of the model that scored them.
 #[derive(Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 enum ScoredRows {
@@ -53,6 +53,7 @@ enum ScoredRows {
 }
 
 impl ScoredRows {
+    /// Returns the statement for standard output and the report.
     fn note(self) -> &'static str {
         match self {
             Self::HeldOut => "the model was not trained on these rows",
@@ -144,7 +145,7 @@ impl<T: Trainer> Finished<T> {
                  help: add rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
                 counted(evaluation.rows, &format!("{} row", split.name())),
-                shown(&class.label),
+                short_label(&class.label),
             ));
         }
     }
@@ -371,7 +372,7 @@ impl<T: Trainer> Finished<T> {
                 counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
             if let Some((class, share)) = evaluation.most_frequent() {
-                let label = shown(&class.label);
+                let label = short_label(&class.label);
                 print_line(format_args!(
                     "always predicting `{label}` has accuracy {share:.4}"
                 ))?;

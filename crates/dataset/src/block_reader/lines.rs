@@ -1,0 +1,131 @@
+//! Files with a text, and fastText's labels, in each line.
+
+use std::ops::Range;
+
+use memchr::{memchr, memmem};
+
+use super::records::line;
+use crate::block::{KeptField, RecordBody};
+use crate::columns::{self, Columns};
+use crate::delimited::{Field, RecordSpan, Shape, Step};
+use crate::findings::Findings;
+use crate::source::{LABEL_PREFIX, Source};
+use crate::{Labels, ReadOptions};
+
+/// Position of the label.
+const LABEL: usize = 1;
+
+/// Reads lines.
+pub(super) struct Lines {
+    /// True for fastText's format: labels precede the text.
+    labelled: bool,
+    /// True if a line with several labels is an error: one of them is read.
+    one_label: bool,
+    /// Positions in [text, label].
+    columns: Columns,
+}
+
+impl Lines {
+    /// `None` if columns are missing; the findings have the reason.
+    pub(super) fn new(
+        labelled: bool,
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let mut names = vec![options.text_column.clone()];
+        if labelled && options.label_column != options.text_column {
+            names.push(options.label_column.clone());
+        }
+        let place = source.place();
+        let columns = columns::resolve(&names, options, labels, &place, "the file has", findings);
+        columns.map(|columns| Self {
+            labelled,
+            one_label: labels != Labels::Ignored || columns.kept.contains(&LABEL),
+            columns,
+        })
+    }
+
+    /// Finds the next line. Blank lines are texts, unless lines have labels.
+    pub(super) fn step(&self, bytes: &[u8], from: usize, complete: bool) -> Step {
+        if self.labelled {
+            return line(bytes, from, complete);
+        }
+        let (end, next) = match memchr(b'\n', &bytes[from..]) {
+            Some(n) => (from + n, from + n + 1),
+            None if from == bytes.len() => return Step::End { next: from },
+            None if complete => (bytes.len(), bytes.len()),
+            None => return Step::More { start: from },
+        };
+        Step::Record(RecordSpan {
+            start: from,
+            end,
+            next,
+            lines_before: 0,
+            lines: 1,
+            malformed: None,
+        })
+    }
+
+    /// Returns the content of a line; adds its kept values.
+    pub(super) fn body(
+        &self,
+        found: &RecordSpan,
+        bytes: &[u8],
+        kept: &mut Vec<Option<KeptField>>,
+    ) -> RecordBody {
+        let line = &bytes[found.start..found.end];
+        let (text, label) = match self.labelled {
+            true => {
+                let (text, label, count) = self.split(line);
+                if count > 1 && self.one_label {
+                    return RecordBody::Labels { count };
+                }
+                (text, label)
+            }
+            false => (0..line.strip_suffix(b"\r").unwrap_or(line).len(), None),
+        };
+        let field = |range: Range<usize>| Field {
+            start: (found.start + range.start) as u32,
+            end: (found.start + range.end) as u32,
+            at: (found.start + range.start) as u32,
+            shape: Shape::Plain,
+        };
+        let fields = [Some(field(text)), label.map(field)];
+        let values = self.columns.kept.iter().map(|at| fields[*at]);
+        kept.extend(values.map(|field| field.map(|field| KeptField { field, json: false })));
+        let [text, label] = fields;
+        RecordBody::Line { text, label }
+    }
+
+    /// Returns the ranges of text and first label in a line of fastText's format, and the number
+    /// of labels.
+    fn split(&self, line: &[u8]) -> (Range<usize>, Option<Range<usize>>, u32) {
+        let skip_blanks = |from: usize| {
+            let blanks = line[from..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace());
+            from + blanks.count()
+        };
+        let end = line.trim_ascii_end().len();
+        let (mut at, mut label, mut count) = (skip_blanks(0), None, 0);
+        while line[at..].starts_with(LABEL_PREFIX) {
+            let start = at + LABEL_PREFIX.len();
+            let word = line[start..].iter().position(u8::is_ascii_whitespace);
+            at = word.map_or(line.len(), |length| start + length);
+            label = label.or(Some(start..at));
+            at = skip_blanks(at);
+            count += 1;
+        }
+        let text = at.min(end)..end;
+        // fastText takes each word with the prefix as a label.
+        if self.one_label {
+            let bytes = &line[text.clone()];
+            let is_word = |at: &usize| bytes[..*at].last().is_none_or(u8::is_ascii_whitespace);
+            let words = memmem::find_iter(bytes, LABEL_PREFIX).filter(is_word);
+            count += words.count() as u32;
+        }
+        (text, label, count)
+    }
+}
