@@ -140,7 +140,7 @@ fn trainers_of_the_workspace_that_are_not_built_are_named() {
     for (name, text) in [
         ("Cargo.toml", manifest),
         ("src/main.rs", "fn main() {}\n"),
-        ("rows.csv", &rows(60)),
+        ("rows.csv", rows(60).as_str()),
     ] {
         let path = home.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -13,7 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::RecommendArgs;
-use crate::util::private_folder;
+use crate::util::{TMPDIR_HELP, private_folder};
 use diagnostics::{Error, Result};
 
 /// Rows of the two short runs that show the time of a row.
@@ -77,11 +77,10 @@ impl Sample {
             *fold = used.range(..*fold).count() as u8;
         }
         let cannot = |error: io::Error| {
-            Error::new(format!("cannot write a temporary file: {error}"))
-                .help("set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`")
+            Error::new(format!("cannot write a temporary file: {error}")).help(TMPDIR_HELP)
         };
         let sample = Self {
-            folder: private_folder("trainyard-recommend-").map_err(cannot)?,
+            folder: private_folder("trainyard-recommend-")?,
             all_rows: rows.labels.len(),
             rows: chosen.len(),
             folds: used.len() as u32,
