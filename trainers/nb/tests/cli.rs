@@ -261,6 +261,88 @@ fn mutated_models_are_refused_or_answer() {
     mutate_model(&workspace, Campaign::new("nb: mutated models", 150, 5_000));
 }
 
+/// Rows, flags, message, part of its help, and flags that obey the help.
+const HELP_LINES: [[&str; 5]; 7] = [
+    [
+        "words.csv",
+        "--min-df 9",
+        "expected terms in at least `9` of the `4` training rows",
+        "help: lower --min-df",
+        "--min-df 1",
+    ],
+    [
+        "words.csv",
+        "--min-df 5 --max-df 4",
+        "expected --min-df of at most --max-df",
+        "help: lower --min-df",
+        "--min-df 2 --max-df 4",
+    ],
+    [
+        "smileys.csv",
+        "--min-df 1",
+        "expected words",
+        "check --text-column",
+        "--min-df 1 --text-column body",
+    ],
+    [
+        "words.csv",
+        "--norm",
+        "expected --model-type complement with --norm",
+        "choose --model-type complement",
+        "--norm --model-type complement",
+    ],
+    [
+        "words.csv",
+        "--model-type complement --no-fit-prior",
+        "expected --model-type multinomial with --no-fit-prior",
+        "help: leave out --no-fit-prior",
+        "--model-type complement",
+    ],
+    [
+        "words.csv",
+        "--binary --sublinear-tf",
+        "`--binary` cannot be used with `--sublinear-tf`",
+        "help: leave out one of them",
+        "--binary",
+    ],
+    [
+        "words.csv",
+        "--no-refit --validation-split 0",
+        "--no-refit has no effect: no rows were split off for validation",
+        "help: leave out --no-refit",
+        "--validation-split 0",
+    ],
+];
+
+#[test]
+fn help_lines_obeyed_remove_the_error_or_warning() {
+    let workspace = workspace();
+    for (name, rows) in [
+        (
+            "words.csv",
+            "good film,1,a\nbad film,0,b\nfine plot,1,c\npoor plot,0,d\n",
+        ),
+        ("smileys.csv", ":),1,good\n:(,0,bad\n"),
+    ] {
+        let rows = format!("text,label,body\n{rows}");
+        std::fs::write(workspace.path(name), rows).unwrap();
+    }
+    let train = |name: &str, flags: &str| {
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        workspace.train(&workspace.path(name), &flags)
+    };
+    for [name, flags, message, help, obeyed] in HELP_LINES {
+        let stderr = train(name, flags).stderr;
+        assert!(
+            stderr.contains(message) && stderr.contains(help),
+            "{stderr}"
+        );
+        let outcome = train(name, obeyed);
+        let stderr = &outcome.expect_code(0).stderr;
+        assert!(!stderr.contains(message), "{stderr}");
+    }
+}
+
 /// ATTACK F9: `svm` has 0.94 on these rows, ComplementNB of scikit-learn 0.84 on a tenth of them.
 #[test]
 fn many_classes_are_learnt() {

@@ -1,6 +1,14 @@
-//! Snapshot of error messages. `INSTA_UPDATE=always ./test -p nb` accepts changes.
+//! Snapshots of help texts and error messages. `INSTA_UPDATE=always ./test -p nb` accepts changes.
 
 use testkit::MessageFixture;
+
+#[test]
+fn help_of_each_command() {
+    for command in ["train", "evaluate", "predict", "explain"] {
+        let help = harness::help::<nb::Nb>(command).unwrap();
+        insta::assert_snapshot!(format!("help_{command}"), help);
+    }
+}
 
 #[test]
 fn command_line_errors_end_with_help() {

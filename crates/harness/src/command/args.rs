@@ -242,6 +242,13 @@ impl DataArgs {
 /// Arguments of `train` that all trainers share.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TrainArgs {
+    /// Run file: options of this command in TOML, such as `seed = 1`
+    ///
+    /// Options on the command line take precedence over the file, and the file over
+    /// hyperparameters. Paths are relative to the current folder. Each training writes such a
+    /// file, run.toml, into the folder of the model.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Training data: a file or a folder [default: the channel `train`]
     ///
     /// Files end in .csv, .tsv, .jsonl, .ft (fastText) or .parquet, and may be compressed (.gz,
@@ -520,6 +527,9 @@ pub(super) struct DescribeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    /// Print the JSON Schema of run files, for editors: see `train --config`
+    #[arg(long, conflicts_with = "json")]
+    pub(super) json_schema: bool,
 }
 
 /// Returns the data files of a path; standard input for `-` and for no path.

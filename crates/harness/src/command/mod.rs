@@ -9,7 +9,9 @@ mod describe;
 mod evaluate;
 mod explain;
 mod hyperparameters;
+mod json_schema;
 mod predict;
+mod run_file;
 mod suggest;
 mod train;
 

@@ -5,7 +5,7 @@ mod checksums;
 mod save;
 
 pub(crate) use checksums::{CHECKSUMS, Columns, check_model, columns, names, remember_columns};
-pub(crate) use save::{ModelLock, forget_report, save, writable};
+pub(crate) use save::{ModelLock, forget_report, keep_run_file, save, writable};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +23,10 @@ pub const CONFIG: &str = "config.json";
 pub const TENSORS: &str = "model.safetensors";
 /// The file with the terms, one per line.
 pub const VOCABULARY: &str = "vocabulary.txt";
+/// The file with the options of the training.
+pub(crate) const RUN_FILE: &str = "run.toml";
+/// Begins every run file that a training wrote.
+pub(crate) const RUN_FILE_START: &str = "# Options of this model's training";
 
 /// The first members of `config.json` in a format with several architectures.
 #[derive(serde::Deserialize)]

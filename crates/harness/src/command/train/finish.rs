@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::super::args::TrainArgs;
 use super::super::short_label;
 use super::typed_parameters;
+use crate::model_dir::RUN_FILE;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
 use evaluation::metrics::{ClassMetrics, Evaluation, Scores, UnseenTexts, evaluate};
@@ -29,6 +30,7 @@ pub(super) struct Finished<T: Trainer> {
     pub(super) trained: Trained<T::Model>,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) options: ReadOptions,
+    pub(super) run_file: String,
 }
 
 /// The evaluation of one split.
@@ -103,10 +105,12 @@ impl<T: Trainer> Finished<T> {
             model_dir::remember_columns(dir, &common.columns.columns())
         };
         let separate = T::Model::SEPARATE_CHECKSUMS;
+        let run_file = (RUN_FILE, std::mem::take(&mut self.run_file).into_bytes());
         if model_dir == output_dir {
+            files.push(run_file);
             model_dir::save(model_dir, &files, separate, save)?;
         } else {
-            model_dir::save(model_dir, &[], separate, save)?;
+            model_dir::save(model_dir, &[run_file], separate, save)?;
             atomic_dir::write_files(output_dir, &files)?;
             if !has_report {
                 model_dir::forget_report(&output_dir.join(REPORT))?;

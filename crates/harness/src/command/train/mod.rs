@@ -24,6 +24,7 @@ use training::{Hosts, Run};
 use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs};
+use super::run_file;
 use crate::model_dir::{self, ModelLock};
 use crate::{Needs, Trainer};
 
@@ -86,8 +87,7 @@ pub(super) fn run<T: Trainer>(
     InputDataConfig::read(&paths.input_data_config())?;
     let resources = ResourceConfig::read(&paths.resource_config())?;
     let run_paths = RunPaths::find(paths, &common)?;
-    model_dir::writable(&run_paths.model_dir)?;
-    model_dir::writable(&run_paths.output_dir)?;
+    check_folders(&run_paths)?;
     let wants_checkpoints = matches!(&checkpoints, Some(given) if given.checkpoint_every > 0);
     let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
     // Also for scripts in containers of AWS's toolkit, which sets `SM_MODEL_DIR`.
@@ -130,6 +130,7 @@ pub(super) fn run<T: Trainer>(
         trained,
         parameters,
         options,
+        run_file: run_file::text(T::NAME, &command::<T>(), matches),
     };
     finished.write(
         &common,
@@ -143,6 +144,13 @@ pub(super) fn run<T: Trainer>(
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
+}
+
+/// Fails if the results could not be written.
+fn check_folders(paths: &RunPaths) -> Result<(), Error> {
+    model_dir::writable(&paths.model_dir)?;
+    model_dir::writable(&paths.output_dir)?;
+    model_dir::keep_run_file(&paths.model_dir)
 }
 
 /// Locks the model folder. A signal that ends the process at once removes the folders that this
@@ -280,7 +288,7 @@ fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result
     print_line("the arguments are valid")
 }
 
-/// Returns every argument with its value, given or default.
+/// Returns every argument with its value, given or default. A run file is in its options.
 fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
     let command = command::<T>();
     // The matches also contain argument groups.
@@ -300,6 +308,7 @@ fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
             matches.value_source(id.as_str()),
             Some(ValueSource::CommandLine | ValueSource::DefaultValue)
         ) && arguments.contains(&id.as_str())
+            && id.as_str() != run_file::OPTION
     };
     matches.ids().filter(is_value).filter_map(value).collect()
 }
