@@ -99,7 +99,7 @@ impl<T: Trainer> Finished<T> {
         }
         let save = |dir: &Path| {
             self.trained.model.save(dir)?;
-            model_dir::remember_columns(dir, &common.columns.columns())
+            model_dir::remember_columns(dir, &common.names())
         };
         let separate = T::Model::SEPARATE_CHECKSUMS;
         if model_dir == output_dir {
