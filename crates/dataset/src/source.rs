@@ -33,7 +33,7 @@ impl Format {
     /// Tab-separated values.
     pub const TSV: Self = Self::Csv { delimiter: b'\t' };
 
-    /// Returns the format by file extension, ignoring a final `.gz` or `.zst`.
+    /// Returns the format by file extension, ignoring that of a compression such as `.gz`.
     pub fn of_name(path: &Path) -> Option<Self> {
         match extension(path)?.as_str() {
             "csv" => Some(Self::CSV),
@@ -49,10 +49,11 @@ impl Format {
 /// Start of a label in fastText's format.
 pub(super) const LABEL_PREFIX: &[u8] = b"__label__";
 
-/// Returns the extension of a file's name in lower case, ignoring a final `.gz` or `.zst`.
+/// Returns the extension of a file's name in lower case, ignoring that of a compression such as
+/// `.gz`.
 pub(super) fn extension(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-    let name = [".gz", ".zst", ".zstd"]
+    let name = [".gz", ".zst", ".zstd", ".bz2", ".xz"]
         .iter()
         .find_map(|end| name.strip_suffix(end))
         .unwrap_or(&name);
