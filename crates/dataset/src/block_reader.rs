@@ -356,7 +356,9 @@ impl Open {
     ) {
         let is_open = matches!(&self.kind, Kind::Delimited { header: None, .. });
         let start = || block.bytes[..filled].trim_ascii_start();
-        if matches!(&self.kind, Kind::Jsonl) && self.rows == 0 && start().starts_with(b"[") {
+        // A zero byte follows in UTF-16.
+        let is_array = matches!(start(), [b'[', rest @ ..] if rest.first() != Some(&0));
+        if matches!(&self.kind, Kind::Jsonl) && self.rows == 0 && is_array {
             self.kind = Kind::Array(Array::default());
         }
         if is_open && source.has_no_format() && start().starts_with(LABEL_PREFIX) {

@@ -185,6 +185,10 @@ impl Decoder {
             options,
             labels,
             kept: block.kept.chunks_exact(columns.max(1)),
+            is_manifest: labels != Labels::Ignored
+                && sources
+                    .get(block.source as usize)
+                    .is_some_and(Source::is_manifest),
             encoding: block
                 .transcoded
                 .and_then(|name| Encoding::for_label(name.as_bytes()))
@@ -237,6 +241,8 @@ struct BlockDecoder<'a, 'd> {
     labels: Labels,
     /// Kept values of the records that follow.
     kept: ChunksExact<'a, Option<KeptField>>,
+    /// True for an augmented manifest that is read with its labels.
+    is_manifest: bool,
     /// Encoding of the file if it has one byte per character.
     encoding: Option<&'static Encoding>,
     reporter: Reporter<'a>,
@@ -588,8 +594,9 @@ impl<'a> BlockDecoder<'a, '_> {
     ) -> Result<JsonRow, serde_json::Error> {
         let options = self.options;
         let has_label = self.labels != Labels::Ignored;
-        let is_manifest = has_label && self.reporter.source().is_some_and(Source::is_manifest);
-        let class_name = is_manifest.then(|| columns::class_name_key(&options.label_column));
+        let class_name = self
+            .is_manifest
+            .then(|| columns::class_name_key(&options.label_column));
         let texts = 1 + options.other_text_columns.len();
         let mut names = vec![options.text_column.as_str()];
         names.extend(columns::kept_columns(options).map(|(_, name)| name));
@@ -606,8 +613,7 @@ impl<'a> BlockDecoder<'a, '_> {
             texts: texts.collect::<Result<_, _>>()?,
             label: json::cell(name.or(number))?,
             kept: kept.collect::<Result<_, _>>()?,
-            is_manifest,
-            is_class_name: name.is_some(),
+            is_class_name: self.is_manifest.then_some(name.is_some()),
         })
     }
 }
@@ -618,10 +624,8 @@ struct JsonRow {
     label: Cell,
     /// True for JSON other than a string.
     kept: Vec<(Cell, bool)>,
-    /// True for a row of an augmented manifest that is read with its label.
-    is_manifest: bool,
-    /// True if the label is the class name in the metadata.
-    is_class_name: bool,
+    /// For an augmented manifest: true if the label is the class name in the metadata.
+    is_class_name: Option<bool>,
 }
 
 impl JsonKeys {
@@ -636,9 +640,14 @@ impl JsonKeys {
         for (seen, cell) in self.kept.iter_mut().zip(others.iter().chain(kept)) {
             *seen |= is_there(cell);
         }
-        let is_labelled = object.is_manifest && object.label.value().is_some();
-        self.class_names += u64::from(is_labelled && object.is_class_name);
-        self.other_labels += u64::from(is_labelled && !object.is_class_name);
+        match object
+            .is_class_name
+            .filter(|_| object.label.value().is_some())
+        {
+            Some(true) => self.class_names += 1,
+            Some(false) => self.other_labels += 1,
+            None => {}
+        }
     }
 }
 

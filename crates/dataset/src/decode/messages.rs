@@ -19,14 +19,10 @@ pub(super) struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    /// Returns the file of the block.
-    pub(super) fn source(&self) -> Option<&Source> {
-        self.sources.get(self.block.source as usize)
-    }
-
     fn place(&self, record: &Record, at: u32) -> Place {
         let file = self
-            .source()
+            .sources
+            .get(self.block.source as usize)
             .map_or_else(String::new, |s| s.display.clone());
         let number = Some(u64::from(record.number));
         if record.line == 0 {
