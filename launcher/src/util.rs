@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
-use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 
+use diagnostics::Error;
 use tempfile::TempDir;
 
 /// Returns clap's parser of a whole number; its error has the range.
@@ -22,16 +22,25 @@ pub(crate) fn whole_number(
     }
 }
 
+/// Help for a temporary folder or file that cannot be written.
+pub(crate) const TMPDIR_HELP: &str =
+    "set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`";
+
 /// Makes a temporary folder that only its user can read, for any umask.
-pub(crate) fn private_folder(prefix: &str) -> io::Result<TempDir> {
+///
+/// # Errors
+/// If it cannot be made.
+pub(crate) fn private_folder(prefix: &str) -> diagnostics::Result<TempDir> {
     let only_user = Permissions::from_mode(0o700);
     let mut builder = tempfile::Builder::new();
-    let folder = builder
-        .prefix(prefix)
-        .permissions(only_user.clone())
-        .tempdir()?;
-    fs::set_permissions(folder.path(), only_user)?;
-    Ok(folder)
+    builder.prefix(prefix).permissions(only_user.clone());
+    let folder = builder.tempdir().and_then(|folder| {
+        fs::set_permissions(folder.path(), only_user)?;
+        Ok(folder)
+    });
+    folder.map_err(|error| {
+        Error::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR_HELP)
+    })
 }
 
 /// Returns the value of an environment variable. An empty variable counts as not set, as in a

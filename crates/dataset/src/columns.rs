@@ -152,7 +152,7 @@ pub(super) fn report_missing(
     };
     // The list of kept columns cannot have these.
     let is_writable =
-        |name: &str| !name.contains(char::is_control) && !(only_kept && name.contains([',', '=']));
+        |name: &str| !(name.contains(char::is_control) || only_kept && name.contains([',', '=']));
     let (mut flags, mut all) = (Vec::new(), true);
     for (flag, wanted) in absent {
         let free = names.iter().map(String::as_str);

@@ -60,8 +60,8 @@ impl<E: Encode> Corpus<E> {
     /// becomes the validation split.
     ///
     /// # Errors
-    /// If the data has errors, a single class or a class per row, if another channel has a label that is not in
-    /// `train`, or if `stop` was set.
+    /// If the data has errors, a single class or a class per row, if another channel has a label
+    /// that is not in `train`, or if `stop` was set.
     pub fn read(
         channels: Channels,
         options: &ReadOptions,

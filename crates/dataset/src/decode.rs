@@ -146,7 +146,7 @@ pub(super) struct Decoder {
     kept: Vec<KeptSpan>,
 }
 
-/// How MySQL and Hive export a missing value.
+/// Missing value in exports of MySQL and Hive.
 const MYSQL_NULL: &str = "\\N";
 
 /// Reason why a record is not used.

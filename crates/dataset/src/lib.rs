@@ -64,11 +64,11 @@ pub struct ReadOptions {
     pub keep_columns: Vec<String>,
     /// Encoding; `None` means UTF-8. A byte order mark takes precedence.
     pub encoding: Option<&'static encoding_rs::Encoding>,
-    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has the
-    /// columns only with another delimiter.
+    /// Byte between the fields of CSV and TSV files. `None`: by file name, unless the header has
+    /// the columns only with another delimiter.
     pub delimiter: Option<u8>,
-    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that contains
-    /// whole rows is an error.
+    /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that
+    /// contains whole rows is an error.
     pub quoting: Option<Quoting>,
     /// Byte before a byte of a CSV or TSV file that is part of the text, such as a quote.
     pub escape: Option<u8>,

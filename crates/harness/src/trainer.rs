@@ -98,14 +98,14 @@ pub trait Trainer {
     ) -> Result<Trained<Self::Model>, Error>;
 }
 
-/// What an option needs to have an effect.
+/// Condition under which an option has an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// Validation rows.
+    /// There are validation rows.
     ValidationRows,
-    /// Validation rows that were split off the training rows.
+    /// Validation rows were split off the training rows.
     SplitRows,
-    /// A job whose hosts train together.
+    /// Several hosts train together.
     SeveralHosts,
 }
 
@@ -121,14 +121,14 @@ pub struct Trained<M> {
     pub scores: SplitScores,
     /// Entries for `details` in `metrics.json`: outcome of the solver, chosen values.
     pub details: serde_json::Map<String, serde_json::Value>,
-    /// What people should read about the training.
+    /// Statements about the training.
     pub summary: Summary,
     /// The reason if training failed after there was a good model, such as a loss of NaN: the
     /// model is saved, then the command fails with this error.
     pub error: Option<Error>,
 }
 
-/// What people should read about a training, on standard output and in the report.
+/// Statements about a training, for standard output and the report.
 #[derive(Default)]
 pub struct Summary {
     /// Statements such as `selected: ...` or `saved epoch 9 of 11`.

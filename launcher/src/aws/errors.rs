@@ -126,10 +126,15 @@ fn archived(what: &str) -> Error {
     Error::new(format!(
         "{what}: the object is archived (S3 Glacier) and must be restored first"
     ))
-    .help(format!(
+    .help(restore_help(bucket, key))
+}
+
+/// Returns the help with the command that restores an archived object.
+pub(crate) fn restore_help(bucket: &str, key: &str) -> String {
+    format!(
         "restore it, which takes minutes to hours: `aws s3api restore-object --bucket {bucket} --key {} --restore-request Days=7`",
         quoted(key)
-    ))
+    )
 }
 
 fn denied(what: &str, message: &str) -> Error {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use aws_sdk_sagemaker::Client;
 use jiff::Timestamp;
 
+use super::consistency_window::ConsistencyWindow;
 use super::logs::{LogError, LogTail};
 use super::lookup;
 use super::poll_interval::PollInterval;
-use super::settling::Settling;
 use super::sink::Sink;
 use super::state::JobState;
 use crate::aws::Aws;
@@ -42,7 +42,7 @@ pub(crate) struct Follow {
     name: String,
     tail: Option<LogTail>,
     poll_interval: PollInterval,
-    settling: Settling,
+    consistency_window: ConsistencyWindow,
     sink: Sink,
     state: Option<JobState>,
     state_outage: Outage,
@@ -51,12 +51,12 @@ pub(crate) struct Follow {
 
 impl Follow {
     pub(crate) fn new(aws: &Aws, name: &str, poll_interval: PollInterval, sink: Sink) -> Self {
-        let settling = Settling::of_name(name, &poll_interval);
+        let consistency_window = ConsistencyWindow::of_name(name, &poll_interval);
         Self {
             client: aws.sagemaker(),
             name: name.to_owned(),
-            tail: Some(LogTail::new(aws, name, settling)),
-            settling,
+            tail: Some(LogTail::new(aws, name, consistency_window)),
+            consistency_window,
             poll_interval,
             sink,
             state: None,
@@ -67,9 +67,9 @@ impl Follow {
 
     /// For a job that was created now: an upload may have taken long after it was named.
     pub(super) fn created_now(mut self) -> Self {
-        self.settling = Settling::new(&self.poll_interval);
+        self.consistency_window = ConsistencyWindow::new(&self.poll_interval);
         if let Some(tail) = &mut self.tail {
-            tail.settling = self.settling;
+            tail.consistency_window = self.consistency_window;
         }
         self
     }
@@ -132,7 +132,7 @@ impl Follow {
         let state = match lookup::send_describe(&self.client, &self.name).await {
             Ok(job) => JobState::new(&job, Timestamp::now()),
             Err(error) => {
-                let transient = is_transient(&error) || self.settling.tolerates(&error);
+                let transient = is_transient(&error) || self.consistency_window.tolerates(&error);
                 let error = lookup::describe_error(&self.client, &self.name, error).await;
                 self.state_outage.tolerate(transient, error)?;
                 return Ok(false);

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::settling::Settling;
+use super::consistency_window::ConsistencyWindow;
 use crate::aws::{Aws, explain};
 use diagnostics::Error;
 use transport::page_tokens::{self, PageTokens};
@@ -49,7 +49,7 @@ pub(super) struct LogTail {
     prefix: String,
     streams: Vec<Stream>,
     /// Of the job.
-    pub(super) settling: Settling,
+    pub(super) consistency_window: ConsistencyWindow,
 }
 
 #[derive(Debug)]
@@ -63,12 +63,12 @@ struct Stream {
 }
 
 impl LogTail {
-    pub(super) fn new(aws: &Aws, job: &str, settling: Settling) -> Self {
+    pub(super) fn new(aws: &Aws, job: &str, consistency_window: ConsistencyWindow) -> Self {
         Self {
             client: aws.logs(),
             prefix: format!("{job}/"),
             streams: Vec::new(),
-            settling,
+            consistency_window,
         }
     }
 
@@ -93,7 +93,7 @@ impl LogTail {
                 Ok(page) => page,
                 // The log group is created with the first line of the first job.
                 Err(error) if error.code() == Some(NOT_FOUND) => return Ok(()),
-                Err(error) => return Err(LogError::new(what, error, self.settling)),
+                Err(error) => return Err(LogError::new(what, error, self.consistency_window)),
             };
             for name in page
                 .log_streams()
@@ -126,9 +126,9 @@ impl LogTail {
     pub(super) async fn read(&mut self, events: &mut Vec<Event>) -> Result<bool, LogError> {
         let mut result = Ok(());
         for stream in self.streams.iter_mut().filter(|stream| !stream.at_end) {
-            let settling = self.settling;
+            let consistency_window = self.consistency_window;
             result = stream
-                .read(&self.client, &self.prefix, settling, events)
+                .read(&self.client, &self.prefix, consistency_window, events)
                 .await;
             if result.is_err() {
                 break;
@@ -145,7 +145,7 @@ impl Stream {
         &mut self,
         client: &Client,
         prefix: &str,
-        settling: Settling,
+        consistency_window: ConsistencyWindow,
         events: &mut Vec<Event>,
     ) -> Result<(), LogError> {
         let response = client
@@ -165,7 +165,7 @@ impl Stream {
             }
             Err(error) => {
                 let what = "cannot read the job's logs";
-                return Err(LogError::new(what, error, settling));
+                return Err(LogError::new(what, error, consistency_window));
             }
         };
         let token = page.next_forward_token().map(str::to_owned);
@@ -207,11 +207,15 @@ impl Event {
 }
 
 impl LogError {
-    fn new<E>(what: &str, error: SdkError<E, HttpResponse>, settling: Settling) -> Self
+    fn new<E>(
+        what: &str,
+        error: SdkError<E, HttpResponse>,
+        consistency_window: ConsistencyWindow,
+    ) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let transient = is_transient(&error) || settling.tolerates(&error);
+        let transient = is_transient(&error) || consistency_window.tolerates(&error);
         let error = explain(what, error);
         if transient {
             Self::Transient(error)

@@ -21,8 +21,8 @@ use jiff::Timestamp;
 use sagemaker::limits;
 use serde_json::Value;
 
+use super::consistency_window::{ConsistencyWindow, is_not_found};
 use super::poll_interval::PollInterval;
-use super::settling::{Settling, is_not_found};
 use super::state::JobState;
 use crate::aws::{Aws, explain};
 use crate::job::S3Url;
@@ -84,8 +84,11 @@ pub(crate) async fn job_state(
     name: &str,
     interval: &PollInterval,
 ) -> Result<JobState> {
-    let settling = Settling::of_name(name, interval);
-    match settling.retry(|| send_describe(client, name)).await {
+    let consistency_window = ConsistencyWindow::of_name(name, interval);
+    match consistency_window
+        .retry(|| send_describe(client, name))
+        .await
+    {
         Ok(job) => Ok(JobState::new(&job, Timestamp::now())),
         Err(error) => Err(describe_error(client, name, error).await),
     }
@@ -139,7 +142,7 @@ pub(crate) async fn describe_raw(
         let describe = client.describe_training_job().training_job_name(name);
         describe.customize().interceptor(body.clone()).send()
     };
-    match Settling::of_name(name, interval).retry(send).await {
+    match ConsistencyWindow::of_name(name, interval).retry(send).await {
         Ok(job) => Ok((job, body.json()?)),
         Err(error) => Err(describe_error(&client, name, error).await),
     }

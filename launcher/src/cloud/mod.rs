@@ -1,5 +1,6 @@
 //! Training jobs on SageMaker: submission, following and state.
 
+mod consistency_window;
 mod data;
 mod follow;
 mod image;
@@ -11,7 +12,6 @@ mod preflight;
 mod request;
 mod request_limits;
 mod role;
-mod settling;
 mod sink;
 mod state;
 mod submit;
@@ -27,13 +27,13 @@ use crate::plan::Plan;
 use diagnostics::{Error, ErrorKind, Exit, Result, eprint_line};
 use s3::{STALL_TIMEOUT, Store, UnfinishedUploads};
 
+pub(crate) use consistency_window::retry_new;
 pub(crate) use follow::{Follow, FollowOutcome};
 pub(crate) use lookup::{describe_raw, job_name, job_name_offline, job_state, model};
 pub(crate) use objects::warn_of_siblings;
 pub(crate) use poll_interval::PollInterval;
 pub(crate) use preflight::bucket_is_there;
 pub(crate) use request_limits::MAX_RUN_TIME;
-pub(crate) use settling::retry_new;
 pub(crate) use sink::Sink;
 pub(crate) use state::{JobState, format_timestamp};
 

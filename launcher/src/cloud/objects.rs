@@ -4,6 +4,7 @@ use aws_sdk_s3::types::{Object, ObjectStorageClass};
 use diagnostics::{Error, Result, eprint_line, sanitize};
 
 use crate::aws::Aws;
+use crate::aws::errors::restore_help;
 use crate::job::S3Url;
 use crate::output::quoted;
 
@@ -72,11 +73,7 @@ fn archived(channel: &str, url: &S3Url, all: &[Object]) -> Result<()> {
         sanitize(key),
         more(found.len())
     ))
-    .help(format!(
-        "restore it, which takes hours: `aws s3api restore-object --bucket {} --key {} --restore-request Days=7`",
-        url.bucket,
-        quoted(key)
-    )))
+    .help(restore_help(&url.bucket, key)))
 }
 
 /// Refuses data without any file that has rows.

@@ -60,7 +60,7 @@ impl PollInterval {
     }
 
     /// Time for which errors about a new job may be wrong: a minute.
-    pub(super) fn settling(&self) -> Duration {
+    pub(super) fn consistency_window(&self) -> Duration {
         self.base * 12
     }
 

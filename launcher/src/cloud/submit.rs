@@ -10,10 +10,10 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
 
+use super::consistency_window::ConsistencyWindow;
 use super::lookup::send_describe;
 use super::poll_interval::PollInterval;
 use super::request::Request;
-use super::settling::Settling;
 use crate::aws::{Aws, explain};
 use diagnostics::{Error, Result, eprint_line};
 use transport::retry::{Backoff, is_transient, may_have_succeeded, retry};
@@ -63,8 +63,8 @@ pub(super) async fn submit(
     };
     match lost.get() {
         true => {
-            let settling = Settling::new(&interval);
-            resolve_lost_response(aws, request, name, settling, in_use, error).await
+            let consistency_window = ConsistencyWindow::new(&interval);
+            resolve_lost_response(aws, request, name, consistency_window, in_use, error).await
         }
         false => Err(error),
     }
@@ -84,13 +84,16 @@ async fn resolve_lost_response(
     aws: &Aws,
     request: &Request,
     name: &str,
-    settling: Settling,
+    consistency_window: ConsistencyWindow,
     in_use: bool,
     error: Error,
 ) -> Result<String> {
     let status = aws.suggest(&format!("status {name}"));
     let client = aws.sagemaker();
-    match settling.retry(|| send_describe(&client, name)).await {
+    match consistency_window
+        .retry(|| send_describe(&client, name))
+        .await
+    {
         Ok(found) if matches_request(request, &found) => {
             let created = if in_use {
                 "had been created already"

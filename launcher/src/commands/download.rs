@@ -15,7 +15,7 @@ use crate::interrupt::until_interrupted;
 use crate::job::S3Url;
 use crate::output::Format;
 use crate::plan::Plan;
-use crate::util::private_folder;
+use crate::util::{TMPDIR_HELP, private_folder};
 use s3::{Download, ModelDownload, Store, UnpackOptions};
 
 const EXAMPLES: &str = "\
@@ -139,7 +139,7 @@ fn check_stdout(args: &DownloadArgs, context: &Context) -> Result<()> {
 /// Writes an object to standard output. It is complete and checked before its first byte is
 /// written.
 async fn print_object(store: &Store, from: &S3Url) -> Result<Exit> {
-    let folder = private_folder("trainyard-download-").map_err(|error| no_scratch(&error))?;
+    let folder = private_folder("trainyard-download-")?;
     let file = folder.path().join("object");
     let download = Download::plan(store, from, &file).await?;
     if !download.is_object() {
@@ -164,9 +164,9 @@ async fn print_object(store: &Store, from: &S3Url) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// Error for a temporary file.
 pub(super) fn no_scratch(error: &io::Error) -> Error {
-    Error::new(format!("cannot use a temporary file: {error}"))
-        .help("set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`")
+    Error::new(format!("cannot use a temporary file: {error}")).help(TMPDIR_HELP)
 }
 
 /// Source of a download, from the command line.

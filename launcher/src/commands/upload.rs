@@ -26,8 +26,9 @@ Examples:
 /// Upload a file or folder to S3
 ///
 /// A file is stored under the key, or below it if the URL ends in `/` or is a bucket. With `-` as
-/// PATH, standard input is stored under the key. The files of a folder are stored below the URL. Files with the same size and checksum are skipped. After an
-/// interruption run the same command again to resume.
+/// PATH, standard input is stored under the key. The files of a folder are stored below the URL.
+/// Files with the same size and checksum are skipped. After an interruption run the same command
+/// again to resume.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct UploadArgs {
@@ -110,7 +111,7 @@ async fn save_stdin(to: &S3Url) -> Result<TempDir> {
                 .help("pass the key itself: `trainyard upload - s3://bucket/key`"),
         );
     }
-    let folder = private_folder("trainyard-upload-").map_err(|error| no_scratch(&error))?;
+    let folder = private_folder("trainyard-upload-")?;
     let path = folder.path().join(STDIN);
     let save = tokio::task::spawn_blocking(|| {
         let mut file = File::create_new(path)?;

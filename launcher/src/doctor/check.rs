@@ -9,7 +9,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 
 use crate::aws::explain;
-use diagnostics::Error;
+use diagnostics::{Error, counted};
 
 /// Time limit of each check.
 pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -169,10 +169,8 @@ impl DoctorReport {
             }
         }
         let count = |state| {
-            self.checks
-                .iter()
-                .filter(|check| check.state == state)
-                .count()
+            let checks = self.checks.iter();
+            checks.filter(|check| check.state == state).count() as u64
         };
         let _ = write!(
             text,
@@ -184,10 +182,4 @@ impl DoctorReport {
         );
         text
     }
-}
-
-/// Formats `1 warning`, `2 warnings`.
-fn counted(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }

@@ -11,12 +11,10 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::Job;
-use crate::util::private_folder;
+use crate::util::{TMPDIR_HELP, private_folder};
 
 /// A description needs no file and no network.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
-
-const TMPDIR: &str = "set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`";
 
 /// A trainer's binary, and a folder with the job's hyperparameters as its `/opt/ml`.
 pub(super) struct HostTrainer<'a> {
@@ -30,15 +28,13 @@ pub(super) struct HostTrainer<'a> {
 impl<'a> HostTrainer<'a> {
     /// Writes the hyperparameters as the container will see them, and reads the description.
     pub(super) async fn new(job: &'a Job, binary: &'a Path) -> Result<Self> {
-        let base = private_folder("trainyard-check-").map_err(|error| {
-            Error::new(format!("cannot make a temporary folder: {error}")).help(TMPDIR)
-        })?;
+        let base = private_folder("trainyard-check-")?;
         let paths = Paths::at(base.path());
         let hyperparameters = json!(job.hyperparameters).to_string();
         std::fs::create_dir_all(paths.config_dir())
             .and_then(|()| std::fs::write(paths.hyperparameters(), hyperparameters))
             .map_err(|error| {
-                Error::new(format!("cannot write a temporary file: {error}")).help(TMPDIR)
+                Error::new(format!("cannot write a temporary file: {error}")).help(TMPDIR_HELP)
             })?;
         let mut trainer = Self {
             job,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use diagnostics::{Error, Result};
+use diagnostics::Result;
 use tempfile::TempDir;
 
 use super::launcher_id;
@@ -22,10 +22,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Result<Self> {
-        let folder = private_folder(PREFIX).map_err(|error| {
-            Error::new(format!("cannot make a temporary folder: {error}"))
-                .help("set TMPDIR to an existing folder with space, such as `TMPDIR=/tmp`")
-        })?;
+        let folder = private_folder(PREFIX)?;
         write_owner(folder.path());
         Ok(Self { folder })
     }

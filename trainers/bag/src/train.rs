@@ -80,7 +80,7 @@ pub fn train(
     context.finish(learner, error, refit, run)
 }
 
-/// What a second training, on all rows, needs.
+/// Input of a second training, on all rows.
 struct Refit {
     rows: Vec<u32>,
     /// The weights of `counts`, without the scale of the first training.

@@ -22,7 +22,7 @@ pub(crate) struct Platt {
 }
 
 /// One sigmoid per output, and the outputs without a fit of their own.
-type Fitted = (Vec<Platt>, Vec<usize>);
+type FittedSigmoids = (Vec<Platt>, Vec<usize>);
 
 impl Platt {
     /// Fits one sigmoid per output to `decisions` of shape (rows, outputs).
@@ -39,7 +39,7 @@ impl Platt {
         labels: &[u32],
         classes: usize,
         run: &Run,
-    ) -> Result<Option<Fitted>, Error> {
+    ) -> Result<Option<FittedSigmoids>, Error> {
         let outputs = outputs(classes);
         let fitted = parallel(run.threads(), outputs, |output| {
             if run.stopped() && decisions.len() > MAX_AFTER_STOP {

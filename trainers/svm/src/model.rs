@@ -12,7 +12,7 @@ use crate::kernel::KernelSvm;
 use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
-use crate::weights::Weights;
+use crate::weights::OutputWeights;
 use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
 
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
@@ -46,7 +46,7 @@ pub(crate) struct FeatureConfig {
 pub(crate) enum Classifier {
     Linear {
         /// Shape: (outputs, terms).
-        coefficients: Vec<Weights>,
+        coefficients: Vec<OutputWeights>,
         /// Shape: (outputs).
         intercepts: Vec<f32>,
     },
@@ -64,7 +64,7 @@ impl Classifier {
         else {
             return Ok(());
         };
-        let not_finite = |(coefficients, intercept): (&Weights, &f32)| {
+        let not_finite = |(coefficients, intercept): (&OutputWeights, &f32)| {
             !intercept.is_finite() || !coefficients.is_finite()
         };
         let Some(output) = coefficients.iter().zip(intercepts).position(not_finite) else {
@@ -175,10 +175,10 @@ impl SvmModel {
                     }
                     let terms = scratch.columns.iter().zip(&scratch.values);
                     let sum: f32 = match coefficients {
-                        Weights::Dense(weights) => terms
+                        OutputWeights::Dense(weights) => terms
                             .map(|(&column, &value)| weights[column as usize] * value)
                             .sum(),
-                        Weights::Sparse { .. } => terms
+                        OutputWeights::Sparse { .. } => terms
                             .map(|(&column, &value)| coefficients.get(column) * value)
                             .sum(),
                     };
@@ -334,7 +334,7 @@ mod tests {
         let classes = ["a", "b", "c"].map(str::to_owned);
         let classifier = |weight: f32, intercept: f32| Classifier::Linear {
             coefficients: [[0.0, 1.0], [1.0, weight], [1.0, 2.0]]
-                .map(|row| Weights::new(row.to_vec()))
+                .map(|row| OutputWeights::new(row.to_vec()))
                 .to_vec(),
             intercepts: vec![0.0, 0.0, intercept],
         };

@@ -14,7 +14,7 @@ use training::Run;
 use crate::params::{Candidate, ClassWeight, SvmParams, Weighting};
 use crate::solver::{Convergence, LinearSvm, LinearSvmParams, SolverError, SparseRows};
 use crate::tf_idf::{idf, weigh_all};
-use crate::weights::Weights;
+use crate::weights::OutputWeights;
 use text::features::CsrPattern;
 
 /// Number of outputs: one for two classes, else one per class (one-vs-rest).
@@ -66,7 +66,7 @@ pub(crate) struct OneVsRest {
     /// Factor of each column, see [`fit_scale`]. Shape: (1 or outputs, columns).
     pub(crate) scale: Vec<Vec<f32>>,
     /// One per output.
-    pub(crate) weights: Vec<Weights>,
+    pub(crate) weights: Vec<OutputWeights>,
     /// Shape: (outputs).
     pub(crate) intercepts: Vec<f32>,
     /// One per output.
@@ -80,13 +80,13 @@ pub(crate) struct OneVsRest {
 const MAX_UNTRAINED: usize = 20;
 
 /// The number of trained outputs, by which a stop is judged.
-struct Progress {
+struct FitProgress {
     start: Instant,
     outputs: usize,
     trained: AtomicUsize,
 }
 
-impl Progress {
+impl FitProgress {
     /// Refuses to train another output after a stop: without grace the result would be discarded,
     /// and with grace many classes may not be finished in time.
     fn check(&self, run: &Run) -> Result<(), Error> {
@@ -128,7 +128,7 @@ pub(crate) fn fit(
     let scale = fit_scale(data, candidate, train, params, run)?;
     let outputs = data.outputs();
     let sides = (train, score);
-    let progress = Progress {
+    let progress = FitProgress {
         start: Instant::now(),
         outputs,
         trained: AtomicUsize::new(0),
@@ -136,7 +136,7 @@ pub(crate) fn fit(
     let fit_output = |values: &[f32], output: usize| -> Result<_, Error> {
         let (svm, column) = fit_output(data, values, output, candidate, sides, params, run)?;
         progress.trained.fetch_add(1, Ordering::Relaxed);
-        let weights = Weights::new(svm.coefficients);
+        let weights = OutputWeights::new(svm.coefficients);
         Ok((weights, svm.intercept, svm.convergence, column))
     };
     let parts = if scale.len() == 1 {
@@ -419,8 +419,8 @@ mod tests {
 
         use super::super::*;
 
-        fn progress(outputs: usize, trained: usize) -> Progress {
-            Progress {
+        fn progress(outputs: usize, trained: usize) -> FitProgress {
+            FitProgress {
                 start: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
                 outputs,
                 trained: AtomicUsize::new(trained),
@@ -433,7 +433,7 @@ mod tests {
             let stop = Stop::default();
             let run = Run::new(1, 0, stop.clone(), Arc::default());
             let grace = run.with_grace();
-            let stopped = |progress: Progress, run: &Run| match progress.check(run) {
+            let stopped = |progress: FitProgress, run: &Run| match progress.check(run) {
                 Ok(()) => false,
                 Err(error) => error.kind() == ErrorKind::Stopped,
             };

@@ -9,7 +9,7 @@ use diagnostics::Error;
 use harness::model_dir::{TENSORS, unreadable};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 
-use crate::weights::Weights;
+use crate::weights::OutputWeights;
 
 /// Arrays by name.
 pub(crate) type Arrays<'a> = BTreeMap<&'static str, Array<'a>>;
@@ -25,7 +25,7 @@ enum Data<'a> {
     /// The bytes of the file.
     Bytes(Vec<u8>),
     /// Written one after the other, because the dense rows of many classes would take gigabytes.
-    Rows(&'a [Weights]),
+    Rows(&'a [OutputWeights]),
 }
 
 impl<'a> Array<'a> {
@@ -45,8 +45,8 @@ impl<'a> Array<'a> {
     }
 
     /// Array of rank 2 from the weights of each output.
-    pub(crate) fn weights(rows: &'a [Weights]) -> Self {
-        let width = rows.first().map_or(0, Weights::width);
+    pub(crate) fn weights(rows: &'a [OutputWeights]) -> Self {
+        let width = rows.first().map_or(0, OutputWeights::width);
         Self::new(Dtype::F32, &[rows.len(), width], Data::Rows(rows))
     }
 
@@ -212,8 +212,8 @@ mod tests {
     #[test]
     fn written_file_is_that_of_the_safetensors_crate() {
         let weights = [
-            Weights::new(vec![0.0, 0.0, 2.0, 0.0, 0.0]),
-            Weights::new(vec![1.0, 2.0, 3.0, -0.0, 0.5]),
+            OutputWeights::new(vec![0.0, 0.0, 2.0, 0.0, 0.0]),
+            OutputWeights::new(vec![1.0, 2.0, 3.0, -0.0, 0.5]),
         ];
         let dense: Vec<f32> = weights
             .iter()

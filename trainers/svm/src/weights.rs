@@ -1,11 +1,11 @@
-//! Weights of one output. With many classes most terms never occur near the rows of a class, so that
-//! most weights are 0: 76 % of 1,000 classes and 33,593 terms.
+//! Weights of one output. With many classes most terms occur in no support vector of an output, so
+//! that most weights are 0: 76 % with 1,000 classes and 33,593 terms.
 
 use std::borrow::Cow;
 
 /// The weight of each column.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Weights {
+pub(crate) enum OutputWeights {
     Dense(Vec<f32>),
     Sparse {
         /// Number of columns.
@@ -17,7 +17,7 @@ pub(crate) enum Weights {
     },
 }
 
-impl Weights {
+impl OutputWeights {
     /// Keeps the weights that are not 0, if that takes less memory. -0 is kept.
     pub(crate) fn new(dense: Vec<f32>) -> Self {
         let width = dense.len();
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn sparse_weights_are_those_that_were_given() {
-        let bits = |weights: &Weights| {
+        let bits = |weights: &OutputWeights| {
             let dense = weights.dense();
             dense
                 .iter()
@@ -121,8 +121,8 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let given = vec![0.0, 1.5, 0.0, -0.0, 0.0, 0.0];
-        let sparse = Weights::new(given.clone());
-        assert!(matches!(&sparse, Weights::Sparse { present, .. } if present == &[0b1010]));
+        let sparse = OutputWeights::new(given.clone());
+        assert!(matches!(&sparse, OutputWeights::Sparse { present, .. } if present == &[0b1010]));
         assert_eq!(
             bits(&sparse),
             given.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(sparse.get(3).to_bits(), (-0.0f32).to_bits());
         let mut long = vec![0.0; 200];
         (long[3], long[70], long[199]) = (1.0, 2.0, 3.0);
-        let long = Weights::new(long);
+        let long = OutputWeights::new(long);
         assert_eq!(
             [3, 69, 70, 199].map(|column| long.get(column)),
             [1.0, 0.0, 2.0, 3.0]
@@ -142,8 +142,8 @@ mod tests {
         assert_eq!(sparse.entries().collect::<Vec<_>>(), [(1, 1.5), (3, -0.0)]);
         assert_eq!(sparse.width(), 6);
         let dense = sparse.select(&[1, 0, 1]);
-        assert_eq!(dense, Weights::Dense(vec![1.5, 0.0, 1.5]));
+        assert_eq!(dense, OutputWeights::Dense(vec![1.5, 0.0, 1.5]));
         assert_eq!(dense.entries().count(), 3);
-        assert!(!Weights::new(vec![0.0, 0.0, 0.0, f32::NAN]).is_finite());
+        assert!(!OutputWeights::new(vec![0.0, 0.0, 0.0, f32::NAN]).is_finite());
     }
 }

@@ -15,7 +15,7 @@ use diagnostics::{Error, sanitize};
 use sagemaker::{Env, env_vars};
 
 use self::cache::ModelCache;
-use self::client::{Client, Failure};
+use self::client::{Client, DownloadError};
 use crate::config::{CONFIG, Config};
 use crate::tokenizer::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER, TOKENIZER_CONFIG};
 use crate::weights::{INDEX, PICKLE, WEIGHTS, refuse_pickle, shards};
@@ -145,7 +145,7 @@ impl HubModel<'_> {
         self.client = Some(client);
         match got {
             Ok(path) => Ok(Some(path)),
-            Err(Failure::Status(404)) => Ok(None),
+            Err(DownloadError::Status(404)) => Ok(None),
             Err(failure) => Err(self.download_error(name, failure)),
         }
     }
@@ -190,11 +190,11 @@ impl HubModel<'_> {
              model.safetensors and tokenizer.json")
     }
 
-    fn download_error(&self, name: &str, failure: Failure) -> Error {
+    fn download_error(&self, name: &str, failure: DownloadError) -> Error {
         let (status, why) = match failure {
-            Failure::Cache(error) => return error,
-            Failure::Other(why) => (None, why),
-            Failure::Status(status) => (Some(status), format!("HTTP {status}")),
+            DownloadError::Cache(error) => return error,
+            DownloadError::Other(why) => (None, why),
+            DownloadError::Status(status) => (Some(status), format!("HTTP {status}")),
         };
         let (message, help) = match status {
             Some(code @ (401 | 403)) => (

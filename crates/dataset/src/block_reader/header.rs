@@ -112,7 +112,7 @@ impl HeaderTask<'_> {
                         self.refuse_quoted_lines(&header)?;
                     }
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
-                        let delimiter = shown(other.delimiter);
+                        let delimiter = delimiter_name(other.delimiter);
                         has = format!("the header, split at {delimiter}, has");
                         header = names;
                     }
@@ -218,14 +218,17 @@ impl HeaderTask<'_> {
 
     fn changed(&self, delimiter: u8, why: &str, findings: &mut Findings) {
         findings.add(&codes::DELIMITER, Severity::Warning, || Finding {
-            message: format!("the file is split at {}, {why}", shown(delimiter)),
+            message: format!("the file is split at {}, {why}", delimiter_name(delimiter)),
             place: Some(self.place.clone()),
-            help: format!("pass --delimiter {} to confirm", option(delimiter)),
+            help: format!(
+                "pass --delimiter {} to confirm",
+                delimiter_option(delimiter)
+            ),
         });
     }
 
-    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter, or
-    /// at another one than the caller's.
+    /// Refuses a file whose header has the columns only at a character that is rarely a delimiter,
+    /// or at another one than the caller's.
     fn refuse_delimiter(
         &self,
         found: &RecordSpan,
@@ -252,9 +255,9 @@ impl HeaderTask<'_> {
             code: &codes::NO_COLUMN,
             message: format!(
                 "the header has the columns only if it is split at {}",
-                shown(delimiter)
+                delimiter_name(delimiter)
             ),
-            help: format!("pass --delimiter {}", option(delimiter)),
+            help: format!("pass --delimiter {}", delimiter_option(delimiter)),
         })
     }
 
@@ -290,8 +293,8 @@ fn separator(line: &[u8]) -> Option<u8> {
     }
 }
 
-/// Refuses files that are not UTF-8 text, by their first record. `binary`: the file begins with many
-/// control characters.
+/// Refuses files that are not UTF-8 text, by their first record. `binary`: the file begins with
+/// many control characters.
 pub(super) fn refuse_binary(line: &[u8], binary: bool) -> Result<(), FileError> {
     let is_zero = |at: usize| move |pair: &&[u8]| pair[at] == 0 && pair[1 - at] != 0;
     let pairs = || line.chunks_exact(2);
@@ -355,7 +358,8 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
     json::refuse_layout(&text, task.options, task.labels)
 }
 
-fn shown(delimiter: u8) -> String {
+/// Returns the name of a delimiter in messages.
+fn delimiter_name(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tabs".to_owned(),
         _ => format!("`{}`", char::from(delimiter).escape_default()),
@@ -363,7 +367,7 @@ fn shown(delimiter: u8) -> String {
 }
 
 /// Returns the value of `--delimiter`.
-fn option(delimiter: u8) -> String {
+fn delimiter_option(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tab".to_owned(),
         0..b' ' => format!("$'\\x{delimiter:02x}'"),

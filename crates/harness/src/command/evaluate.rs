@@ -217,7 +217,7 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
         evaluation.accuracy
     ))?;
     if let Some((class, share)) = evaluation.most_frequent() {
-        let label = super::shown(&class.label);
+        let label = super::short_label(&class.label);
         print_line(format_args!(
             "baseline  {share:.4} (always predicting `{label}`)"
         ))?;

@@ -197,7 +197,7 @@ fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
 }
 
 /// Returns a label for a line on a terminal; of a long one the first characters.
-fn shown(label: &str) -> String {
+fn short_label(label: &str) -> String {
     const MAX_CHARS: usize = 60;
     match label.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}...", sanitize(&label[..end])),

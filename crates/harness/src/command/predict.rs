@@ -154,10 +154,11 @@ fn predict_stream<M: Model>(
 /// Warns of a text that is the name of a file, whose rows were probably meant.
 fn warn_file_name(texts: &[String]) {
     for text in texts.iter().filter(|text| Path::new(text).is_file()) {
-        let text = sanitize(text);
+        let (name, quoted) = (sanitize(text), quoted_for_shell(text));
         eprint_line(format!(
-            "warning: `{text}` is a file, but its name is classified as a text\n  \
-             help: pass --input {text} to classify the rows of the file"
+            "warning: `{name}` is a file, but its name is classified as a text\n  \
+             help: pass --input {} to classify the rows of the file",
+            sanitize(&quoted)
         ));
     }
 }
@@ -268,7 +269,8 @@ struct PredictionWriter<'a> {
 }
 
 impl PredictionWriter<'_> {
-    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    /// Returns a text for the output; on a terminal without characters that move the cursor.
+    fn escaped<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.to_terminal {
             true => sanitize(text),
             false => Cow::Borrowed(text),
@@ -285,7 +287,7 @@ impl PredictionWriter<'_> {
                     if at > 0 {
                         header.push(',');
                     }
-                    quote(&mut header, &self.shown(&name));
+                    quote(&mut header, &self.escaped(&name));
                 }
                 header.push('\n');
                 header
@@ -365,7 +367,7 @@ impl PredictionWriter<'_> {
             match (self.format, value) {
                 (StreamFormat::Csv, Kept::Missing) => {}
                 (StreamFormat::Csv, Kept::Text(value) | Kept::Json(value)) => {
-                    quote(text, &self.shown(value));
+                    quote(text, &self.escaped(value));
                 }
                 (StreamFormat::Jsonl, value) => {
                     let value = match value {
@@ -397,12 +399,12 @@ impl PredictionWriter<'_> {
         match self.format {
             StreamFormat::Csv => {
                 if let Some(file) = file {
-                    quote(text, &self.shown(file));
+                    quote(text, &self.escaped(file));
                     text.push(',');
                 }
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{record},");
-                quote(text, &self.shown(label));
+                quote(text, &self.escaped(label));
                 let _ = match probability {
                     Some(probability) => write!(text, ",{probability:.6},{decision}"),
                     None => write!(text, ",,{decision}"),

@@ -96,6 +96,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["hidden-dropout-prob", "classifier-dropout", "dropout-rate"],
         &["dropout"],
     ),
+    (&["resume-from-checkpoint"], &["checkpoint-dir"]),
     (&["embedding-dim", "embedding-size", "dim"], &["emb-size"]),
     (&["hidden-dim", "units"], &["hidden-size"]),
     (&["n-layers", "num-hidden-layers"], &["num-layers"]),
@@ -150,7 +151,6 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["gpu", "gpus", "cuda", "use-cuda", "no-cuda", "use-cpu"],
         &["device"],
     ),
-    (&["resume-from-checkpoint"], &["checkpoint-dir"]),
     (&["dev", "dev-file", "eval-data"], &["validation"]),
     (
         &[

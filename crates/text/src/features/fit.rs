@@ -48,7 +48,8 @@ impl FitError {
 /// `order` has each row's encoder and its index there.
 ///
 /// # Errors
-/// If no word or no term is left, or if n-grams are requested and there are more than `u32::MAX` tokens.
+/// If no word or no term is left, or if n-grams are requested and there are more than `u32::MAX`
+/// tokens.
 pub fn fit(
     encoders: Vec<TokenizedRows>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,

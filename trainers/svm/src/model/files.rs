@@ -17,7 +17,7 @@ use crate::kernel::KernelSvm;
 use crate::one_vs_rest::outputs;
 use crate::params::Kernel;
 use crate::tensors::{Array, Arrays, Tensors, write_arrays};
-use crate::weights::Weights;
+use crate::weights::OutputWeights;
 
 const FORMAT: &str = "trainyard-svm";
 const VERSION: u32 = 1;
@@ -93,7 +93,7 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
             coefficients: tensors
                 .rows("coefficients", Some(outputs), terms.len())?
                 .into_iter()
-                .map(Weights::Dense)
+                .map(OutputWeights::Dense)
                 .collect(),
             intercepts: tensors.f32("intercepts", &[outputs])?,
         },

@@ -173,13 +173,13 @@ mod public_reports {
     #[test]
     fn report_has_the_command_for_a_shell() {
         let workspace = Workspace::new();
-        let name = OsStr::from_bytes(b"my caf\xe9.csv");
+        let name = OsStr::from_bytes(b"my th\xe9.csv");
         let path = workspace.path("").join(name);
         std::fs::write(&path, to_csv(&movie_rows())).unwrap();
         let flags = [OsStr::new("--train"), path.as_os_str()];
         workspace.svm("train", &flags).expect_code(0);
         let page = String::from_utf8(workspace.read("model/report.html")).unwrap();
-        assert!(page.contains("/my caf\u{fffd}.csv&#39;</pre>"), "{page}");
+        assert!(page.contains("/my th\u{fffd}.csv&#39;</pre>"), "{page}");
     }
 
     /// USER 29: a long label does not fill the terminal.

@@ -27,8 +27,8 @@ const MIN_BYTES_PER_SECOND: u64 = 1_000;
 /// Bytes per read.
 const BUFFER_BYTES: usize = 1 << 17;
 
-/// An unsuccessful request.
-pub(super) enum Failure {
+/// Error of a request.
+pub(super) enum DownloadError {
     /// The hub answered with this HTTP status.
     Status(u16),
     /// Anything else; the text may come from the hub.
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// Checks that a file exists.
-    pub(super) fn find(&self, id: &str, name: &str) -> Result<(), Failure> {
+    pub(super) fn find(&self, id: &str, name: &str) -> Result<(), DownloadError> {
         self.get(&self.url(id, name), 0).map(|_| ())
     }
 
@@ -103,9 +103,9 @@ impl Client {
         id: &str,
         name: &str,
         cache: &ModelCache,
-    ) -> Result<PathBuf, Failure> {
+    ) -> Result<PathBuf, DownloadError> {
         let url = self.url(id, name);
-        let (file, path) = cache.new_file().map_err(Failure::Cache)?;
+        let (file, path) = cache.new_file().map_err(DownloadError::Cache)?;
         let mut partial = Partial {
             file,
             path,
@@ -116,7 +116,9 @@ impl Client {
         loop {
             match self.receive(&url, &mut partial) {
                 Ok(()) => break,
-                Err(Failure::Other(_) | Failure::Status(500..)) if retries < MAX_RETRIES => {
+                Err(DownloadError::Other(_) | DownloadError::Status(500..))
+                    if retries < MAX_RETRIES =>
+                {
                     retries += 1;
                     std::thread::sleep(Duration::from_millis(300) * retries);
                 }
@@ -125,11 +127,11 @@ impl Client {
         }
         let Version { commit, etag, .. } = &partial.version;
         let stored = cache.store(partial.path, commit, etag, name);
-        stored.map_err(Failure::Cache)
+        stored.map_err(DownloadError::Cache)
     }
 
     /// Receives the rest of a file.
-    fn receive(&self, url: &str, partial: &mut Partial) -> Result<(), Failure> {
+    fn receive(&self, url: &str, partial: &mut Partial) -> Result<(), DownloadError> {
         let (response, version) = self.get(url, partial.bytes)?;
         let range = response.headers().get("content-range");
         let range = range
@@ -138,7 +140,7 @@ impl Client {
         let is_rest = range.starts_with(&format!("bytes {}-", partial.bytes));
         if response.status() == 206 && !(is_rest && version == partial.version) {
             partial.bytes = 0;
-            return Err(Failure::Other("the file was replaced".to_owned()));
+            return Err(DownloadError::Other("the file was replaced".to_owned()));
         }
         if response.status() == 200 {
             partial.bytes = 0;
@@ -146,17 +148,19 @@ impl Client {
         partial.version = version;
         partial.copy(response.into_body())?;
         if partial.version.is_sha256 {
-            let found = sha256_file(&partial.path).map_err(Failure::Cache)?;
+            let found = sha256_file(&partial.path).map_err(DownloadError::Cache)?;
             if found != partial.version.etag {
                 partial.bytes = 0;
-                return Err(Failure::Other("the content has another SHA-256".to_owned()));
+                return Err(DownloadError::Other(
+                    "the content has another SHA-256".to_owned(),
+                ));
             }
         }
         Ok(())
     }
 
     /// Requests the content of a file from byte `from` on, also if the hub sends to another host.
-    fn get(&self, url: &str, from: u64) -> Result<(Response<Body>, Version), Failure> {
+    fn get(&self, url: &str, from: u64) -> Result<(Response<Body>, Version), DownloadError> {
         let mut url = parse(url)?;
         let home = parse(&self.endpoint)?;
         let mut version = None;
@@ -173,26 +177,27 @@ impl Client {
             }
             let response = request
                 .call()
-                .map_err(|error| Failure::Other(error.to_string()))?;
+                .map_err(|error| DownloadError::Other(error.to_string()))?;
             if version.is_none() {
                 version = Version::read(response.headers())?;
             }
             match response.status().as_u16() {
                 200 | 206 => {
-                    let lacks = || Failure::Other("it sends no X-Repo-Commit or ETag".to_owned());
+                    let lacks =
+                        || DownloadError::Other("it sends no X-Repo-Commit or ETag".to_owned());
                     return Ok((response, version.ok_or_else(lacks)?));
                 }
                 300..400 => url = redirect(&url, response.headers())?,
-                status => return Err(Failure::Status(status)),
+                status => return Err(DownloadError::Status(status)),
             }
         }
-        Err(Failure::Other("too many redirects".to_owned()))
+        Err(DownloadError::Other("too many redirects".to_owned()))
     }
 }
 
 impl Version {
     /// Reads the headers of an answer; `None` if it does not have both.
-    fn read(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
+    fn read(headers: &HeaderMap) -> Result<Option<Self>, DownloadError> {
         let get = |name: &str| {
             let text = headers.get(name)?.to_str().ok()?;
             Some(text.trim_start_matches("W/").trim_matches('"').to_owned())
@@ -206,7 +211,9 @@ impl Version {
         for name in [&commit, &etag] {
             if !is_plain_name(name) {
                 let name = sanitize(name);
-                return Err(Failure::Other(format!("`{name}` is not a commit or ETag")));
+                return Err(DownloadError::Other(format!(
+                    "`{name}` is not a commit or ETag"
+                )));
             }
         }
         Ok(Some(Self {
@@ -219,8 +226,8 @@ impl Version {
 
 impl Partial {
     /// Writes the body after the bytes that were received before.
-    fn copy(&mut self, body: Body) -> Result<(), Failure> {
-        let failed = |error: std::io::Error| Failure::Other(error.to_string());
+    fn copy(&mut self, body: Body) -> Result<(), DownloadError> {
+        let failed = |error: std::io::Error| DownloadError::Other(error.to_string());
         self.file.set_len(self.bytes).map_err(failed)?;
         self.file
             .seek(SeekFrom::Start(self.bytes))
@@ -235,25 +242,25 @@ impl Partial {
                 break;
             }
             let written = self.file.write_all(&buffer[..count]);
-            written.map_err(|error| Failure::Cache(Error::io("write", &self.path)(error)))?;
+            written.map_err(|error| DownloadError::Cache(Error::io("write", &self.path)(error)))?;
             self.bytes += count as u64;
             let allowed = (self.bytes - before) / MIN_BYTES_PER_SECOND;
             if start.elapsed() > IDLE_TIMEOUT + Duration::from_secs(allowed) {
-                return Err(Failure::Other("it sends too slowly".to_owned()));
+                return Err(DownloadError::Other("it sends too slowly".to_owned()));
             }
         }
         match expected {
-            Some(expected) if expected != self.bytes => {
-                Err(Failure::Other("the connection ended early".to_owned()))
-            }
+            Some(expected) if expected != self.bytes => Err(DownloadError::Other(
+                "the connection ended early".to_owned(),
+            )),
             _ => Ok(()),
         }
     }
 }
 
-fn parse(url: &str) -> Result<Uri, Failure> {
+fn parse(url: &str) -> Result<Uri, DownloadError> {
     let url: Result<Uri, _> = url.parse();
-    url.map_err(|error| Failure::Other(format!("invalid address: {error}")))
+    url.map_err(|error| DownloadError::Other(format!("invalid address: {error}")))
 }
 
 /// True if a secret for `home` may be sent to `url`.
@@ -267,20 +274,23 @@ fn is_same_host(url: &Uri, home: &Uri) -> bool {
 
 /// Returns the address of a redirect: any on the same host, another one with `https` unless the
 /// hub itself has no encryption.
-fn redirect(from: &Uri, headers: &HeaderMap) -> Result<Uri, Failure> {
+fn redirect(from: &Uri, headers: &HeaderMap) -> Result<Uri, DownloadError> {
     let location = headers
         .get("location")
         .and_then(|value| value.to_str().ok());
-    let location = location.ok_or_else(|| Failure::Other("a redirect to nowhere".to_owned()))?;
+    let location =
+        location.ok_or_else(|| DownloadError::Other("a redirect to nowhere".to_owned()))?;
     let mut to = parse(location)?.into_parts();
     if to.authority.is_none() {
         to.scheme = from.scheme().cloned();
         to.authority = from.authority().cloned();
     }
-    let to = Uri::from_parts(to).map_err(|error| Failure::Other(error.to_string()))?;
+    let to = Uri::from_parts(to).map_err(|error| DownloadError::Other(error.to_string()))?;
     let is_web = |url: &Uri| matches!(url.scheme_str(), Some("https" | "http"));
     if !is_web(&to) || (from.scheme_str() == Some("https") && to.scheme_str() != Some("https")) {
-        return Err(Failure::Other("a redirect without encryption".to_owned()));
+        return Err(DownloadError::Other(
+            "a redirect without encryption".to_owned(),
+        ));
     }
     Ok(to)
 }
@@ -297,8 +307,8 @@ mod attacks {
 
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-    /// A hub on this machine that answers each connection with `answer(path)`, and then waits if the
-    /// answer is not complete. Keeps the requests.
+    /// A hub on this machine that answers each connection with `answer(path)`, and then waits if
+    /// the answer is not complete. Keeps the requests.
     struct FakeHub {
         endpoint: String,
         requests: Arc<Mutex<Vec<String>>>,
@@ -343,7 +353,7 @@ mod attacks {
         )
     }
 
-    fn download(endpoint: &str, idle: u64) -> (tempfile::TempDir, Result<PathBuf, Failure>) {
+    fn download(endpoint: &str, idle: u64) -> (tempfile::TempDir, Result<PathBuf, DownloadError>) {
         let home = tempfile::tempdir().unwrap();
         let cache = ModelCache::new(&home.path().join("hub"), "some/model");
         let idle = Duration::from_millis(idle);
@@ -352,11 +362,11 @@ mod attacks {
         (home, found)
     }
 
-    fn message(found: Result<PathBuf, Failure>) -> String {
+    fn message(found: Result<PathBuf, DownloadError>) -> String {
         match found {
-            Err(Failure::Other(message)) => message,
-            Err(Failure::Status(status)) => status.to_string(),
-            Err(Failure::Cache(error)) => error.to_string(),
+            Err(DownloadError::Other(message)) => message,
+            Err(DownloadError::Status(status)) => status.to_string(),
+            Err(DownloadError::Cache(error)) => error.to_string(),
             Ok(path) => path.display().to_string(),
         }
     }

@@ -321,8 +321,8 @@ fn other_file_types_are_recognised_in_all_spellings() {
 #[test]
 fn byte_order_mark_of_utf_8_overrides_the_encoding() {
     for bytes in [
-        "\u{feff}text,label\ncaf\u{e9},x\nb,\u{e9}\n",
-        "\u{feff}\u{feff}text,label\ncaf\u{e9},x\nb,\u{e9}\n",
+        "\u{feff}text,label\nth\u{e9},x\nb,\u{e9}\n",
+        "\u{feff}\u{feff}text,label\nth\u{e9},x\nb,\u{e9}\n",
     ] {
         let file = given("a.csv", bytes);
         for name in ["latin-1", "gbk", "utf-16le"] {
@@ -331,7 +331,7 @@ fn byte_order_mark_of_utf_8_overrides_the_encoding() {
                 ..options()
             };
             let rows = file.read(&named).unwrap();
-            let expected = [pair("caf\u{e9}", "x"), pair("b", "\u{e9}")];
+            let expected = [pair("th\u{e9}", "x"), pair("b", "\u{e9}")];
             assert_eq!(pairs(&rows), expected, "{name}");
             let marks = bytes.matches('\u{feff}').count() as u64 - 1;
             assert_eq!(rows.findings.count(&codes::BYTE_ORDER_MARK), marks);
@@ -369,7 +369,7 @@ fn utf_8_in_another_encoding_is_counted() {
     assert_eq!(rows.findings.count(&codes::OTHER_ENCODING), 1);
     // Right encodings have no such rows.
     for (name, text) in [
-        ("latin-1", "Caf\u{e9} \u{e0} la cr\u{e8}me, \u{c3}\u{a0}o"),
+        ("latin-1", "Th\u{e9} \u{e0} la cr\u{e8}me, \u{c3}\u{a0}o"),
         (
             "windows-1251",
             "\u{41e}\u{442}\u{43b}\u{438}\u{447}\u{43d}\u{44b}\u{439}",

@@ -9,7 +9,7 @@ use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::TrainArgs;
-use super::super::shown;
+use super::super::short_label;
 use super::typed_parameters;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
@@ -40,7 +40,7 @@ struct Evaluated {
     unseen: Option<UnseenTexts>,
 }
 
-/// What the model that scored some rows had seen of them.
+/// Relation of scored rows to the training data of the model that scored them.
 #[derive(Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 enum ScoredRows {
@@ -51,6 +51,7 @@ enum ScoredRows {
 }
 
 impl ScoredRows {
+    /// Returns the statement for standard output and the report.
     fn note(self) -> &'static str {
         match self {
             Self::HeldOut => "the model was not trained on these rows",
@@ -140,7 +141,7 @@ impl<T: Trainer> Finished<T> {
                  help: add rows, train longer, or try other flags (`train --help`)",
                 evaluation.accuracy,
                 counted(evaluation.rows, &format!("{} row", split.name())),
-                shown(&class.label),
+                short_label(&class.label),
             ));
         }
     }
@@ -367,7 +368,7 @@ impl<T: Trainer> Finished<T> {
                 counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
             if let Some((class, share)) = evaluation.most_frequent() {
-                let label = shown(&class.label);
+                let label = short_label(&class.label);
                 print_line(format_args!(
                     "always predicting `{label}` has accuracy {share:.4}"
                 ))?;

@@ -13,19 +13,19 @@ use jiff::tz::TimeZone;
 
 use super::poll_interval::PollInterval;
 
-/// Period in which errors about a new job are expected to pass.
+/// Period in which AWS may not be consistent about a new job, so that errors are retried.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Settling {
+pub(super) struct ConsistencyWindow {
     /// End of the period; none for an old job.
     until: Option<Instant>,
     pause: Duration,
 }
 
-impl Settling {
+impl ConsistencyWindow {
     /// For a job that was created now.
     pub(super) fn new(interval: &PollInterval) -> Self {
         Self {
-            until: Some(Instant::now() + interval.settling()),
+            until: Some(Instant::now() + interval.consistency_window()),
             pause: interval.after_error(),
         }
     }
@@ -34,7 +34,7 @@ impl Settling {
     pub(super) fn of_name(name: &str, interval: &PollInterval) -> Self {
         let age = creation_time(name).map(|then| Timestamp::now().duration_since(then));
         let age = age.and_then(|age| Duration::try_from(age).ok());
-        let left = age.and_then(|age| interval.settling().checked_sub(age));
+        let left = age.and_then(|age| interval.consistency_window().checked_sub(age));
         Self {
             until: left.map(|left| Instant::now() + left),
             pause: interval.after_error(),
@@ -90,7 +90,7 @@ where
     F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     E: ProvideErrorMetadata,
 {
-    Settling::of_name(name, interval).retry(send).await
+    ConsistencyWindow::of_name(name, interval).retry(send).await
 }
 
 /// True for SageMaker's and CloudWatch's errors about a job or log that does not exist.
