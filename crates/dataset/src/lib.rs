@@ -1,5 +1,5 @@
-//! Reads the rows of a channel: CSV, TSV, JSON, fastText's format, plain lines and parquet, plain or
-//! compressed, in blocks.
+//! Reads the rows of a channel: CSV, TSV, JSON, fastText's format, plain lines and parquet, plain
+//! or compressed, in blocks.
 //!
 //! One thread at a time reads the next block, hashes it and finds its records. The rest of the work
 //! (UTF-8 validation, unescaping, the caller's encoding) runs in parallel, and the results are
@@ -72,8 +72,8 @@ pub struct ReadOptions {
     pub quoting: Option<Quoting>,
     /// Byte before a byte of a CSV or TSV file that is part of the text, such as a quote.
     pub escape: Option<u8>,
-    /// The first line of CSV and TSV files is a row; the names of the columns are their numbers, from
-    /// 0.
+    /// The first line of CSV and TSV files is a row; the names of the columns are their numbers,
+    /// from 0.
     pub no_header: bool,
     /// Drop and count rows without text or label, instead of reporting errors.
     pub drop_missing: bool,

@@ -280,8 +280,8 @@ impl DataArgs {
 pub(super) struct TrainArgs {
     /// Training data: a file or a folder [default: the channel `train`]
     ///
-    /// Files end in .csv, .tsv, .jsonl, .json, .ft (fastText) or .parquet, and may be compressed (.gz,
-    /// .zst, .bz2, .xz). Files without an ending are read by their content.
+    /// Files end in .csv, .tsv, .jsonl, .json, .ft (fastText) or .parquet, and may be compressed
+    /// (.gz, .zst, .bz2, .xz). Files without an ending are read by their content.
     #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]

@@ -496,8 +496,8 @@ fn fasttext_files_train_the_same_model() {
     assert_eq!(piped, file.stdout);
 }
 
-/// DATA 06, 16, USER 28: nested keys in a JSON array, and two text columns without a header, give the
-/// predictions of the same rows as CSV; the model remembers the columns.
+/// DATA 06, 16, USER 28: nested keys in a JSON array, and two text columns without a header, give
+/// the predictions of the same rows as CSV; the model remembers the columns.
 #[test]
 fn other_layouts_give_the_same_predictions() {
     let workspace = Workspace::new();
@@ -522,7 +522,10 @@ fn other_layouts_give_the_same_predictions() {
         })
         .collect();
     let headless = workspace.write("headless.csv", headless);
-    let object = |(text, label): &(String, String)| serde_json::json!({ "data": { "text": text }, "label": label });
+    let object = |(text, label): &(String, String)| {
+        let data = serde_json::json!({ "text": text });
+        serde_json::json!({ "data": data, "label": label })
+    };
     let json: Vec<Value> = rows.iter().map(object).collect();
     let json = workspace.write("rows.json", format!("{:#}", Value::from(json)));
     let numbers = [
