@@ -261,7 +261,8 @@ pub(super) fn own_labels(
         return None;
     }
     let [text, label] = [&options.text_column, &options.label_column];
-    let help = if (2..=rows / 2).contains(&texts()) {
+    let may_swap = options.other_text_columns.is_empty();
+    let help = if may_swap && (2..=rows / 2).contains(&texts()) {
         let [text, label] = [text, label].map(|name| quoted_for_shell(name));
         format!("text and label look swapped: pass --text-column {label} --label-column {text}")
     } else if names.iter().all(|name| name.parse::<f64>().is_ok()) {

@@ -4,8 +4,9 @@ use diagnostics::{Place, Severity, sanitize};
 use memchr::memmem;
 
 use super::{Finding, Findings, MYSQL_NULL};
-use crate::block::{Block, HeaderRow, Record, column};
+use crate::block::{Block, HeaderRow, Record, RecordBody, column};
 use crate::codes::{self, Code};
+use crate::columns::first_row;
 use crate::delimited::lines;
 use crate::encoding;
 use crate::{Format, Quoting, ReadOptions, Source};
@@ -34,10 +35,12 @@ impl Reporter<'_> {
         }
         let before = &self.block.bytes[record.start as usize..at as usize];
         let (line, column) = column(before, record.line);
+        // The first line of an element may begin in another block.
+        let is_known = !is_element(record) || line > record.line;
         Place {
             file,
             line: Some(line),
-            column: Some(column),
+            column: is_known.then_some(column),
             record: number,
         }
     }
@@ -120,9 +123,9 @@ impl Reporter<'_> {
 
     /// Returns the help for a record whose quotes are escaped with backslashes.
     fn backslash(&self, record: &Record) -> Option<&'static str> {
-        memmem::find(self.bytes(record), b"\\\"").map(|_| {
-            r#"double quotes that are part of the text, instead of `\"`: sed 's/\\"/""/g' FILE > NEW-FILE"#
-        })
+        let may_escape = self.options.escape.is_none();
+        let found = memmem::find(self.bytes(record), b"\\\"").filter(|_| may_escape);
+        found.map(|_| r"pass --escape '\'")
     }
 
     /// Returns the help for a record whose quotes are not as the format has them.
@@ -242,7 +245,10 @@ impl Reporter<'_> {
             };
             let help = self.quoting_help(record);
             Finding {
-                message: format!("row has `{fields}` {unit}, the header has `{expected}`"),
+                message: format!(
+                    "row has `{fields}` {unit}, the {} has `{expected}`",
+                    first_row(self.options)
+                ),
                 place: Some(self.place(record, at)),
                 help: help.unwrap_or_else(|| hint.to_owned()),
             }
@@ -362,25 +368,36 @@ impl Reporter<'_> {
         findings: &mut Findings,
     ) {
         self.malformed(&codes::NOT_JSON, findings, || {
-            // The parser's place is relative to the line.
+            // The parser's place is relative to the record.
             let text = error.to_string();
             let reason = text
                 .rsplit_once(" at line ")
                 .map_or(text.as_str(), |(reason, _)| reason);
             let length = u64::from(record.end - record.start);
             let mut place = self.place(record, record.start);
-            place.column = Some((error.column() as u64).clamp(1, length + 1));
+            let column = (error.column() as u64).clamp(1, length + 1);
+            match error.line() as u64 {
+                0 | 1 => place.column = place.column.map(|start| start + column - 1),
+                line => {
+                    place.line = place.line.map(|first| first + line - 1);
+                    place.column = Some(column);
+                }
+            }
+            let is_element = is_element(record);
             let line = self.bytes(record).trim_ascii();
             let nan = memmem::find(line, b"NaN").is_some() && reason == "expected value";
             let help = if nan {
                 "write null instead of NaN"
+            } else if is_element {
+                "write an array of JSON objects"
             } else if line.contains(&b'\r') {
                 r"end lines with a line feed: tr '\r' '\n' < FILE > NEW-FILE"
             } else {
                 "write one JSON object per line"
             };
+            let what = if is_element { "element" } else { "line" };
             Finding {
-                message: format!("the line is not a JSON object: {}", shorten(reason)),
+                message: format!("the {what} is not a JSON object: {}", shorten(reason)),
                 place: Some(place),
                 help: help.to_owned(),
             }
@@ -408,6 +425,11 @@ impl Reporter<'_> {
             .to_owned(),
         });
     }
+}
+
+/// True for an element of a JSON array.
+fn is_element(record: &Record) -> bool {
+    matches!(record.body, RecordBody::Json { is_element: true })
 }
 
 /// Shortens a parser's message: it may quote a whole text.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 use dataset::{Format, ReadOptions, Source};
-use diagnostics::{Error, Warning};
+use diagnostics::{Error, Warning, sanitize};
 
 use crate::model_dir::Columns;
 use crate::range::{MAX_INTEGER, integer, number};
@@ -82,15 +82,22 @@ enum Quoting {
     None,
 }
 
-/// A delimiter of CSV files. A type of its own, because `describe` shows a `u8` as a number.
+/// A character of CSV files. A type of its own, because `describe` shows a `u8` as a number.
 #[derive(Clone, Copy, Debug)]
-struct Delimiter(u8);
+struct Char(u8);
 
-fn delimiter(value: &str) -> Result<Delimiter, String> {
+fn delimiter(value: &str) -> Result<Char, String> {
     match value.as_bytes() {
-        b"tab" | b"\\t" => Ok(Delimiter(b'\t')),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(Delimiter(*byte)),
+        b"tab" | b"\\t" => Ok(Char(b'\t')),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(Char(*byte)),
         _ => Err("expected one ASCII character, or `tab`".to_owned()),
+    }
+}
+
+fn escape(value: &str) -> Result<Char, String> {
+    match value.as_bytes() {
+        [byte] if byte.is_ascii_punctuation() && *byte != b'"' => Ok(Char(*byte)),
+        _ => Err("expected a character such as `\\`".to_owned()),
     }
 }
 
@@ -99,20 +106,14 @@ fn delimiter(value: &str) -> Result<Delimiter, String> {
 #[command(next_help_heading = "Data")]
 pub(super) struct TrainColumns {
     /// Column with the text
+    ///
+    /// If repeated, the values of the columns are joined with blanks. A name with dots, such as
+    /// data.text, is the path of a nested value in JSON and Parquet files.
     #[arg(long, value_name = "NAME", default_value = "text")]
-    text_column: String,
+    text_column: Vec<String>,
     /// Column with the label
     #[arg(long, value_name = "NAME", default_value = "label")]
     label_column: String,
-}
-
-impl TrainColumns {
-    pub(super) fn columns(&self) -> Columns {
-        Columns {
-            text: self.text_column.clone(),
-            label: self.label_column.clone(),
-        }
-    }
 }
 
 /// Columns of other labelled data.
@@ -141,16 +142,24 @@ impl LabelledColumns {
 #[command(next_help_heading = "Data")]
 pub(super) struct TextColumn {
     /// Column with the text [default: as in the model's training data, or `text`]
+    ///
+    /// May be repeated, as in `train`.
     #[arg(long, value_name = "NAME")]
-    text_column: Option<String>,
+    text_column: Vec<String>,
 }
 
 impl TextColumn {
-    /// Returns the given column, else that of the model.
+    /// Returns the given columns, else those of the model. Given names are in a header, unless
+    /// --no-header is given too.
     pub(super) fn or(&self, model: Columns) -> Columns {
-        Columns {
-            text: self.text_column.clone().unwrap_or(model.text),
-            ..model
+        match self.text_column.split_first() {
+            None => model,
+            Some((text, others)) => Columns {
+                text: text.clone(),
+                other_texts: others.to_vec(),
+                no_header: false,
+                ..model
+            },
         }
     }
 }
@@ -168,12 +177,18 @@ pub(super) struct DataArgs {
     ///
     /// Without it, a delimiter that alone gives the columns is used, with a warning.
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
-    delimiter: Option<Delimiter>,
+    delimiter: Option<Char>,
     /// Quoting of CSV and TSV files [default: minimal]
     ///
     /// Without it, quoted fields of a TSV file must not contain lines that look like rows.
     #[arg(long, value_name = "QUOTING", value_enum)]
     quoting: Option<Quoting>,
+    /// Character of CSV and TSV files that makes the next one part of the text, such as `\`
+    #[arg(long, value_name = "CHAR", value_parser = escape)]
+    escape: Option<Char>,
+    /// CSV and TSV files have no header: columns are given by their numbers, from 0
+    #[arg(long, action = ArgAction::SetTrue)]
+    no_header: bool,
     /// Drop and count rows without text or label instead of failing
     #[arg(long, action = ArgAction::SetTrue)]
     drop_missing: bool,
@@ -193,11 +208,30 @@ impl DataArgs {
             .as_deref()
             .map(dataset::encoding)
             .transpose()?;
+        let byte = |char: Option<Char>| char.map(|Char(byte)| byte);
+        let (delimiter, escape) = (byte(self.delimiter), byte(self.escape));
+        if escape == Some(delimiter.unwrap_or(b',')) {
+            let message = "expected different characters for --delimiter and --escape";
+            return Err(Error::usage(message).help("pass another --escape, such as '\\'"));
+        }
+        let mut texts = [&columns.text].into_iter().chain(&columns.other_texts);
+        while let Some(text) = texts.next() {
+            if texts.clone().any(|other| other == text) {
+                let message = format!(
+                    "expected different --text-column, found `{}` twice",
+                    sanitize(text)
+                );
+                return Err(Error::usage(message).help("give each column once"));
+            }
+        }
         Ok(ReadOptions {
             text_column: columns.text,
+            other_text_columns: columns.other_texts,
             label_column: columns.label,
             encoding,
-            delimiter: self.delimiter.map(|Delimiter(byte)| byte),
+            delimiter,
+            escape,
+            no_header: self.no_header || columns.no_header,
             quoting: self.quoting.map(|quoting| match quoting {
                 Quoting::Minimal => dataset::Quoting::Minimal,
                 Quoting::None => dataset::Quoting::None,
@@ -220,6 +254,8 @@ impl DataArgs {
         let unused: Vec<&str> = [
             ("--delimiter", self.delimiter.is_some() && !delimited),
             ("--quoting", self.quoting.is_some() && !delimited),
+            ("--escape", self.escape.is_some() && !delimited),
+            ("--no-header", self.no_header && !delimited),
             ("--encoding", self.encoding.is_some() && !text),
         ]
         .into_iter()
@@ -251,8 +287,8 @@ pub(super) struct TrainArgs {
     pub(super) config: Option<PathBuf>,
     /// Training data: a file or a folder [default: the channel `train`]
     ///
-    /// Files end in .csv, .tsv, .jsonl, .ft (fastText) or .parquet, and may be compressed (.gz,
-    /// .zst).
+    /// Files end in .csv, .tsv, .jsonl, .json, .ft (fastText) or .parquet, and may be compressed
+    /// (.gz, .zst, .bz2, .xz). Files without an ending are read by their content.
     #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]
@@ -293,6 +329,19 @@ pub(super) struct TrainArgs {
     pub(super) columns: TrainColumns,
     #[command(flatten)]
     pub(super) data: DataArgs,
+}
+
+impl TrainArgs {
+    /// Returns the columns, which the model remembers.
+    pub(super) fn names(&self) -> Columns {
+        let texts = &self.columns.text_column;
+        Columns {
+            text: texts.first().cloned().unwrap_or_default(),
+            other_texts: texts.iter().skip(1).cloned().collect(),
+            label: self.columns.label_column.clone(),
+            no_header: self.data.no_header,
+        }
+    }
 }
 
 /// Arguments of `train` for trainers that write checkpoints.
@@ -364,8 +413,8 @@ pub(super) struct PredictArgs {
     #[arg(
         value_name = "TEXT",
         conflicts_with_all = [
-            "input", "input_format", "text_column", "encoding", "delimiter", "quoting",
-            "drop_missing", "drop_malformed", "keep_columns"
+            "input", "input_format", "text_column", "encoding", "delimiter", "quoting", "escape",
+            "no_header", "drop_missing", "drop_malformed", "keep_columns"
         ]
     )]
     pub(super) texts: Vec<String>,
@@ -430,7 +479,7 @@ impl From<&str> for KeptColumn {
 pub(super) enum RowFormat {
     /// Comma-separated values with a header
     Csv,
-    /// One JSON object per line
+    /// One JSON object per line, or an array of objects
     Jsonl,
     /// `__label__LABEL TEXT` in each line
     #[value(name = "fasttext")]
@@ -452,7 +501,7 @@ impl RowFormat {
 pub(super) enum TextFormat {
     /// Comma-separated values with a header
     Csv,
-    /// One JSON object per line
+    /// One JSON object per line, or an array of objects
     Jsonl,
     /// One text per line, also in a blank one
     Lines,

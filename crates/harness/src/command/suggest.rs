@@ -19,6 +19,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["delimiter"],
     ),
     (&["quotechar", "quote-char", "quote"], &["quoting"]),
+    (&["escapechar", "escape-char"], &["escape"]),
     (
         &[
             "on-bad-lines",
@@ -201,17 +202,14 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
 /// Options elsewhere that are not needed here, and why.
 const NOT_NEEDED: &[(&[&str], &str)] = &[
     (
-        &["header", "no-header", "names", "skiprows", "index-col"],
-        "the first line of a CSV or TSV file names the columns",
+        &["header", "names", "skiprows", "index-col"],
+        "the first line of a CSV or TSV file names the columns, unless --no-header is given",
     ),
     (
         &["usecols", "columns", "feature-columns"],
-        "only the text and the label column are read",
+        "only the text and label columns are read",
     ),
-    (
-        &["escapechar", "doublequote"],
-        "a quote within a quoted field is doubled",
-    ),
+    (&["doublequote"], "a quote within a quoted field is doubled"),
     (
         &["na-values", "keep-default-na", "na-filter"],
         "only an empty field is missing",
@@ -323,6 +321,7 @@ mod tests {
         let options = [
             "delimiter",
             "quoting",
+            "escape",
             "encoding",
             "drop-malformed",
             "drop-missing",
@@ -331,6 +330,7 @@ mod tests {
             ("sep", "delimiter"),
             ("separator", "delimiter"),
             ("quotechar", "quoting"),
+            ("escapechar", "escape"),
             ("Encoding", "encoding"),
             ("on_bad_lines", "drop-malformed"),
             ("dropna", "drop-missing"),
@@ -342,7 +342,7 @@ mod tests {
             "header",
             "index_col",
             "usecols",
-            "escapechar",
+            "doublequote",
             "na_values",
             "shuffle",
         ] {

@@ -472,8 +472,8 @@ mod public_reports {
         let train = ["train", "--model-dir", "m", "--check", "--train", path];
         for (more, name) in [
             (
-                &["--text-column", "a", "--text_column", "b"][..],
-                "--text-column",
+                &["--label-column", "a", "--label_column", "b"][..],
+                "--label-column",
             ),
             (&["--train", path], "--train"),
             (&["--data", path], "--train"),
@@ -630,6 +630,8 @@ mod public_reports {
             &["--encoding", "latin-1"],
             &["--delimiter", ";"],
             &["--quoting", "none"],
+            &["--escape", "\\"],
+            &["--no-header"],
             &["--drop-missing"],
         ] {
             let flags = [flag, &["a film"]].concat();

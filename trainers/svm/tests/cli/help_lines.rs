@@ -185,6 +185,15 @@ fn obeyed(cases: &[Case]) {
     }
 }
 
+/// Rows whose labels have class names.
+const MANIFEST: &[u8] =
+    b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
+    {\"source\":\"b\",\"label\":1,\"label-metadata\":{\"class-name\":\"y\"}}\n";
+
+const MIXED_MANIFEST: &[u8] =
+    b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
+    {\"source\":\"c\",\"label\":1}\n";
+
 const GOOD: &[u8] = b"text,label\na,x\nb,y\n";
 
 /// Codes of files and columns.
@@ -195,6 +204,11 @@ const FILES: &[Case] = &[
     ("[D001]", "check data/a.csv", &[("a.csv", GOOD)], |s| {
         s.states("pass a path relative to the current folder");
         s.set("data/a.csv", "a.csv");
+    }),
+    ("[D001]", "check s3://bucket/words.csv", &[], |s| {
+        // The command needs AWS.
+        s.states("fetch it, and pass the file: aws s3 cp s3://bucket/words.csv .");
+        s.set("s3://bucket/words.csv", "words.csv");
     }),
     ("[D002]", "check data", &[("data/a.txt", GOOD)], |s| {
         s.states("or pass one file");
@@ -212,6 +226,17 @@ const FILES: &[Case] = &[
     }),
     ("[D005]", "check a.csv", &[("a.csv", b"a,x\nb,y\n")],
         |s| s.edit("the first line must be a header", "a.csv", "a,x", "text,label\na,x")),
+    ("[D005]", "check a.csv", &[("a.csv", b"a,x\nb,y\n")], |s| {
+        s.states("pass --no-header and the numbers of columns from 0");
+        s.words.extend(["--no-header", "--text-column=0", "--label-column=1"].map(str::to_owned));
+    }),
+    ("[D005]", "check a.csv --no-header", &[("a.csv", b"a,x\nb,y\n")], |s| {
+        s.states("pass --text-column NUMBER --label-column NUMBER, counted from 0");
+        s.words.extend(["--text-column=0", "--label-column=1"].map(str::to_owned));
+    }),
+    ("[D005]", "check a.csv --no-header", &[("a.csv", GOOD)], |s| s.leave_out("--no-header", 0)),
+    ("[D005]", "check a.jsonl", &[("a.jsonl", b"{\"data\":{\"text\":\"a\"},\"label\":1}\n{\"data\":{\"text\":\"b\"},\"label\":2}\n")],
+        |s| s.append("--text-column data.text")),
     ("[D005]", "check a.jsonl", &[("a.jsonl", b"{\"texts\":\"a\",\"label\":1}\n{\"texts\":\"b\",\"label\":2}\n")],
         |s| s.append("--text-column texts")),
     ("[D006]", "check a.csv", &[("a.csv", GZIP.split_at(30).0)],
@@ -263,9 +288,30 @@ const FORMATS: &[Case] = &[
     ("found the folder", "predict --model-dir model --input data --input-format lines", &[("data/a.txt", b"good\n")],
         |s| { s.states("pass a file"); s.set("data", "data/a.txt"); }),
     ("[D007]", "check a.csv", &[("a.csv", b"\"text,label\"\n\"a,x\"\n\"b,y\"\n")], |s| s.shell("a.csv")),
-    ("[D007]", "check a.json", &[("a.json", b"[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]")],
+    ("[D007]", "check a.csv", &[("a.csv", b"[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]")], |s| {
+        s.states("rename it to end in .json");
+        std::fs::rename(s.path("a.csv"), s.path("a.json")).unwrap();
+        s.set("a.csv", "a.json");
+    }),
+    ("[D007]", "check a.manifest --text-column source", &[("a.manifest", b"{\"source-ref\":\"s3://b/1\",\"label\":1}\n")],
+        // What the command writes, which needs AWS.
+        |s| s.rewrite("write the texts into it as `source`", "a.manifest", b"{\"source\":\"a\",\"label\":1}\n{\"source\":\"b\",\"label\":2}\n")),
+    ("[D043]", "check data", &[("data/part-0", GOOD)], |s| {
+        s.states("give it the ending of the format, such as .csv");
+        std::fs::rename(s.path("data/part-0"), s.path("data/part-0.csv")).unwrap();
+    }),
+    ("[D044]", "check a.json", &[("a.json", b"[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}")],
+        |s| s.edit("or end it with `]`", "a.json", ":2}", ":2}]")),
+    ("[D045]", "check a.manifest --text-column source", &[("a.manifest", MANIFEST)],
+        |s| s.append("--label-column label-metadata.class-name")),
+    ("error[D045]", "check a.manifest --text-column source", &[("a.manifest", MIXED_MANIFEST)], |s| {
+        let row = "{\"source\":\"c\",\"label\":1}";
+        let named = row.replace(":1}", ":1,\"label-metadata\":{\"class-name\":\"y\"}}");
+        s.edit("write the class names of these rows", "a.manifest", row, &named);
+    }),
+    ("[D007]", "check a.json", &[("a.json", b"{\"data\":[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]}")],
         // What jq does, which is not on every machine.
-        |s| s.rewrite("jq -c '.[]' FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
+        |s| s.rewrite("jq -c '.[\"data\"][]' FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
     ("[D007]", "check a.csv", &[("a.csv", b"t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0x\0\n\0b\0,\0y\0\n\0")],
         |s| s.append("--encoding utf-16le")),
     ("[D007]", "check a.csv", &[("a.csv", b"PK\x03\x04\x14\0")],
@@ -289,7 +335,8 @@ const ROWS: &[Case] = &[
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\na, b,x\nc,y\n")],
         |s| s.edit("quote texts that contain the delimiter", "a.csv", "a, b", "\"a, b\"")),
     ("[D010]", "check a.csv", &[("a.csv", b"label,text\nx, \"a, b\"\ny, \"c, d\"\n")], |s| s.shell("a.csv")),
-    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\", c\",x\nd,y\n")], |s| s.shell("a.csv")),
+    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\", c\",x\nd,y\n")],
+        |s| s.append("--escape '\\'")),
     ("[D010]", "check a.csv --quoting none", &[("a.csv", b"text,label\na, b,x\nc,y\n")],
         |s| s.edit("a text cannot contain the delimiter", "a.csv", "a, b", "a b")),
     ("[D010]", "check a.tsv", &[("a.tsv", b"text\tlabel\nx\t\"a\nb\"\ty\n")],
@@ -330,7 +377,8 @@ const ROWS: &[Case] = &[
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \"b\" c\",x\nd,y\n")],
         |s| s.edit("must be doubled", "a.csv", "\"b\"", "\"\"b\"\"")),
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a\" ,x\n\"b\" ,\"y\" \r\n")], |s| s.shell("a.csv")),
-    ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\"\",x\nd,y\n")], |s| s.shell("a.csv")),
+    ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\"\",x\nd,y\n")],
+        |s| s.append("--escape '\\'")),
     ("error[D031]", "check a.tsv", &[("a.tsv", b"text\tlabel\n\"a\tx\nb\ty\nc\"\tx\nd\ty\n")],
         |s| s.append("--quoting none")),
     ("error[D031]", "check a.tsv", &[("a.tsv", b"text\tlabel\n\"a\tx\nb\ty\nc\"\tx\nd\ty\n")],
@@ -386,6 +434,10 @@ const COMMANDS: &[Case] = &[
         |s| s.replace("--min-fd", "--min-df")),
     ("unexpected argument `--sep`", "check a.csv --sep ;", &[("a.csv", b"text;label\na;x\nb;y\n")],
         |s| s.replace("--sep", "--delimiter")),
+    ("found `text` twice", "TRAIN --text-column text --text-column text", &[],
+        |s| { s.states("give each column once"); s.remove("--text-column", 1); }),
+    ("expected different characters", "check words.csv --escape ,", &[],
+        |s| { s.states("pass another --escape"); s.set(",", "\\"); }),
     ("unexpected argument `--header`", "check words.csv --header 0", &[],
         |s| { s.states("leave it out: the first line"); s.remove("--header", 1); }),
     ("unexpected argument `--shrinking`", "TRAIN --shrinking", &[],

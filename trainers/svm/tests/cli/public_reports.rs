@@ -496,6 +496,88 @@ fn fasttext_files_train_the_same_model() {
     assert_eq!(piped, file.stdout);
 }
 
+/// DATA 06, 16, USER 28: nested keys in a JSON array, and two text columns without a header, give
+/// the predictions of the same rows as CSV; the model remembers the columns.
+#[test]
+fn other_layouts_give_the_same_predictions() {
+    let workspace = Workspace::new();
+    let words = |row: Row| {
+        (
+            row.text.split_whitespace().collect::<Vec<_>>().join(" "),
+            row.label,
+        )
+    };
+    let rows: Vec<(String, String)> = movie_rows().into_iter().map(words).collect();
+    let csv: String = rows
+        .iter()
+        .map(|(text, label)| format!("\"{}\",{label}\n", text.replace('"', "\"\"")))
+        .collect();
+    let csv = workspace.write("rows.csv", format!("text,label\n{csv}"));
+    let headless: String = rows
+        .iter()
+        .map(|(text, label)| {
+            let (title, body) = text.split_once(' ').unwrap_or((text, ""));
+            let quoted = [title, body].map(|part| part.replace('"', "\"\""));
+            format!("{label},\"{}\"\n", quoted.join("\",\""))
+        })
+        .collect();
+    let headless = workspace.write("headless.csv", headless);
+    let object = |(text, label): &(String, String)| {
+        let data = serde_json::json!({ "text": text });
+        serde_json::json!({ "data": data, "label": label })
+    };
+    let json: Vec<Value> = rows.iter().map(object).collect();
+    let json = workspace.write("rows.json", format!("{:#}", Value::from(json)));
+    let numbers = [
+        "--no-header",
+        "--label-column",
+        "0",
+        "--text-column",
+        "1",
+        "--text-column",
+        "2",
+    ];
+    let mut expected = None;
+    for (path, columns) in [
+        (&csv, &[] as &[&str]),
+        (&headless, &numbers),
+        (&json, &["--text-column", "data.text"]),
+    ] {
+        let path = path.to_str().unwrap();
+        let train = [&["--train", path, "--no-report"], columns].concat();
+        workspace.svm("train", &train).expect_code(0);
+        workspace.svm("check", &[path]).expect_code(0);
+        let found = [("predict", &["--input", path][..]), ("evaluate", &[path])]
+            .map(|(name, flags)| workspace.svm(name, flags).expect_code(0).stdout.clone());
+        assert_eq!(&found, expected.get_or_insert(found.clone()), "{columns:?}");
+    }
+    // Names that are given are those of a header.
+    workspace
+        .svm(
+            "train",
+            &[
+                &["--train", headless.to_str().unwrap(), "--no-report"],
+                &numbers[..],
+            ]
+            .concat(),
+        )
+        .expect_code(0);
+    let named = ["--input", csv.to_str().unwrap(), "--text-column", "text"];
+    workspace.svm("predict", &named).expect_code(0);
+    let named = [
+        "--input",
+        csv.to_str().unwrap(),
+        "--text-column",
+        "1",
+        "--no-header",
+    ];
+    let swapped = workspace.svm("predict", &named);
+    assert_eq!(
+        records(&swapped.expect_code(0).stdout).len(),
+        rows.len() + 1
+    );
+}
+
 /// USER 30: a grid of one's own.
 #[test]
 fn search_tries_the_grid_of_the_user() {

@@ -102,7 +102,7 @@ impl<T: Trainer> Finished<T> {
         }
         let save = |dir: &Path| {
             self.trained.model.save(dir)?;
-            model_dir::remember_columns(dir, &common.columns.columns())
+            model_dir::remember_columns(dir, &common.names())
         };
         let separate = T::Model::SEPARATE_CHECKSUMS;
         let run_file = (RUN_FILE, std::mem::take(&mut self.run_file).into_bytes());

@@ -79,7 +79,7 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    let options = common.data.options(common.columns.columns())?;
+    let options = common.data.options(common.names())?;
     if common.check {
         return print_checked::<T>(&common, matches);
     }
