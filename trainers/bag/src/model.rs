@@ -2,32 +2,59 @@
 
 pub(crate) mod files;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
+use text::features::{LazyLookup, Lookup, LookupScratch, Subwords, Terms};
+use text::{Analyzer, WordReader};
 
 use crate::net::{Net, NetScratch};
-use crate::rows::{MIN_WORD_LENGTH, Row, weigh};
+use crate::rows::{Row, weigh};
 
 /// A bag of embeddings of words and n-grams.
 pub struct BagModel {
     pub(crate) classes: Vec<String>,
     /// In code point order.
     pub(crate) terms: Terms,
-    /// Maximum n-gram length, in words.
-    pub(crate) max_ngrams: usize,
+    /// How texts become terms.
+    pub(crate) features: FeatureConfig,
     pub(crate) net: Net,
     pub(crate) lookup: LazyLookup,
+}
+
+/// Feature extraction: from texts to terms and buckets. Part of `config.json`.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct FeatureConfig {
+    /// Maximum n-gram length, in tokens.
+    pub(crate) max_ngrams: usize,
+    #[serde(flatten)]
+    pub(crate) analyzer: Analyzer,
+    /// Minimum n-gram length, in tokens.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) min_ngrams: usize,
+    /// Character n-grams of words; their buckets follow the terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subwords: Option<Subwords>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// Buffers of one prediction thread.
 pub struct Scratch {
     lookup_scratch: LookupScratch,
-    /// Count of each term in the current text; all zero between texts.
+    /// Splits texts into words, for their character n-grams.
+    words: WordReader,
+    /// Count of each term and bucket in the current text; all zero between texts.
     counts: Vec<f32>,
     terms: Vec<u32>,
     weights: Vec<f32>,
@@ -51,8 +78,9 @@ impl Model for BagModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            lookup_scratch: LookupScratch::new(MIN_WORD_LENGTH),
-            counts: vec![0.0; self.terms.len()],
+            lookup_scratch: LookupScratch::new(&self.features.analyzer),
+            words: WordReader::new(&self.features.analyzer),
+            counts: vec![0.0; self.net.terms()],
             terms: Vec::new(),
             weights: Vec::new(),
             buffers: NetScratch::default(),
@@ -60,7 +88,8 @@ impl Model for BagModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let lookup = self.lookup.for_batch(texts.len(), &self.terms, &[]);
+        let shape = (self.features.analyzer.tokens, self.features.max_ngrams);
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, &[], shape);
         let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
         for text in texts {
             self.count_terms(lookup, scratch, text);
@@ -105,13 +134,31 @@ impl BagModel {
             terms: &scratch.terms,
             weights: &scratch.weights,
         };
+        let subwords = self.subwords_of(text);
+        let name = |term: u32| match term.checked_sub(self.terms.len() as u32) {
+            None => self.terms.get(term as usize).to_owned(),
+            Some(bucket) => subwords.get(&bucket).cloned().unwrap_or_default(),
+        };
         let names = self.classes.iter().enumerate();
         names
-            .map(|(class, name)| match class < shown {
-                true => self.top_features(class, row, top),
-                false => ClassFeatures::none(name),
+            .map(|(class, label)| match class < shown {
+                true => self.top_features(class, row, top, name),
+                false => ClassFeatures::none(label),
             })
             .collect()
+    }
+
+    /// Returns a character n-gram of the text for each bucket: the first one.
+    fn subwords_of(&self, text: Option<&str>) -> HashMap<u32, String> {
+        let mut of_bucket = HashMap::new();
+        if let (Some(text), Some(subwords)) = (text, self.features.subwords) {
+            WordReader::new(&self.features.analyzer).each(text, |word| {
+                subwords.each(word, |ngram, bucket| {
+                    of_bucket.entry(bucket).or_insert_with(|| ngram.to_owned());
+                });
+            });
+        }
+        of_bucket
     }
 
     /// Writes the terms of the text and their weights to `scratch`; uses binary search if there is
@@ -119,13 +166,14 @@ impl BagModel {
     fn count_terms(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
             lookup_scratch,
+            words,
             counts,
             terms,
             weights,
             ..
         } = scratch;
         terms.clear();
-        let each = |term: u32| {
+        let mut each = |term: u32| {
             let count = &mut counts[term as usize];
             if *count == 0.0 {
                 terms.push(term);
@@ -133,10 +181,17 @@ impl BagModel {
             *count += 1.0;
         };
         match lookup {
-            Some(lookup) => lookup.columns(lookup_scratch, text, each),
-            None => self
-                .terms
-                .columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),
+            Some(lookup) => lookup.columns(lookup_scratch, text, &mut each),
+            None => {
+                let shape = (&self.features.analyzer, self.features.max_ngrams);
+                self.terms.columns(text, &[], shape, &mut each);
+            }
+        }
+        if let Some(subwords) = self.features.subwords {
+            let first = self.terms.len() as u32;
+            words.each(text, |word| {
+                subwords.each(word, |_, bucket| each(first + bucket));
+            });
         }
         weights.clear();
         weights.extend(
@@ -147,7 +202,13 @@ impl BagModel {
         weigh(weights);
     }
 
-    fn top_features(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {
+    fn top_features(
+        &self,
+        class: usize,
+        row: Row<'_>,
+        top: usize,
+        name: impl Fn(u32) -> String,
+    ) -> ClassFeatures {
         let classes = self.classes.len();
         let mut weight: Vec<f64> = self
             .net
@@ -172,7 +233,6 @@ impl BagModel {
         };
         let terms = row.terms.iter().zip(row.weights);
         let lifts = terms.map(|(&term, &weight)| (term, lift(term) * f64::from(weight)));
-        let name = |term: u32| self.terms.get(term as usize).to_owned();
         ClassFeatures::of_class(&self.classes[class], lifts.collect(), top, name)
     }
 }

@@ -214,8 +214,8 @@ pub(crate) fn search(
         best: None,
     };
     // Most promising candidates first, as there may be few trials. Duplicates are skipped.
-    let longest = params.features.max_ngrams;
-    let lengths = [longest.min(2), longest, 1];
+    let (shortest, longest) = (params.analysis.min_ngrams, params.analysis.max_ngrams);
+    let lengths = [2, longest, 1].map(|length| length.clamp(shortest, longest));
     for weighting in [Weighting::Nbsvm, Weighting::Tfidf] {
         let tf = if weighting == Weighting::Nbsvm {
             TermFrequency::Binary
@@ -321,7 +321,7 @@ pub(crate) fn take_ngrams(counts: &mut Counts, max_ngrams: usize) -> (CsrPattern
     )
 }
 
-/// Returns the counts of n-grams of at most `max_ngrams` words.
+/// Returns the counts of n-grams of at most `max_ngrams` tokens.
 fn restrict_ngrams(counts: &Counts, max_ngrams: usize) -> (Cow<'_, CsrPattern>, Cow<'_, [f32]>) {
     if counts
         .length

@@ -13,6 +13,7 @@ use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
 use crate::weights::Weights;
+use text::Analyzer;
 use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
 
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
@@ -33,13 +34,24 @@ pub struct SvmModel {
 /// Feature extraction: from texts to term counts to features. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FeatureConfig {
-    /// Maximum n-gram length, in words.
+    /// Maximum n-gram length, in tokens.
     pub(crate) max_ngrams: usize,
-    /// Shortest word, in characters.
-    pub(crate) min_word_length: u8,
+    /// Minimum n-gram length, in tokens.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) min_ngrams: usize,
+    #[serde(flatten)]
+    pub(crate) analyzer: Analyzer,
     pub(crate) stop_words: Vec<String>,
     pub(crate) term_frequency: TermFrequency,
     pub(crate) weighting: Weighting,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// Decision function of the model.
@@ -137,7 +149,7 @@ impl SvmModel {
         match lookup {
             Some(lookup) => lookup.columns(lookup_scratch, text, each),
             None => {
-                let shape = (self.features.min_word_length, self.features.max_ngrams);
+                let shape = (&self.features.analyzer, self.features.max_ngrams);
                 self.terms
                     .columns(text, &self.features.stop_words, shape, each);
             }
@@ -297,7 +309,7 @@ impl Model for SvmModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            lookup_scratch: LookupScratch::new(self.features.min_word_length),
+            lookup_scratch: LookupScratch::new(&self.features.analyzer),
             counts: vec![0.0; self.terms.len()],
             columns: Vec::new(),
             values: Vec::new(),
@@ -306,8 +318,16 @@ impl Model for SvmModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let stop_words = &self.features.stop_words;
-        let lookup = self.lookup.for_batch(texts.len(), &self.terms, stop_words);
+        let FeatureConfig {
+            analyzer,
+            max_ngrams,
+            stop_words,
+            ..
+        } = &self.features;
+        let shape = (analyzer.tokens, *max_ngrams);
+        let lookup = self
+            .lookup
+            .for_batch(texts.len(), &self.terms, stop_words, shape);
         let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
         for text in texts {
             self.decision_function(lookup, scratch, text);

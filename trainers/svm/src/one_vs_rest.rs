@@ -31,7 +31,7 @@ impl Candidate {
     /// Returns the values of the command line, for this number of training rows.
     pub(crate) fn from_params(params: &SvmParams, rows: usize) -> Self {
         Self {
-            max_ngrams: params.features.max_ngrams,
+            max_ngrams: params.analysis.max_ngrams,
             weighting: params.weighting,
             tf: params.tf,
             c: params.regularisation.c(rows),
@@ -311,7 +311,7 @@ pub(crate) fn fit_scale(
     params: &SvmParams,
     run: &Run,
 ) -> Result<Vec<Vec<f32>>, Error> {
-    let min_df = params.features.min_df.of(train.len());
+    let min_df = params.min_df.of(train.len());
     let frequency = document_frequency(data.pattern, train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
     let columns = 0..data.pattern.width;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{ArgGroup, Args, ValueEnum};
 use diagnostics::Error;
 use harness::range::{above, integer, number};
+use harness::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
 
 use crate::solver::Loss;
 use crate::tf_idf::TermFrequency;
@@ -25,7 +26,7 @@ const SGD_TOLERANCE: f64 = 3e-3;
 /// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
 /// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
 /// better on the test rows.
-const TUNE_NGRAMS: usize = 3;
+const TUNE_NGRAMS: u8 = 3;
 
 /// Range of the tolerance: 0 and 1 are excluded.
 const TOLERANCE_RANGE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Excluded(1.0));
@@ -38,11 +39,13 @@ pub(crate) const C_RANGE: RangeInclusive<f64> = 1e-30..=1e30;
 #[command(next_help_heading = "Features")]
 #[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
 pub struct SvmArgs {
-    /// Maximum n-gram length, in words [default: 2; 3 with --tune]
+    /// Maximum n-gram length, in words or characters [default: 2; 3 with --tune or characters]
     ///
-    /// --tune tries n-grams of up to 1, 2 and this many words.
+    /// --tune tries n-grams of up to 1, 2 and this many words or characters.
     #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(1..=8))]
     max_ngrams: Option<u8>,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
     /// Drop terms that occur in fewer than N training rows: a count, or a fraction below 1.0
     #[arg(long, value_name = "N", default_value = "2")]
     min_df: FrequencyArg,
@@ -295,12 +298,16 @@ pub struct Tuning {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct SvmParams {
-    /// Selection of terms.
-    pub features: FeatureParams,
-    /// Words to drop, lower case.
+    /// How texts become terms.
+    pub analysis: TextAnalysis,
+    /// Minimum document frequency of a term in the training rows.
+    pub min_df: Frequency,
+    /// Maximum document frequency of a term in the training rows.
+    pub max_df: Frequency,
+    /// Maximum number of terms; the most frequent are kept.
+    pub max_features: Option<usize>,
+    /// Words to drop, lower case unless the texts are not.
     pub stop_words: Arc<[String]>,
-    /// Shortest word, in characters: 1 or 2.
-    pub min_word_length: u8,
     /// Function of the count of a term in a row.
     pub tf: TermFrequency,
     /// Weights of the terms.
@@ -327,6 +334,21 @@ pub struct SvmParams {
     pub algorithm: Algorithm,
 }
 
+impl SvmParams {
+    /// Returns the selection of terms.
+    pub fn features(&self) -> FeatureParams {
+        FeatureParams {
+            min_df: self.min_df,
+            max_df: self.max_df,
+            tokens: self.analysis.analyzer.tokens,
+            min_ngrams: self.analysis.min_ngrams,
+            max_ngrams: self.analysis.max_ngrams,
+            max_features: self.max_features,
+            subwords: None,
+        }
+    }
+}
+
 impl SvmArgs {
     /// Checks the arguments.
     ///
@@ -350,19 +372,13 @@ impl SvmArgs {
         self.check_tuning()?;
         self.check_weighting()?;
         let weighting = self.weighting.unwrap_or(Weighting::Tfidf);
+        let stop_words = load_stop_words(&self.stopwords, self.analysis.lowercase())?;
         Ok(SvmParams {
-            features: FeatureParams {
-                min_df: self.min_df.0,
-                max_df: self.max_df.0,
-                max_ngrams: self
-                    .max_ngrams
-                    .map_or(if self.tune { TUNE_NGRAMS } else { 2 }, usize::from),
-                max_features: self.max_features.map(|n| n as usize),
-            },
-            stop_words: load_stop_words(&self.stopwords)?,
-            min_word_length: self
-                .min_word_length
-                .unwrap_or(if self.tune { 1 } else { 2 }),
+            analysis: self.analysis(&stop_words)?,
+            min_df: self.min_df.0,
+            max_df: self.max_df.0,
+            max_features: self.max_features.map(|n| n as usize),
+            stop_words,
             tf: match weighting {
                 Weighting::Nbsvm => TermFrequency::Binary,
                 Weighting::Tfidf if self.sublinear_tf => TermFrequency::Sublinear,
@@ -386,6 +402,21 @@ impl SvmArgs {
             calibration: self.calibration,
             refit: !self.no_refit,
             algorithm,
+        })
+    }
+
+    fn analysis(&self, stop_words: &[String]) -> Result<TextAnalysis, Error> {
+        let (max_word_ngrams, shortest) = if self.tune { (TUNE_NGRAMS, 1) } else { (2, 2) };
+        let of_words = [
+            ("--stopwords", !stop_words.is_empty()),
+            ("--min-word-length", self.min_word_length.is_some()),
+        ];
+        let given = of_words.into_iter().filter(|(_, given)| *given);
+        self.analysis.check(&AnalysisDefaults {
+            max_ngrams: self.max_ngrams,
+            max_word_ngrams,
+            min_word_length: self.min_word_length.unwrap_or(shortest),
+            of_words: given.map(|(option, _)| option).collect(),
         })
     }
 
@@ -521,13 +552,13 @@ impl SvmArgs {
     }
 }
 
-fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {
+fn load_stop_words(list: &str, lowercase: bool) -> Result<Arc<[String]>, Error> {
     match list {
         "none" | "None" | "" => Ok(Arc::new([])),
         "english" => Ok(english()),
         file => {
             let path = PathBuf::from(file);
-            read_stop_words(&path).map_err(|source| {
+            read_stop_words(&path, lowercase).map_err(|source| {
                 let message = format!("cannot read the stop words from `{file}`: {source}");
                 Error::usage(message)
                     .help("use --stopwords english, none, or a UTF-8 file with one word per line")
@@ -536,8 +567,11 @@ fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {
     }
 }
 
-fn read_stop_words(path: &Path) -> std::io::Result<Arc<[String]>> {
+fn read_stop_words(path: &Path, lowercase: bool) -> std::io::Result<Arc<[String]>> {
     let text = std::fs::read_to_string(path)?;
-    let words = text.lines().map(|line| line.trim().to_lowercase());
+    let words = text.lines().map(|line| match lowercase {
+        true => line.trim().to_lowercase(),
+        false => line.trim().to_owned(),
+    });
     Ok(words.filter(|word| !word.is_empty()).collect())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dataset::{RowTable, Split};
-use diagnostics::{Error, ErrorKind, listed};
+use diagnostics::{Error, ErrorKind, listed, sanitize};
 use evaluation::metrics::Scores;
 use harness::Trained;
 use harness::trainer::{SplitScores, Summary};
@@ -16,8 +16,8 @@ use crate::kernel::{self, MemoryBudget};
 use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
 use crate::one_vs_rest::{self, Candidate, LabelledRows, OneVsRest, outputs};
 use crate::params::{Algorithm, Calibration, Kernel, SvmParams};
-use text::TokenizedRows;
 use text::features::{Counts, CsrPattern, FitError, LazyLookup, fit};
+use text::{TokenizedRows, stop_words_without_match};
 
 pub(crate) fn train(
     params: &SvmParams,
@@ -34,6 +34,7 @@ pub(crate) fn train(
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
         MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }
+    warn_stop_words(params, run);
     let counts = run.prepare(|| count_terms(params, rows, shards, all.is_some()))?;
     run.progress(&format!(
         "{} terms in {largest} training rows",
@@ -56,6 +57,22 @@ pub(crate) fn train(
     fit.finish(counts, run)
 }
 
+/// Warns of stop words that texts cannot contain, because their words are split in another way.
+fn warn_stop_words(params: &SvmParams, run: &mut Run) {
+    let stop_words = &params.stop_words;
+    let unmatched = stop_words_without_match(&params.analysis.analyzer, stop_words);
+    let Some(first) = unmatched.first() else {
+        return;
+    };
+    run.warn(format!(
+        "{} of {} stop words cannot match, such as `{}`: the words of texts are split in another way\n  \
+         help: give their parts as stop words, such as `don` for `don't`",
+        unmatched.len(),
+        stop_words.len(),
+        sanitize(first)
+    ));
+}
+
 /// Counts the terms of all rows. The vocabulary is that of the training rows, with `unsplit` also
 /// of the validation rows, which will be trained on.
 fn count_terms(
@@ -72,7 +89,7 @@ fn count_terms(
         .iter()
         .map(|row| (row.encoder as usize, row.index as usize));
     let documents = counted.iter().filter(|&&counted| counted).count();
-    fit(shards, order, &counted, &params.features)
+    fit(shards, order, &counted, &params.features())
         .map_err(|error| vocabulary_error(error, params, documents))
 }
 
@@ -80,6 +97,8 @@ fn vocabulary_error(error: FitError, params: &SvmParams, rows: usize) -> Error {
     match error {
         FitError::NoTerms => no_terms(params, rows),
         FitError::NoWords => no_words(error, params),
+        FitError::Blank(_) => Error::new(error.to_string())
+            .help("use --max-ngrams 1, or a --token-pattern that matches no blanks"),
         FitError::TooManyTokens(_) => Error::new(error.to_string())
             .help("give fewer rows, or use --max-ngrams 1 without --tune"),
     }
@@ -87,7 +106,7 @@ fn vocabulary_error(error: FitError, params: &SvmParams, rows: usize) -> Error {
 
 /// Names the option that leaves no terms, for rows that have words.
 fn no_terms(params: &SvmParams, rows: usize) -> Error {
-    let [min_df, max_df] = [params.features.min_df, params.features.max_df].map(|df| df.of(rows));
+    let [min_df, max_df] = [params.min_df, params.max_df].map(|df| df.of(rows));
     let (min_df, max_df) = (min_df.ceil().max(1.0), max_df.floor());
     let has_max = max_df < rows as f64;
     if has_max && min_df > max_df {
@@ -117,8 +136,13 @@ fn no_words(error: FitError, params: &SvmParams) -> Error {
     if !params.stop_words.is_empty() {
         help.push("pass --stopwords none if all words are stop words");
     }
-    if params.min_word_length > 1 {
-        help.push("pass --min-word-length 1 if the words have one character");
+    let analyzer = &params.analysis.analyzer;
+    match analyzer.token_pattern {
+        Some(_) => help.push("give another --token-pattern if it matches no words"),
+        None if analyzer.tokens.is_word() && analyzer.min_word_length > 1 => {
+            help.push("pass --min-word-length 1 if the words have one character");
+        }
+        None => {}
     }
     help.push("words are letters and digits, not emoji or punctuation; check --text-column");
     let error = Error::new(error.to_string());
@@ -247,7 +271,8 @@ impl<'a> FinalFit<'a> {
             terms: terms.subset(&kept),
             features: FeatureConfig {
                 max_ngrams,
-                min_word_length: self.params.min_word_length,
+                min_ngrams: self.params.analysis.min_ngrams,
+                analyzer: self.params.analysis.analyzer.clone(),
                 stop_words: self.params.stop_words.to_vec(),
                 term_frequency: self.candidate.tf,
                 weighting: self.candidate.weighting,

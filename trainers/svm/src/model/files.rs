@@ -64,7 +64,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
         kernel,
     };
     write_config(dir, &config)?;
-    write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
+    write(dir, VOCABULARY, model.terms.to_lines().as_bytes())?;
     write_arrays(dir, &arrays)
 }
 
@@ -122,7 +122,8 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
 fn check(config: &Config) -> Result<(), String> {
     let FeatureConfig {
         max_ngrams,
-        min_word_length,
+        min_ngrams,
+        ref analyzer,
         ..
     } = config.features;
     if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
@@ -131,9 +132,15 @@ fn check(config: &Config) -> Result<(), String> {
             u8::MAX
         ));
     }
-    if !(1..=2).contains(&min_word_length) {
+    if !(1..=max_ngrams).contains(&min_ngrams) {
         return Err(format!(
-            "expected `min_word_length` 1 or 2, found `{min_word_length}`"
+            "expected `min_ngrams` from 1 to {max_ngrams}, found `{min_ngrams}`"
+        ));
+    }
+    if !(1..=2).contains(&analyzer.min_word_length) {
+        return Err(format!(
+            "expected `min_word_length` 1 or 2, found `{}`",
+            analyzer.min_word_length
         ));
     }
     check_ids(&config.id2label)
