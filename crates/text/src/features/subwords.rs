@@ -101,7 +101,13 @@ mod tests {
             ),
             (
                 "ab",
-                &[("<a", 750), ("<ab", 508), ("ab", 946), ("ab>", 756), ("b>", 561)],
+                &[
+                    ("<a", 750),
+                    ("<ab", 508),
+                    ("ab", 946),
+                    ("ab>", 756),
+                    ("b>", 561),
+                ],
             ),
             ("a", &[("<a", 750), ("<a>", 600), ("a>", 806)]),
         ];
@@ -113,7 +119,10 @@ mod tests {
         for (word, expected) in cases {
             let mut found = Vec::new();
             subwords.each(word, |ngram, bucket| found.push((ngram.to_owned(), bucket)));
-            let found: Vec<_> = found.iter().map(|(ngram, at)| (ngram.as_str(), *at)).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|(ngram, at)| (ngram.as_str(), *at))
+                .collect();
             assert_eq!(found, expected);
         }
     }

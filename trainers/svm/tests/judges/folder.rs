@@ -99,3 +99,28 @@ fn four_classes() {
 fn four_classes_with_naive_bayes_weights() {
     compare("ag_news", &["--weighting", "nbsvm"]);
 }
+
+/// scikit-learn reads the tokens of every analyzer from the folder; the vocabulary of characters
+/// has line feeds.
+#[test]
+fn analyzers() {
+    for flags in [
+        &["--analyzer", "char", "--no-lowercase"][..],
+        &[
+            "--analyzer",
+            "char_wb",
+            "--min-ngrams",
+            "2",
+            "--max-ngrams",
+            "5",
+        ],
+        &[
+            "--token-pattern",
+            r"[^\W\d_]+|\S",
+            "--strip-accents",
+            "unicode",
+        ],
+    ] {
+        compare("sms_spam", flags);
+    }
+}
