@@ -353,10 +353,9 @@ fn every_command_refuses_swallowed_rows() {
 #[test]
 fn text_without_blanks_has_terms_of_characters() {
     let workspace = Workspace::new();
-    let train = unsegmented_rows(200, 1);
-    let test = unsegmented_rows(100, 2);
-    for (train, test) in train.iter().zip(&test) {
-        let [train, test] = [("train.csv", train), ("test.csv", test)]
+    let (known, new) = (unsegmented_rows(200, 1), unsegmented_rows(100, 2));
+    for (known, new) in known.iter().zip(&new) {
+        let [train, test] = [("train.csv", known), ("test.csv", new)]
             .map(|(name, rows)| workspace.write(name, to_csv(rows)));
         let accuracy = || {
             let flags = ["--data", test.to_str().unwrap(), "--json"];
@@ -376,9 +375,13 @@ fn text_without_blanks_has_terms_of_characters() {
         // Scores of a text do not depend on the number of texts.
         let path = test.to_str().unwrap();
         let all = workspace.svm("predict", &["--input", path]);
-        let record = &super::records(&all.expect_code(0).stdout)[0];
-        let alone = workspace.svm("predict", &[&record[0]]);
-        assert_eq!(&super::records(&alone.expect_code(0).stdout)[0], record);
+        let alone = workspace.svm("predict", &[&new[0].text]);
+        let [all, alone] = [all, alone].map(|outcome| {
+            let record = super::records(&outcome.expect_code(0).stdout).swap_remove(0);
+            (record[1].to_owned(), record[3].parse::<f64>().unwrap())
+        });
+        assert_eq!(all.0, alone.0);
+        assert!((all.1 - alone.1).abs() < 1e-5, "{all:?} {alone:?}");
 
         let outcome = workspace.train(&train, &["--analyzer", "word"]);
         assert!(!outcome.expect_code(0).output().contains("no blanks"));
