@@ -110,11 +110,6 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// The regular expression.
-    pub fn as_str(&self) -> &str {
-        &self.source
-    }
-
     /// Calls `each` with start and end of every word: like `findall`, but without empty words.
     pub(crate) fn each_match(
         &self,

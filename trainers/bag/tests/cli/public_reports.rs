@@ -200,8 +200,8 @@ fn subwords_give_new_words_a_meaning() {
         label: label.to_owned(),
     };
     let rows = |endings: &[&str]| -> Vec<Row> {
-        let stems = ["wonder", "beauti", "delight"].map(|stem| (stem, "good"));
-        let others = ["horri", "dread", "bori"].map(|stem| (stem, "bad"));
+        let stems = ["wonder", "delight", "cheer"].map(|stem| (stem, "good"));
+        let others = ["dread", "harm", "fear"].map(|stem| (stem, "bad"));
         let all = stems.into_iter().chain(others);
         all.flat_map(|(stem, label)| {
             endings
@@ -210,10 +210,10 @@ fn subwords_give_new_words_a_meaning() {
         })
         .collect()
     };
-    let known: Vec<Row> = std::iter::repeat_n(rows(&["ful", "fully", "ness"]), 8)
+    let known: Vec<Row> = std::iter::repeat_n(rows(&["ful", "fully", "er"]), 8)
         .flatten()
         .collect();
-    let new = rows(&["fulness", "fullest"]);
+    let new = rows(&["ing", "less"]);
     let split = ["--validation-split", "0"];
     let (_, guessed) = accuracy(&workspace, [&known, &new], &split);
     let subwords = [
@@ -223,7 +223,7 @@ fn subwords_give_new_words_a_meaning() {
     .concat();
     let (_, found) = accuracy(&workspace, [&known, &new], &subwords);
     assert!(guessed <= 0.5 && found == 1.0, "{guessed} {found}");
-    let explained = workspace.bag("explain", &["wonderfulness"]);
+    let explained = workspace.bag("explain", &["--top", "100", "wonderless"]);
     assert!(
         explained.expect_code(0).stdout.contains("<wonde"),
         "{}",
