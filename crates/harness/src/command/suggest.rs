@@ -35,6 +35,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["vocab-size", "max-features"],
     ),
     (&["sublinear"], &["sublinear-tf"]),
+    (&["lowercase"], &["no-lowercase"]),
     (&["reg-lambda", "regularization"], &["alpha"]),
     (
         &[
@@ -160,9 +161,11 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
             "smooth-idf",
             "norm",
             "analyzer",
-            "lowercase",
             "strip-accents",
             "token-pattern",
+            "minn",
+            "maxn",
+            "bucket",
             "shrinking",
             "cache-size",
             "decision-function-shape",
