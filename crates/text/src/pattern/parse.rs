@@ -17,6 +17,8 @@ struct Part {
     steps: Vec<Step>,
     /// Number of characters that it consumes, if that is fixed.
     width: Option<usize>,
+    /// True if it may consume none.
+    may_be_empty: bool,
 }
 
 impl Part {
@@ -24,6 +26,7 @@ impl Part {
         Self {
             steps: vec![step],
             width: Some(width),
+            may_be_empty: width == 0,
         }
     }
 }
@@ -120,11 +123,13 @@ impl Parser<'_> {
         let mut sequence = Part {
             steps: Vec::new(),
             width: Some(0),
+            may_be_empty: true,
         };
         while !matches!(self.rest.peek(), None | Some('|' | ')')) {
             let part = self.one()?;
             let part = self.repeated(part)?;
             sequence.steps.extend(part.steps);
+            sequence.may_be_empty &= part.may_be_empty;
             sequence.width = sequence.width.zip(part.width).map(|(a, b)| a + b);
             if sequence.steps.len() > MAX_STEPS {
                 return Err("the expression is too long, with its repetitions".to_owned());
@@ -308,6 +313,10 @@ impl Parser<'_> {
         if self.clone_counts()?.is_some() || matches!(ahead, Some('*' | '+' | '?')) {
             return Err("multiple repeat".to_owned());
         }
+        // Python ends a repetition after a part that was empty, which this machine cannot.
+        if part.may_be_empty && (min, max) != (0, Some(1)) {
+            return Err("a part that may be empty cannot be repeated".to_owned());
+        }
         if part
             .steps
             .len()
@@ -321,8 +330,11 @@ impl Parser<'_> {
             .width
             .filter(|_| max == Some(min))
             .map(|width| width * min);
-        let steps = repeat(&part.steps, min, max, is_lazy);
-        Ok(Part { steps, width })
+        Ok(Part {
+            steps: repeat(&part.steps, min, max, is_lazy),
+            width,
+            may_be_empty: min == 0 || part.may_be_empty,
+        })
     }
 
     /// Reads `{2}`, `{2,}`, `{,3}` or `{2,3}`, without the last brace; `None` for a brace that is a
@@ -377,7 +389,11 @@ fn either(first: Part, other: Part) -> Part {
     steps.push(Step::Jump(rest + 1));
     steps.extend(other.steps);
     let width = first.width.filter(|_| first.width == other.width);
-    Part { steps, width }
+    Part {
+        steps,
+        width,
+        may_be_empty: first.may_be_empty || other.may_be_empty,
+    }
 }
 
 /// Repeats steps at least `min` and at most `max` times.

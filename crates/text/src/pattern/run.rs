@@ -31,7 +31,13 @@ impl Threads {
     }
 }
 
-/// Returns the leftmost match that starts at `from` or later: of several, the preferred one.
+/// True if the beginning of the text matches, which may be empty.
+pub(super) fn is_start(steps: &[Step], text: &str) -> bool {
+    search(steps, &mut Buffers::default(), text, 0, true).is_some()
+}
+
+/// Returns the leftmost match that starts at `from` or later and is not empty: of several, the
+/// preferred one.
 pub(super) fn find(
     steps: &[Step],
     buffers: &mut Buffers,
@@ -66,7 +72,7 @@ fn search(
         next.clear(steps.len());
         for &(step, slots) in &current.list {
             match &steps[step] {
-                Step::Match => {
+                Step::Match if anchored || at > slots[0] => {
                     found = Some(slots);
                     break;
                 }
