@@ -180,8 +180,8 @@ fn word_pattern(pattern: &str) -> Result<(Option<Pattern>, u8), Error> {
 }
 
 impl TextAnalysis {
-    /// Changes the tokens to characters if no option says what they are and most rows have no blanks
-    /// between words. Returns a sentence for the user.
+    /// Changes the tokens to characters if no option says what they are and most rows have no
+    /// blanks between words. Returns a sentence for the user.
     pub fn adapt(&mut self, encoders: &[TokenizedRows]) -> Option<String> {
         let (rows, unsegmented) = TokenizedRows::unsegmented(encoders);
         let longest = self.automatic.filter(|_| unsegmented * 2 > rows)?;
@@ -189,8 +189,8 @@ impl TextAnalysis {
         self.analyzer.tokens = Tokens::Char;
         self.max_ngrams = longest;
         Some(format!(
-            "{unsegmented} of {rows} rows have no blanks between words: using --analyzer char, with \
-             n-grams of {} to {longest} characters",
+            "{unsegmented} of {rows} rows have no blanks between words: using --analyzer char, \
+             with n-grams of {} to {longest} characters",
             self.min_ngrams
         ))
     }

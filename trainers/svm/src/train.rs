@@ -65,7 +65,7 @@ fn warn_stop_words(params: &SvmParams, run: &mut Run) {
         return;
     };
     run.warn(format!(
-        "{} of {} stop words cannot match, such as `{}`: the words of texts are split in another way\n  \
+        "{} of {} stop words cannot match, such as `{}`: texts are split into other words\n  \
          help: give their parts as stop words, such as `don` for `don't`",
         unmatched.len(),
         stop_words.len(),

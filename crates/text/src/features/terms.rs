@@ -98,8 +98,8 @@ impl Terms {
 
     /// Calls `each` with the column of each term of the text, once per occurrence, like
     /// [`Lookup::columns`](super::Lookup::columns) but by binary search: faster for a few texts,
-    /// because building a lookup takes longer than reading the vocabulary. `longest`: maximum n-gram
-    /// length.
+    /// because building a lookup takes longer than reading the vocabulary. `longest`: maximum
+    /// n-gram length.
     pub fn columns(
         &self,
         text: &str,
