@@ -27,9 +27,7 @@ DOCS = pathlib.Path(__file__).parents[2] / "docs/reference/models/nb.md"
 def fitted(args):
     """Returns scikit-learn's vectorizer as a function, its terms, and the classifier."""
     texts, labels = reading.rows(args.train)
-    vectorizer = CountVectorizer(
-        ngram_range=(1, args.max_ngrams), min_df=args.min_df, binary=args.binary
-    )
+    vectorizer = CountVectorizer(**reading.options(args), binary=args.binary)
     counts = vectorizer.fit_transform(texts)
     tfidf = TfidfTransformer(sublinear_tf=args.sublinear_tf)
     if not args.tfidf:
@@ -59,10 +57,10 @@ def main():
     parser.add_argument("train")
     parser.add_argument("test")
     parser.add_argument("--classifier", choices=["multinomial", "complement"], required=True)
-    parser.add_argument("--max-ngrams", type=int, default=2)
-    parser.add_argument("--min-df", type=int, default=2)
+    reading.add_vectorizer_flags(parser)
+    parser.set_defaults(max_ngrams=2, min_df=2)
     parser.add_argument("--alpha", type=float, default=1.0)
-    for flag in ("--tfidf", "--binary", "--sublinear-tf", "--no-fit-prior", "--norm", "--balanced"):
+    for flag in ("--tfidf", "--binary", "--no-fit-prior", "--norm", "--balanced"):
         parser.add_argument(flag, action="store_true")
     args = parser.parse_args()
     features, terms, model = fitted(args)
@@ -72,7 +70,7 @@ def main():
     labels = [config["id2label"][str(number)] for number in range(len(config["id2label"]))]
     # scikit-learn's classes are in the order of strings.
     order = [labels.index(label) for label in model.classes_]
-    vocabulary = (args.model_dir / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    vocabulary = reading.terms(args.model_dir / "vocabulary.txt")
     arrays = load_file(args.model_dir / "model.safetensors")
     prior = np.zeros(len(labels))
     if args.classifier == "multinomial":

@@ -34,6 +34,7 @@ pub struct RowTable {
 }
 
 /// Files of each channel; `train` is never empty.
+#[derive(Clone)]
 pub struct Channels {
     /// Training data.
     pub train: Vec<Source>,

@@ -5,10 +5,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use dataset::{RowTable, Split};
-use diagnostics::Error;
+use diagnostics::{Error, sanitize};
 use text::features::{Counts, FeatureParams, FitError, Frequency, fit};
-use text::{TokenizedRows, english};
+use text::{Analyzer, TokenizedRows, english, stop_words_without_match};
+use training::Run;
 
+use crate::TextAnalysis;
 use crate::range::integer;
 
 /// Arguments that select the terms; names and meanings are those of scikit-learn.
@@ -54,20 +56,68 @@ impl FromStr for FrequencyArg {
     }
 }
 
+/// Selection of the terms, whatever their tokens are.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    /// Minimum document frequency of a term in the training rows.
+    pub min_df: Frequency,
+    /// Maximum document frequency of a term in the training rows.
+    pub max_df: Frequency,
+    /// Maximum number of terms; the most frequent are kept.
+    pub max_features: Option<usize>,
+    /// Words to drop, lower case unless the texts are not.
+    pub stop_words: Arc<[String]>,
+}
+
+impl Vocabulary {
+    /// Returns the options of words that are given, for [`crate::AnalysisDefaults`].
+    pub fn options_of_words(&self, min_word_length: Option<u8>) -> Vec<&'static str> {
+        let stop_words = (!self.stop_words.is_empty()).then_some("--stopwords");
+        let shortest = min_word_length.map(|_| "--min-word-length");
+        stop_words.into_iter().chain(shortest).collect()
+    }
+
+    /// Warns of stop words that texts cannot contain, because their words are split in another way.
+    pub fn warn_stop_words(&self, analyzer: &Analyzer, run: &mut Run) {
+        let unmatched = stop_words_without_match(analyzer, &self.stop_words);
+        let Some(first) = unmatched.first() else {
+            return;
+        };
+        run.warn(format!(
+            "{} of {} stop words cannot match, such as `{}`: texts are split into other words\n  \
+             help: give their parts as stop words, such as `don` for `don't`",
+            unmatched.len(),
+            self.stop_words.len(),
+            sanitize(first)
+        ));
+    }
+
+    fn params(&self, analysis: &TextAnalysis) -> FeatureParams {
+        FeatureParams {
+            min_df: self.min_df,
+            max_df: self.max_df,
+            tokens: analysis.analyzer.tokens,
+            min_ngrams: analysis.min_ngrams,
+            max_ngrams: analysis.max_ngrams,
+            max_features: self.max_features,
+            subwords: None,
+        }
+    }
+}
+
 impl VocabularyArgs {
-    /// Returns the selection of terms and the words to drop, in lower case.
+    /// Returns the selection of terms. `lowercase`: true if texts are converted to lower case.
     ///
     /// # Errors
     /// No term can have the frequencies, or the file of stop words cannot be read.
-    pub fn check(&self, max_ngrams: usize) -> Result<(FeatureParams, Arc<[String]>), Error> {
+    pub fn check(&self, lowercase: bool) -> Result<Vocabulary, Error> {
         self.check_frequencies()?;
-        let features = FeatureParams {
+        Ok(Vocabulary {
             min_df: self.min_df.0,
             max_df: self.max_df.0,
-            max_ngrams,
             max_features: self.max_features.map(|n| n as usize),
-        };
-        Ok((features, load_stop_words(&self.stopwords)?))
+            stop_words: load_stop_words(&self.stopwords, lowercase)?,
+        })
     }
 
     /// Refuses document frequencies that no term can have, for any number of rows.
@@ -92,13 +142,13 @@ impl VocabularyArgs {
     }
 }
 
-fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {
+fn load_stop_words(list: &str, lowercase: bool) -> Result<Arc<[String]>, Error> {
     match list {
         "none" | "None" | "" => Ok(Arc::new([])),
         "english" => Ok(english()),
         file => {
             let path = PathBuf::from(file);
-            read_stop_words(&path).map_err(|source| {
+            read_stop_words(&path, lowercase).map_err(|source| {
                 let message = format!("cannot read the stop words from `{file}`: {source}");
                 Error::usage(message)
                     .help("use --stopwords english, none, or a UTF-8 file with one word per line")
@@ -107,21 +157,23 @@ fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {
     }
 }
 
-fn read_stop_words(path: &Path) -> std::io::Result<Arc<[String]>> {
+fn read_stop_words(path: &Path, lowercase: bool) -> std::io::Result<Arc<[String]>> {
     let text = std::fs::read_to_string(path)?;
-    let words = text.lines().map(|line| line.trim().to_lowercase());
+    let words = text.lines().map(|line| match lowercase {
+        true => line.trim().to_lowercase(),
+        false => line.trim().to_owned(),
+    });
     Ok(words.filter(|word| !word.is_empty()).collect())
 }
 
 /// Counts the terms of all rows. The vocabulary is that of the training rows, with `unsplit` also
-/// of the validation rows, which will be trained on. The encoders skip `stop_words` and words of
-/// fewer than `min_word_length` characters.
+/// of the validation rows, which will be trained on.
 ///
 /// # Errors
 /// The training rows have no terms; the help names the options that leave none.
 pub fn count_terms(
-    features: &FeatureParams,
-    (stop_words, min_word_length): (&[String], u8),
+    vocabulary: &Vocabulary,
+    analysis: &TextAnalysis,
     rows: &RowTable,
     encoders: Vec<TokenizedRows>,
     unsplit: bool,
@@ -134,9 +186,12 @@ pub fn count_terms(
         .iter()
         .map(|row| (row.encoder as usize, row.index as usize));
     let documents = counted.iter().filter(|&&counted| counted).count();
-    fit(encoders, order, &counted, features).map_err(|error| match error {
-        FitError::NoTerms => no_terms(features, documents),
-        FitError::NoWords => no_words(error, stop_words, min_word_length),
+    let params = vocabulary.params(analysis);
+    fit(encoders, order, &counted, &params).map_err(|error| match error {
+        FitError::NoTerms => no_terms(vocabulary, documents),
+        FitError::NoWords => no_words(error, &vocabulary.stop_words, &analysis.analyzer),
+        FitError::Blank(_) => Error::new(error.to_string())
+            .help("use --max-ngrams 1, or a --token-pattern that matches no blanks"),
         FitError::TooManyTokens(_) => {
             Error::new(error.to_string()).help("give fewer rows, or use --max-ngrams 1")
         }
@@ -144,8 +199,8 @@ pub fn count_terms(
 }
 
 /// Names the option that leaves no terms, for rows that have words.
-fn no_terms(features: &FeatureParams, rows: usize) -> Error {
-    let [min_df, max_df] = [features.min_df, features.max_df].map(|df| df.of(rows));
+fn no_terms(vocabulary: &Vocabulary, rows: usize) -> Error {
+    let [min_df, max_df] = [vocabulary.min_df, vocabulary.max_df].map(|df| df.of(rows));
     let (min_df, max_df) = (min_df.ceil().max(1.0), max_df.floor());
     let has_max = max_df < rows as f64;
     if has_max && min_df > max_df {
@@ -170,13 +225,17 @@ fn no_terms(features: &FeatureParams, rows: usize) -> Error {
 }
 
 /// Names the options that leave no words.
-fn no_words(error: FitError, stop_words: &[String], min_word_length: u8) -> Error {
+fn no_words(error: FitError, stop_words: &[String], analyzer: &Analyzer) -> Error {
     let mut help = Vec::new();
     if !stop_words.is_empty() {
         help.push("pass --stopwords none if all words are stop words");
     }
-    if min_word_length > 1 {
-        help.push("pass --min-word-length 1 if the words have one character");
+    match analyzer.token_pattern {
+        Some(_) => help.push("give another --token-pattern if it matches no words"),
+        None if analyzer.tokens.is_word() && analyzer.min_word_length > 1 => {
+            help.push("pass --min-word-length 1 if the words have one character");
+        }
+        None => {}
     }
     help.push("words are letters and digits, not emoji or punctuation; check --text-column");
     let error = Error::new(error.to_string());

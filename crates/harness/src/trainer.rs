@@ -85,6 +85,12 @@ pub trait Trainer {
     /// Returns an empty encoder.
     fn encoder(params: &Self::Params) -> Self::Encoder;
 
+    /// Adapts the parameters to the rows that were read. If it returns a sentence, which is printed,
+    /// the data is read again, with encoders of the new parameters.
+    fn adapt(_params: &mut Self::Params, _encoders: &[Self::Encoder]) -> Option<String> {
+        None
+    }
+
     /// Trains on the rows of [`Split::Train`](dataset::Split) and scores the other splits. Must
     /// check `run.stopped()` often and then end with the best finished model.
     ///

@@ -2,26 +2,49 @@
 
 pub(crate) mod files;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{LazyLookup, Lookup, TermCounter, TermShape, Terms};
+use text::features::{
+    LazyLookup, Lookup, Subwords, TermCounter, TermShape, Terms, default_min_ngrams,
+    is_default_min_ngrams,
+};
+use text::{Analyzer, WordReader};
 
 use crate::net::{Net, NetScratch};
-use crate::rows::{MIN_WORD_LENGTH, Row, weigh};
+use crate::rows::{Row, weigh};
 
 /// A bag of embeddings of words and n-grams.
 pub struct BagModel {
     pub(crate) classes: Vec<String>,
     /// In code point order.
     pub(crate) terms: Terms,
-    /// Maximum n-gram length, in words.
-    pub(crate) max_ngrams: usize,
+    /// How texts become terms.
+    pub(crate) features: FeatureConfig,
     pub(crate) net: Net,
     pub(crate) lookup: LazyLookup,
+}
+
+/// Feature extraction: from texts to terms and buckets. Part of `config.json`.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct FeatureConfig {
+    /// Maximum n-gram length, in tokens.
+    pub(crate) max_ngrams: usize,
+    #[serde(flatten)]
+    pub(crate) analyzer: Analyzer,
+    /// Minimum n-gram length, in tokens.
+    #[serde(
+        default = "default_min_ngrams",
+        skip_serializing_if = "is_default_min_ngrams"
+    )]
+    pub(crate) min_ngrams: usize,
+    /// Character n-grams of words; their buckets follow the terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subwords: Option<Subwords>,
 }
 
 /// Buffers of one prediction thread.
@@ -49,7 +72,7 @@ impl Model for BagModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            counter: TermCounter::new(self.terms.len(), MIN_WORD_LENGTH),
+            counter: TermCounter::new(self.terms.len(), self.shape()),
             terms: Vec::new(),
             weights: Vec::new(),
             buffers: NetScratch::default(),
@@ -57,7 +80,8 @@ impl Model for BagModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let lookup = self.lookup.for_batch(texts.len(), &self.terms, &[]);
+        let shape = self.shape();
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, shape);
         let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
         for text in texts {
             self.count_terms(lookup, scratch, text);
@@ -96,13 +120,41 @@ impl BagModel {
             terms: &scratch.terms,
             weights: &scratch.weights,
         };
+        let subwords = self.subwords_of(text);
+        let name = |term: u32| match term.checked_sub(self.terms.len() as u32) {
+            None => self.terms.get(term as usize).to_owned(),
+            Some(bucket) => subwords.get(&bucket).cloned().unwrap_or_default(),
+        };
         let names = self.classes.iter().enumerate();
         names
-            .map(|(class, name)| match class < shown {
-                true => self.top_features(class, row, top),
-                false => ClassFeatures::none(name),
+            .map(|(class, label)| match class < shown {
+                true => self.top_features(class, row, top, name),
+                false => ClassFeatures::none(label),
             })
             .collect()
+    }
+
+    /// Returns a character n-gram of the text for each bucket: the first one.
+    fn subwords_of(&self, text: Option<&str>) -> HashMap<u32, String> {
+        let mut of_bucket = HashMap::new();
+        if let (Some(text), Some(subwords)) = (text, self.features.subwords) {
+            WordReader::new(&self.features.analyzer).each(text, |word| {
+                subwords.each(word, |ngram, bucket| {
+                    of_bucket.entry(bucket).or_insert_with(|| ngram.to_owned());
+                });
+            });
+        }
+        of_bucket
+    }
+
+    /// Returns how the terms of a text are found.
+    fn shape(&self) -> TermShape<'_> {
+        TermShape {
+            stop_words: &[],
+            analyzer: &self.features.analyzer,
+            max_ngrams: self.features.max_ngrams,
+            subwords: self.features.subwords,
+        }
     }
 
     /// Writes the terms of the text and their weights to `scratch`.
@@ -113,12 +165,7 @@ impl BagModel {
             weights,
             ..
         } = scratch;
-        let shape = TermShape {
-            stop_words: &[],
-            min_word_length: MIN_WORD_LENGTH,
-            max_ngrams: self.max_ngrams,
-        };
-        counter.count(text, &self.terms, lookup, shape);
+        counter.count(text, &self.terms, lookup, self.shape());
         terms.clear();
         terms.extend_from_slice(counter.columns());
         weights.clear();
@@ -126,7 +173,13 @@ impl BagModel {
         weigh(weights);
     }
 
-    fn top_features(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {
+    fn top_features(
+        &self,
+        class: usize,
+        row: Row<'_>,
+        top: usize,
+        name: impl Fn(u32) -> String,
+    ) -> ClassFeatures {
         let classes = self.classes.len();
         let mut weight: Vec<f64> = self
             .net
@@ -151,7 +204,6 @@ impl BagModel {
         };
         let terms = row.terms.iter().zip(row.weights);
         let lifts = terms.map(|(&term, &weight)| (term, lift(term) * f64::from(weight)));
-        let name = |term: u32| self.terms.get(term as usize).to_owned();
         ClassFeatures::of_class(&self.classes[class], lifts.collect(), top, name)
     }
 }

@@ -18,7 +18,7 @@ use text::features::{Counts, LazyLookup};
 use training::{BestMetric, Random, Run, not_finite};
 
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
-use crate::model::BagModel;
+use crate::model::{BagModel, FeatureConfig};
 use crate::naive_bayes::term_scale;
 use crate::net::{MAX_SOFTMAX, Net, NetScratch, SAMPLED_CLASSES};
 use crate::params::BagParams;
@@ -72,7 +72,7 @@ pub fn train(
     let (context, refit) = prepared?;
     run.progress(&format!(
         "{} terms in {} training rows",
-        context.scale.len(),
+        context.counts.terms.len(),
         context.train.len()
     ));
     if run.stopped() {
@@ -318,7 +318,7 @@ impl<'a> TrainContext<'a> {
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
         details.insert("epochs".to_owned(), json!(state.epoch));
-        details.insert("terms".to_owned(), json!(net.terms()));
+        details.insert("terms".to_owned(), json!(self.counts.terms.len()));
         details.insert("emb_size".to_owned(), json!(net.width));
         details.insert("temperature".to_owned(), json!(temperature));
         let mut summary = Summary::default();
@@ -348,11 +348,19 @@ impl<'a> TrainContext<'a> {
             }
             counts = context.counts;
         }
+        // The buckets follow the terms.
+        let mut order = counts.column_of_term;
+        order.extend(order.len() as u32..scale.len() as u32);
         let model = BagModel {
             classes: table.classes.clone(),
             terms: counts.terms,
-            max_ngrams: params.max_ngrams,
-            net: net.scaled(&scale).reordered(&counts.column_of_term),
+            features: FeatureConfig {
+                max_ngrams: params.analysis.max_ngrams,
+                analyzer: params.analysis.analyzer.clone(),
+                min_ngrams: params.analysis.min_ngrams,
+                subwords: params.subwords,
+            },
+            net: net.scaled(&scale).reordered(&order),
             lookup: LazyLookup::default(),
         };
         Ok(Trained {

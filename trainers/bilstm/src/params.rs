@@ -274,9 +274,9 @@ impl TextArgs {
             ],
         )?;
         let default = BagArgs::default();
-        Ok(BagArgs {
+        BagArgs {
             emb_size: self.emb_size,
-            max_ngrams: self.max_ngrams.unwrap_or(default.max_ngrams),
+            max_ngrams: self.max_ngrams,
             min_df: self.min_df.unwrap_or(default.min_df),
             vocab_size: self.vocab_size,
             dropout: self.dropout.unwrap_or(default.dropout),
@@ -285,8 +285,9 @@ impl TextArgs {
             schedule: self.schedule,
             class_weight: self.class_weight,
             no_refit: !self.refit,
+            ..default
         }
-        .into_params())
+        .check()
     }
 
     /// Refuses flags of the other architecture, `arch`.

@@ -38,7 +38,11 @@ impl Trainer for Nb {
     }
 
     fn encoder(params: &NbParams) -> TokenizedRows {
-        TokenizedRows::new(&params.stop_words, params.min_word_length)
+        TokenizedRows::new(&params.vocabulary.stop_words, &params.analysis.analyzer)
+    }
+
+    fn adapt(params: &mut NbParams, encoders: &[TokenizedRows]) -> Option<String> {
+        params.analysis.adapt(encoders)
     }
 
     fn train(

@@ -8,7 +8,10 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{LazyLookup, Lookup, TermCounter, TermShape, Terms};
+use text::Analyzer;
+use text::features::{
+    LazyLookup, Lookup, TermCounter, TermShape, Terms, default_min_ngrams, is_default_min_ngrams,
+};
 
 use crate::naive_bayes::{NaiveBayes, RowBuffers};
 
@@ -25,10 +28,16 @@ pub struct NbModel {
 /// From texts to terms. Part of `config.json`.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct WordConfig {
-    /// Maximum n-gram length, in words.
+    /// Maximum n-gram length, in tokens.
     pub(crate) max_ngrams: usize,
-    /// Shortest word, in characters.
-    pub(crate) min_word_length: u8,
+    /// Minimum n-gram length, in tokens.
+    #[serde(
+        default = "default_min_ngrams",
+        skip_serializing_if = "is_default_min_ngrams"
+    )]
+    pub(crate) min_ngrams: usize,
+    #[serde(flatten)]
+    pub(crate) analyzer: Analyzer,
     pub(crate) stop_words: Vec<String>,
 }
 
@@ -55,15 +64,15 @@ impl Model for NbModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            counter: TermCounter::new(self.terms.len(), self.words.min_word_length),
+            counter: TermCounter::new(self.terms.len(), self.shape()),
             buffers: RowBuffers::default(),
         }
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
         let classes = self.classes.len();
-        let stop_words = &self.words.stop_words;
-        let lookup = self.lookup.for_batch(texts.len(), &self.terms, stop_words);
+        let shape = self.shape();
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, shape);
         let mut log_proba = vec![0.0; texts.len() * classes];
         for (text, output) in texts.iter().zip(log_proba.chunks_exact_mut(classes)) {
             self.count(lookup, &mut scratch.counter, text);
@@ -97,14 +106,19 @@ impl Model for NbModel {
 }
 
 impl NbModel {
+    /// Returns how the terms of a text are found.
+    fn shape(&self) -> TermShape<'_> {
+        TermShape {
+            stop_words: &self.words.stop_words,
+            analyzer: &self.words.analyzer,
+            max_ngrams: self.words.max_ngrams,
+            subwords: None,
+        }
+    }
+
     /// Counts the terms of the text.
     fn count(&self, lookup: Option<&Lookup>, counter: &mut TermCounter, text: &str) {
-        let shape = TermShape {
-            stop_words: &self.words.stop_words,
-            min_word_length: self.words.min_word_length,
-            max_ngrams: self.words.max_ngrams,
-        };
-        counter.count(text, &self.terms, lookup, shape);
+        counter.count(text, &self.terms, lookup, self.shape());
     }
 
     /// Returns the `top` terms of each class, of terms with these features. Classes from `shown` on

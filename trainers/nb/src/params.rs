@@ -1,13 +1,13 @@
 //! Command line arguments and checked parameters.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use clap::{ArgAction, Args, ValueEnum};
 use diagnostics::Error;
-use harness::features::VocabularyArgs;
+use harness::features::{Vocabulary, VocabularyArgs};
 use harness::range::{integer, number};
-use text::features::{FeatureParams, TermFrequency};
+use harness::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
+use text::features::TermFrequency;
 use training::ClassWeight;
 
 /// Range of alpha. Below 1e-10, the smallest value of scikit-learn without `force_alpha`, it is
@@ -18,16 +18,18 @@ const ALPHA_RANGE: RangeInclusive<f64> = 1e-10..=1e6;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Features")]
 pub struct NbArgs {
-    /// Maximum n-gram length, in words
-    #[arg(long, value_name = "N", default_value_t = 2, alias = "max-ngram", value_parser = integer::<u8>(1..=8))]
-    max_ngrams: u8,
+    /// Maximum n-gram length, in words or characters [default: 2; 3 with characters]
+    #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(1..=8))]
+    max_ngrams: Option<u8>,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
     #[command(flatten)]
     vocabulary: VocabularyArgs,
-    /// Shortest word, in characters
+    /// Shortest word, in characters [default: 2]
     ///
     /// 2 is the default token pattern of scikit-learn. 1 keeps `I`, and the `t` of `don't`.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = integer::<u8>(1..=2))]
-    min_word_length: u8,
+    #[arg(long, value_name = "N", value_parser = integer::<u8>(1..=2))]
+    min_word_length: Option<u8>,
     /// Weights of the terms
     #[arg(long, value_enum, default_value_t = Weighting::Counts)]
     weighting: Weighting,
@@ -114,12 +116,10 @@ pub(crate) enum EventModel {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct NbParams {
-    /// Selection of terms.
-    pub(crate) vocabulary: FeatureParams,
-    /// Words to drop, lower case.
-    pub(crate) stop_words: Arc<[String]>,
-    /// Shortest word, in characters: 1 or 2.
-    pub(crate) min_word_length: u8,
+    /// How texts become terms.
+    pub(crate) analysis: TextAnalysis,
+    /// Selection of the terms.
+    pub(crate) vocabulary: Vocabulary,
     /// Function of the count of a term in a row.
     pub(crate) tf: TermFrequency,
     /// Weights of the terms.
@@ -143,11 +143,16 @@ impl NbArgs {
     ///
     /// Two values exclude each other, or the file of stop words cannot be read.
     pub fn check(self) -> Result<NbParams, Error> {
-        let (vocabulary, stop_words) = self.vocabulary.check(self.max_ngrams.into())?;
+        let vocabulary = self.vocabulary.check(self.analysis.lowercase())?;
+        let analysis = self.analysis.check(&AnalysisDefaults {
+            max_ngrams: self.max_ngrams,
+            max_word_ngrams: 2,
+            min_word_length: self.min_word_length.unwrap_or(2),
+            of_words: vocabulary.options_of_words(self.min_word_length),
+        })?;
         Ok(NbParams {
+            analysis,
             vocabulary,
-            stop_words,
-            min_word_length: self.min_word_length,
             tf: match (self.binary, self.sublinear_tf) {
                 (true, _) => TermFrequency::Binary,
                 (_, true) => TermFrequency::Sublinear,

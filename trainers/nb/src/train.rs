@@ -36,8 +36,9 @@ pub(crate) fn train(
     table.check_classes()?;
     let train = table.of(Split::Train);
     let all = table.unsplit().filter(|_| params.refit);
-    let words = (&*params.stop_words, params.min_word_length);
-    let count = || count_terms(&params.vocabulary, words, table, encoders, all.is_some());
+    let (vocabulary, analysis) = (&params.vocabulary, &params.analysis);
+    vocabulary.warn_stop_words(&analysis.analyzer, run);
+    let count = || count_terms(vocabulary, analysis, table, encoders, all.is_some());
     let counts = run.prepare(|| count().map(in_term_order))?;
     let classes = table.classes.len();
     check_memory(
@@ -68,9 +69,10 @@ pub(crate) fn train(
         classes: table.classes.clone(),
         terms: counts.terms,
         words: WordConfig {
-            max_ngrams: params.vocabulary.max_ngrams,
-            min_word_length: params.min_word_length,
-            stop_words: params.stop_words.to_vec(),
+            max_ngrams: analysis.max_ngrams,
+            min_ngrams: analysis.min_ngrams,
+            analyzer: analysis.analyzer.clone(),
+            stop_words: vocabulary.stop_words.to_vec(),
         },
         naive_bayes,
         lookup: LazyLookup::default(),

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use testkit::campaign::{Campaign, mutate_model};
-use testkit::{Outcome, Workspace, many_class_rows, movie_csv, run, to_csv};
+use testkit::{Outcome, Workspace, many_class_rows, movie_csv, run, to_csv, unsegmented_rows};
 
 const BIN: &str = env!("CARGO_BIN_EXE_nb");
 
@@ -176,14 +176,60 @@ fn temperature_lowers_the_loss_and_keeps_the_labels() {
 #[test]
 fn score_of_a_text_is_independent_of_the_batch() {
     let workspace = workspace();
-    let flags = ["--weighting", "tfidf", "--stopwords", "english"];
-    workspace.train(&movie_csv(), &flags).expect_code(0);
     let score = |answer: &Value| answer["score"].as_f64().unwrap();
-    let all = predictions(&workspace);
-    for (row, answer) in testkit::movie_rows().iter().zip(&all).take(5) {
-        let alone = nb(&workspace, "predict", &["--format", "jsonl", &row.text]);
-        assert!((score(&alone.expect_code(0).json()) - score(answer)).abs() < 1e-5);
+    for flags in [
+        &["--weighting", "tfidf", "--stopwords", "english"][..],
+        &["--analyzer", "char_wb"],
+    ] {
+        workspace.train(&movie_csv(), flags).expect_code(0);
+        let all = predictions(&workspace);
+        for (row, answer) in testkit::movie_rows().iter().zip(&all).take(5) {
+            let alone = nb(&workspace, "predict", &["--format", "jsonl", &row.text]);
+            assert!((score(&alone.expect_code(0).json()) - score(answer)).abs() < 1e-5);
+        }
     }
+}
+
+/// DATA 22: words of Chinese and Thai text are whole sentences; the terms are characters, as in
+/// `svm` and `bag`.
+#[test]
+fn text_without_blanks_has_terms_of_characters() {
+    let workspace = workspace();
+    let (known, new) = (unsegmented_rows(200, 1), unsegmented_rows(100, 2));
+    let [train, test] = ["train.csv", "test.csv"].map(|name| workspace.path(name));
+    for (known, new) in known.iter().zip(&new) {
+        std::fs::write(&train, to_csv(known)).unwrap();
+        std::fs::write(&test, to_csv(new)).unwrap();
+        let outcome = workspace.train(&train, &["--test", test.to_str().unwrap()]);
+        let output = outcome.expect_code(0).output();
+        let stated = "200 of 200 rows have no blanks between words: using --analyzer char";
+        assert_eq!(output.matches(stated).count(), 1, "{output}");
+        assert_eq!(config(&workspace)["analyzer"], "char");
+        let accuracy = workspace.metrics()["accuracy"].as_f64().unwrap();
+        assert!(accuracy >= 0.95, "{accuracy}");
+    }
+}
+
+/// Stop words that cannot match are counted, and options of words exclude characters.
+#[test]
+fn text_analysis_is_checked() {
+    let workspace = workspace();
+    let list = workspace.path("stop.txt");
+    std::fs::write(&list, "the\ndon't\n").unwrap();
+    let list = ["--stopwords", list.to_str().unwrap()];
+    let outcome = workspace.train(&movie_csv(), &list);
+    let output = outcome.expect_code(0).output();
+    assert!(
+        output.contains("1 of 2 stop words cannot match"),
+        "{output}"
+    );
+    let flags = [&list[..], &["--analyzer", "char"]].concat();
+    let outcome = workspace.train(&movie_csv(), &flags);
+    let stderr = &outcome.expect_code(2).stderr;
+    assert!(
+        stderr.contains("expected --analyzer word with --stopwords"),
+        "{stderr}"
+    );
 }
 
 /// Damaged and hostile folders, without checksums, which an attacker would write too.
@@ -221,6 +267,11 @@ fn damaged_model_folder_is_an_error() {
             "max_ngrams",
             json!(0),
             "expected `max_ngrams` from 1 to 255",
+        ),
+        (
+            "min_ngrams",
+            json!(3),
+            "expected `min_ngrams` from 1 to 2, found `3`",
         ),
         (
             "min_word_length",

@@ -10,7 +10,7 @@ use std::process::Command;
 use testkit::{Row, SplitMix64, judge, run, to_csv};
 
 /// Flags of `nb`, and those of the judge.
-const CASES: [(&str, &str); 6] = [
+const CASES: [(&str, &str); 8] = [
     ("", "--classifier multinomial"),
     (
         "--alpha 0.1 --no-fit-prior --max-ngrams 1",
@@ -28,6 +28,14 @@ const CASES: [(&str, &str); 6] = [
     (
         "--model-type complement --weighting tfidf --alpha 0.5",
         "--classifier complement --tfidf --alpha 0.5",
+    ),
+    (
+        "--analyzer char_wb --min-ngrams 2 --max-ngrams 4",
+        "--classifier multinomial --analyzer char_wb --min-ngrams 2 --max-ngrams 4",
+    ),
+    (
+        "--token-pattern \\S+ --strip-accents unicode --no-lowercase",
+        "--classifier multinomial --token-pattern \\S+ --strip-accents unicode --no-lowercase",
     ),
 ];
 

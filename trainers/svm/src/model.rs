@@ -13,7 +13,10 @@ use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
 use crate::weights::OutputWeights;
-use text::features::{LazyLookup, Lookup, TermCounter, TermShape, Terms};
+use text::Analyzer;
+use text::features::{
+    LazyLookup, Lookup, TermCounter, TermShape, Terms, default_min_ngrams, is_default_min_ngrams,
+};
 
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
 pub struct SvmModel {
@@ -33,10 +36,16 @@ pub struct SvmModel {
 /// Feature extraction: from texts to term counts to features. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FeatureConfig {
-    /// Maximum n-gram length, in words.
+    /// Maximum n-gram length, in tokens.
     pub(crate) max_ngrams: usize,
-    /// Shortest word, in characters.
-    pub(crate) min_word_length: u8,
+    /// Minimum n-gram length, in tokens.
+    #[serde(
+        default = "default_min_ngrams",
+        skip_serializing_if = "is_default_min_ngrams"
+    )]
+    pub(crate) min_ngrams: usize,
+    #[serde(flatten)]
+    pub(crate) analyzer: Analyzer,
     pub(crate) stop_words: Vec<String>,
     pub(crate) term_frequency: TermFrequency,
     pub(crate) weighting: Weighting,
@@ -115,13 +124,19 @@ impl SvmModel {
         outputs(self.classes.len())
     }
 
+    /// Returns how the terms of a text are found.
+    fn shape(&self) -> TermShape<'_> {
+        TermShape {
+            stop_words: &self.features.stop_words,
+            analyzer: &self.features.analyzer,
+            max_ngrams: self.features.max_ngrams,
+            subwords: None,
+        }
+    }
+
     /// Counts the terms of the text in `scratch`.
     fn count(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
-        let shape = TermShape {
-            stop_words: &self.features.stop_words,
-            min_word_length: self.features.min_word_length,
-            max_ngrams: self.features.max_ngrams,
-        };
+        let shape = self.shape();
         scratch.counter.count(text, &self.terms, lookup, shape);
     }
 
@@ -274,15 +289,15 @@ impl Model for SvmModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            counter: TermCounter::new(self.terms.len(), self.features.min_word_length),
+            counter: TermCounter::new(self.terms.len(), self.shape()),
             values: Vec::new(),
             decisions: Vec::new(),
         }
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let stop_words = &self.features.stop_words;
-        let lookup = self.lookup.for_batch(texts.len(), &self.terms, stop_words);
+        let shape = self.shape();
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, shape);
         let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
         for text in texts {
             self.decision_function(lookup, scratch, text);

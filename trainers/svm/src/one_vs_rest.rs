@@ -289,7 +289,7 @@ pub(crate) fn fit_scale(
     params: &SvmParams,
     run: &Run,
 ) -> Result<Vec<Vec<f32>>, Error> {
-    let min_df = params.features.min_df.of(train.len());
+    let min_df = params.vocabulary.min_df.of(train.len());
     let frequency = data.pattern.document_frequency(train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
     let columns = 0..data.pattern.width;

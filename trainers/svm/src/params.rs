@@ -3,16 +3,15 @@
 mod search;
 
 use std::ops::{Bound, RangeInclusive};
-use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use diagnostics::Error;
-use harness::features::VocabularyArgs;
+use harness::features::{Vocabulary, VocabularyArgs};
 use harness::range::{above, integer, number};
+use harness::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
 
 use crate::solver::Loss;
 use crate::tf_idf::TermFrequency;
-use text::features::FeatureParams;
 pub use training::ClassWeight;
 
 pub(crate) use self::search::Candidate;
@@ -28,7 +27,7 @@ const SGD_TOLERANCE: f64 = 3e-3;
 /// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
 /// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
 /// better on the test rows.
-const TUNE_NGRAMS: usize = 3;
+const TUNE_NGRAMS: u8 = 3;
 
 /// Range of the tolerance: 0 and 1 are excluded.
 const TOLERANCE_RANGE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Excluded(1.0));
@@ -46,11 +45,14 @@ const MAX_TRIALS: u64 = 100;
 #[command(next_help_heading = "Features")]
 #[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
 pub struct SvmArgs {
-    /// Maximum n-gram length, in words [default: 2; 3 with --tune]
+    /// Maximum n-gram length, in words or characters [default: 2; 3 with --tune or characters]
     ///
-    /// --tune tries n-grams of up to 1, 2 and this many words, unless --search is given.
+    /// --tune tries n-grams of up to 1, 2 and this many words or characters, unless --search is
+    /// given.
     #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(NGRAMS_RANGE))]
     max_ngrams: Option<u8>,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
     #[command(flatten)]
     vocabulary: VocabularyArgs,
     /// Shortest word, in characters [default: 2; 1 with --tune]
@@ -280,12 +282,10 @@ pub struct Tuning {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct SvmParams {
-    /// Selection of terms.
-    pub features: FeatureParams,
-    /// Words to drop, lower case.
-    pub stop_words: Arc<[String]>,
-    /// Shortest word, in characters: 1 or 2.
-    pub min_word_length: u8,
+    /// How texts become terms.
+    pub analysis: TextAnalysis,
+    /// Selection of the terms.
+    pub vocabulary: Vocabulary,
     /// Function of the count of a term in a row.
     pub tf: TermFrequency,
     /// Weights of the terms.
@@ -352,19 +352,13 @@ impl SvmArgs {
             ("weighting", self.weighting.is_some()),
             ("sublinear-tf", self.sublinear_tf),
         ];
-        let grid = Grid::new(self.search, &given)?;
-        let searched = grid.as_ref().and_then(Grid::max_ngrams);
-        let max_ngrams = searched
-            .or(self.max_ngrams.map(usize::from))
-            .unwrap_or(if self.tune { TUNE_NGRAMS } else { 2 });
-        let (features, stop_words) = self.vocabulary.check(max_ngrams)?;
+        let grid = Grid::new(self.search.clone(), &given)?;
+        let vocabulary = self.vocabulary.check(self.analysis.lowercase())?;
+        let analysis = self.analysis(&vocabulary, grid.as_ref())?;
         let weighting = self.weighting.unwrap_or(Weighting::Tfidf);
         let params = SvmParams {
-            features,
-            stop_words,
-            min_word_length: self
-                .min_word_length
-                .unwrap_or(if self.tune { 1 } else { 2 }),
+            analysis,
+            vocabulary,
             tf: match weighting {
                 Weighting::Nbsvm => TermFrequency::Binary,
                 Weighting::Tfidf if self.sublinear_tf => TermFrequency::Sublinear,
@@ -392,6 +386,25 @@ impl SvmArgs {
         };
         params.check_grid()?;
         Ok(params)
+    }
+
+    fn analysis(
+        &self,
+        vocabulary: &Vocabulary,
+        grid: Option<&Grid>,
+    ) -> Result<TextAnalysis, Error> {
+        let (max_word_ngrams, shortest) = if self.tune { (TUNE_NGRAMS, 1) } else { (2, 2) };
+        if let Some(grid) = grid {
+            grid.check_ngrams(self.analysis.min_ngrams().into())?;
+        }
+        let searched = grid.and_then(Grid::max_ngrams);
+        let searched = searched.and_then(|length| u8::try_from(length).ok());
+        self.analysis.check(&AnalysisDefaults {
+            max_ngrams: searched.or(self.max_ngrams),
+            max_word_ngrams,
+            min_word_length: self.min_word_length.unwrap_or(shortest),
+            of_words: vocabulary.options_of_words(self.min_word_length),
+        })
     }
 
     fn algorithm(&self) -> Algorithm {

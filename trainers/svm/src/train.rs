@@ -35,9 +35,19 @@ pub(crate) fn train(
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
         MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }
-    let words = (&*params.stop_words, params.min_word_length);
-    let counts =
-        run.prepare(|| count_terms(&params.features, words, rows, shards, all.is_some()))?;
+    params
+        .vocabulary
+        .warn_stop_words(&params.analysis.analyzer, run);
+    let count = || {
+        count_terms(
+            &params.vocabulary,
+            &params.analysis,
+            rows,
+            shards,
+            all.is_some(),
+        )
+    };
+    let counts = run.prepare(count)?;
     run.progress(&format!(
         "{} terms in {largest} training rows",
         counts.terms.len()
@@ -181,8 +191,9 @@ impl<'a> FinalFit<'a> {
             terms: terms.subset(&kept),
             features: FeatureConfig {
                 max_ngrams,
-                min_word_length: self.params.min_word_length,
-                stop_words: self.params.stop_words.to_vec(),
+                min_ngrams: self.params.analysis.min_ngrams,
+                analyzer: self.params.analysis.analyzer.clone(),
+                stop_words: self.params.vocabulary.stop_words.to_vec(),
                 term_frequency: self.candidate.tf,
                 weighting: self.candidate.weighting,
             },

@@ -63,7 +63,7 @@ fn description_has_defaults_and_ranges() {
         ),
         (
             "max-ngrams",
-            "2; 3 with --tune",
+            "2; 3 with --tune or characters",
             json!({"min": "1", "max": "8"}),
             true,
         ),

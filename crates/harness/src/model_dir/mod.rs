@@ -14,6 +14,7 @@ use std::path::Path;
 use diagnostics::{Error, sanitize};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use text::Analyzer;
 use text::features::Terms;
 use training::{Arrays, TensorError, read_tensors};
 
@@ -107,20 +108,29 @@ pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
 }
 
 /// Refuses a shape of terms that training never writes: words of 1 or 2 characters or more, n-grams
-/// of at most 255 words.
+/// of at most 255 tokens.
 ///
 /// # Errors
 /// A message about the wrong value.
-pub fn check_terms(max_ngrams: usize, min_word_length: u8) -> Result<(), String> {
+pub fn check_terms(
+    (min_ngrams, max_ngrams): (usize, usize),
+    analyzer: &Analyzer,
+) -> Result<(), String> {
     if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
         return Err(format!(
             "expected `max_ngrams` from 1 to {}, found `{max_ngrams}`",
             u8::MAX
         ));
     }
-    if !(1..=2).contains(&min_word_length) {
+    if !(1..=max_ngrams).contains(&min_ngrams) {
         return Err(format!(
-            "expected `min_word_length` 1 or 2, found `{min_word_length}`"
+            "expected `min_ngrams` from 1 to {max_ngrams}, found `{min_ngrams}`"
+        ));
+    }
+    if !(1..=2).contains(&analyzer.min_word_length) {
+        return Err(format!(
+            "expected `min_word_length` 1 or 2, found `{}`",
+            analyzer.min_word_length
         ));
     }
     Ok(())

@@ -1,15 +1,21 @@
 //! N-grams as columns of a sparse matrix of counts, with scikit-learn's semantics.
 
 mod fit;
+mod lookup;
 mod matrix;
 mod ngrams;
+mod subwords;
 mod term_counter;
 mod terms;
 
 pub use fit::{Counts, FitError, fit};
+pub use lookup::{LazyLookup, Lookup, LookupScratch};
 pub use matrix::CsrPattern;
+pub use subwords::Subwords;
 pub use term_counter::{TermCounter, TermShape};
-pub use terms::{LazyLookup, Lookup, LookupScratch, Terms};
+pub use terms::Terms;
+
+use crate::Tokens;
 
 /// A document frequency, for scikit-learn's `min_df` and `max_df`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -38,10 +44,26 @@ pub struct FeatureParams {
     pub min_df: Frequency,
     /// Maximum document frequency of a term in the training rows.
     pub max_df: Frequency,
-    /// Maximum n-gram length in words; at least 1.
+    /// The tokens of the encoders.
+    pub tokens: Tokens,
+    /// Minimum n-gram length in tokens; at least 1.
+    pub min_ngrams: usize,
+    /// Maximum n-gram length in tokens; at least `min_ngrams`.
     pub max_ngrams: usize,
     /// Maximum number of terms; the most frequent are kept.
     pub max_features: Option<usize>,
+    /// Character n-grams of words, counted besides the terms.
+    pub subwords: Option<Subwords>,
+}
+
+/// Returns the default of `min_ngrams` in the `config.json` of models, where it is left out.
+pub fn default_min_ngrams() -> usize {
+    1
+}
+
+/// True for the default of `min_ngrams`.
+pub fn is_default_min_ngrams(length: &usize) -> bool {
+    *length == default_min_ngrams()
 }
 
 /// Function of a term count.

@@ -1,22 +1,27 @@
 //! Counts the terms of texts for prediction.
 
-use super::{Lookup, LookupScratch, Terms};
+use super::{Lookup, LookupScratch, Subwords, Terms};
+use crate::{Analyzer, WordReader};
 
-/// The words and n-grams of a text that are looked up in the terms. It is that of training.
+/// How the terms of a text are found. It is that of training.
 #[derive(Clone, Copy)]
 pub struct TermShape<'a> {
-    /// Words that are skipped, lower case.
+    /// Words that are skipped.
     pub stop_words: &'a [String],
-    /// Shortest word, in characters: 1 or 2.
-    pub min_word_length: u8,
-    /// Maximum n-gram length, in words.
+    /// How texts become tokens.
+    pub analyzer: &'a Analyzer,
+    /// Maximum n-gram length, in tokens.
     pub max_ngrams: usize,
+    /// Character n-grams of words, whose buckets follow the terms.
+    pub subwords: Option<Subwords>,
 }
 
 /// Counts the terms of one text after another; one per prediction thread.
 pub struct TermCounter {
     scratch: LookupScratch,
-    /// Count of each term in the current text; all zero between texts.
+    /// Splits texts into words, for their character n-grams.
+    words: Option<(Subwords, WordReader)>,
+    /// Count of each term and bucket in the current text; all zero between texts.
     count_of: Vec<f32>,
     columns: Vec<u32>,
     counts: Vec<f32>,
@@ -24,16 +29,24 @@ pub struct TermCounter {
 
 impl TermCounter {
     /// Creates a counter of this number of terms.
-    pub fn new(terms: usize, min_word_length: u8) -> Self {
+    pub fn new(terms: usize, shape: TermShape<'_>) -> Self {
+        let analyzer = shape.analyzer;
+        let buckets = shape
+            .subwords
+            .map_or(0, |subwords| subwords.bucket as usize);
         Self {
-            scratch: LookupScratch::new(min_word_length),
-            count_of: vec![0.0; terms],
+            scratch: LookupScratch::new(analyzer),
+            words: shape
+                .subwords
+                .map(|subwords| (subwords, WordReader::new(analyzer))),
+            count_of: vec![0.0; terms + buckets],
             columns: Vec::new(),
             counts: Vec::new(),
         }
     }
 
-    /// Counts the terms of `text`, by binary search if there is no `lookup` of them.
+    /// Counts the terms of `text`, by binary search if there is no `lookup` of them. `shape` is
+    /// that of [`TermCounter::new`].
     pub fn count(
         &mut self,
         text: &str,
@@ -43,12 +56,13 @@ impl TermCounter {
     ) {
         let Self {
             scratch,
+            words,
             count_of,
             columns,
             counts,
         } = self;
         columns.clear();
-        let each = |column: u32| {
+        let mut each = |column: u32| {
             let count = &mut count_of[column as usize];
             if *count == 0.0 {
                 columns.push(column);
@@ -56,15 +70,17 @@ impl TermCounter {
             *count += 1.0;
         };
         match lookup {
-            Some(lookup) => lookup.columns(scratch, text, each),
+            Some(lookup) => lookup.columns(scratch, text, &mut each),
             None => {
-                let TermShape {
-                    stop_words,
-                    min_word_length,
-                    max_ngrams,
-                } = shape;
-                terms.columns(text, stop_words, (min_word_length, max_ngrams), each);
+                let ngrams = (shape.analyzer, shape.max_ngrams);
+                terms.columns(text, shape.stop_words, ngrams, &mut each);
             }
+        }
+        if let Some((subwords, words)) = words {
+            let first = terms.len() as u32;
+            words.each(text, |word| {
+                subwords.each(word, |_, bucket| each(first + bucket));
+            });
         }
         counts.clear();
         let taken = columns
@@ -87,17 +103,19 @@ impl TermCounter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tokens;
 
     #[test]
     fn counts_with_and_without_a_lookup_are_equal_and_reset_by_the_next_text() {
         let terms = Terms::parse("bad\nbad film\nfilm\n".to_owned());
-        let lookup = Lookup::new(&terms, &[]);
+        let lookup = Lookup::new(&terms, &[], (Tokens::Word, 2));
         let shape = TermShape {
             stop_words: &[],
-            min_word_length: 2,
+            analyzer: &Analyzer::words(2),
             max_ngrams: 2,
+            subwords: None,
         };
-        let mut counter = TermCounter::new(terms.len(), 2);
+        let mut counter = TermCounter::new(terms.len(), shape);
         for lookup in [None, Some(&lookup)] {
             counter.count("Film, bad film: bad film", &terms, lookup, shape);
             let counts = counter.columns().iter().zip(counter.counts());
@@ -107,5 +125,25 @@ mod tests {
             counter.count("good", &terms, lookup, shape);
             assert!(counter.columns().is_empty() && counter.counts().is_empty());
         }
+    }
+
+    #[test]
+    fn buckets_of_subwords_follow_the_terms() {
+        let terms = Terms::parse("bad\nfilm\n".to_owned());
+        let shape = TermShape {
+            stop_words: &[],
+            analyzer: &Analyzer::words(1),
+            max_ngrams: 1,
+            subwords: Some(Subwords {
+                minn: 5,
+                maxn: 5,
+                bucket: 1,
+            }),
+        };
+        let mut counter = TermCounter::new(terms.len(), shape);
+        // `<bad>` once, `<good` and `good>` once each.
+        counter.count("a bad good", &terms, None, shape);
+        assert_eq!(counter.columns(), [0, 2]);
+        assert_eq!(counter.counts(), [1.0, 3.0]);
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn save(model: &NbModel, dir: &Path) -> Result<(), Error> {
         temperature: *temperature,
     };
     write_config(dir, &config)?;
-    write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
+    write(dir, VOCABULARY, model.terms.to_lines().as_bytes())?;
     write_arrays(dir, &arrays)
 }
 
@@ -103,7 +103,8 @@ pub(super) fn load(dir: &Path) -> Result<NbModel, Error> {
 
 /// Refuses values that training never writes and that prediction does not support.
 fn check(config: &Config) -> Result<(), String> {
-    check_terms(config.words.max_ngrams, config.words.min_word_length)?;
+    let words = &config.words;
+    check_terms((words.min_ngrams, words.max_ngrams), &words.analyzer)?;
     if !(config.temperature.is_finite() && config.temperature > 0.0) {
         return Err(format!(
             "expected a `temperature` above 0, found `{}`",

@@ -69,7 +69,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
         kernel,
     };
     write_config(dir, &config)?;
-    write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
+    write(dir, VOCABULARY, model.terms.to_lines().as_bytes())?;
     write_arrays(dir, &arrays)
 }
 
@@ -125,6 +125,10 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
 
 /// Refuses values that training never writes and that prediction does not support.
 fn check(config: &Config) -> Result<(), String> {
-    check_terms(config.features.max_ngrams, config.features.min_word_length)?;
+    let features = &config.features;
+    check_terms(
+        (features.min_ngrams, features.max_ngrams),
+        &features.analyzer,
+    )?;
     check_ids(&config.id2label)
 }

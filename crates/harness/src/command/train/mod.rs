@@ -105,7 +105,7 @@ pub(super) fn run<T: Trainer>(
     }
     warn_unused_channels::<T>(&mut run, paths)?;
     T::preflight(&mut params, paths)?;
-    let corpus = read_corpus::<T>(&params, run_paths.channels, &common, &options, &mut run)?;
+    let corpus = read_corpus::<T>(&mut params, run_paths.channels, &common, &options, &mut run)?;
     warn_unused_options::<T>(&mut run, matches, &corpus.rows);
     let parameters = parameters::<T>(matches);
     // Held until the end of the run; the other hosts write no model.
@@ -180,7 +180,7 @@ fn new_run(common: &TrainArgs, threads: usize, stop: &Stop, progress: &Arc<Progr
 }
 
 fn read_corpus<T: Trainer>(
-    params: &T::Params,
+    params: &mut T::Params,
     channels: Channels,
     common: &TrainArgs,
     options: &ReadOptions,
@@ -190,15 +190,34 @@ fn read_corpus<T: Trainer>(
     if let Some(unused) = common.data.unused(files.into_iter().flatten()) {
         run.warn(unused);
     }
+    let mut sources = files.into_iter().flatten();
+    let can_repeat = sources.all(|source| source.path().is_some_and(Path::is_file));
     run.progress("reading the data");
-    let corpus = Corpus::read(
-        channels,
-        options,
-        common.validation_split,
-        run.stream("split"),
-        || T::encoder(params),
-        &run.stop_flag(),
-    )?;
+    let (seed, stop) = (run.stream("split"), run.stop_flag());
+    let read = |params: &T::Params| {
+        let make = || T::encoder(params);
+        let channels = channels.clone();
+        Corpus::read(
+            channels,
+            options,
+            common.validation_split,
+            seed,
+            make,
+            &stop,
+        )
+    };
+    let mut corpus = read(params)?;
+    if let Some(adapted) = T::adapt(params, &corpus.encoders) {
+        if !can_repeat {
+            return Err(
+                Error::new(format!("{adapted}; a pipe cannot be read again"))
+                    .help("pass --analyzer char, or --analyzer word to keep words"),
+            );
+        }
+        run.progress_line(&adapted);
+        drop(corpus);
+        corpus = read(params)?;
+    }
     print_counts(run, &corpus.rows, &corpus.counts);
     warn_findings(run, &corpus, common.validation_split);
     Ok(corpus)
