@@ -55,8 +55,9 @@ impl Trainer for Bag {
         Ok(args.into_params())
     }
 
-    fn fingerprint(_: &BagParams) -> BTreeMap<String, String> {
-        any_threads()
+    fn fingerprint(params: &BagParams) -> BTreeMap<String, String> {
+        let class_weight = params.class_weight.fingerprint();
+        class_weight.into_iter().chain(any_threads()).collect()
     }
 
     fn encoder(_: &BagParams) -> TokenizedRows {
