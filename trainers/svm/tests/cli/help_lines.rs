@@ -417,6 +417,13 @@ const COMMANDS: &[Case] = &[
         |s| { s.states("check --label-column"); s.words.push("--label-column=kind".to_owned()); }),
     ("expected a label of the model", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
+    ("not scored: 1 row", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,Pos\nb,neg\n")],
+        |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
+    ("found the record `x`", "evaluate words.csv --model-dir model --against a.csv", &[("a.csv", b"record,label\nx,pos\n")], |s| {
+        s.states("run `predict --model-dir OTHER --input DATA --output FILE`");
+        let predict = "predict --model-dir model --input words.csv --output a.csv";
+        s.svm(predict.split(' ')).expect_code(0);
+    }),
     ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
     ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
