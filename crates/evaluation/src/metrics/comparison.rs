@@ -58,6 +58,14 @@ impl Comparison {
             seed,
         }
     }
+
+    /// Formats the p-value for people.
+    pub fn p_value_text(&self) -> String {
+        match self.p_value {
+            p if p < 1e-4 => "below 0.0001".to_owned(),
+            p => format!("{p:.4}"),
+        }
+    }
 }
 
 /// Returns the two-sided p-value of McNemar's test for the numbers of rows that only one of the

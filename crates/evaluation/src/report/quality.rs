@@ -107,10 +107,7 @@ pub(super) fn comparison(page: &mut Html, comparison: Option<&Comparison>) {
             "95 % interval of the difference, paired bootstrap",
             format!("{low:+.4} to {high:+.4}"),
         ),
-        (
-            "p-value of McNemar's exact test",
-            format!("{:.4}", c.p_value),
-        ),
+        ("p-value of McNemar's exact test", c.p_value_text()),
         ("rows that both predict right", count(c.both_right)),
         (
             "rows that only this model predicts right",

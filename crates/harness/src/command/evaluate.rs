@@ -438,8 +438,8 @@ fn print_comparison(comparison: &Comparison) -> Result<(), Error> {
         comparison.difference
     ))?;
     print_line(format_args!(
-        "p-value   {:.4} (McNemar; only this model is right in {}, only the other in {})",
-        comparison.p_value,
+        "p-value   {} (McNemar; only this model is right in {}, only the other in {})",
+        comparison.p_value_text(),
         counted(comparison.only_this_right, "row"),
         comparison.only_other_right,
     ))
