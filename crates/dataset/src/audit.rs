@@ -7,6 +7,7 @@ use diagnostics::{Diagnostic, Severity, sanitize};
 use crate::codes;
 use crate::columns::{listed, quoted_for_shell};
 use crate::findings::{Finding, Findings};
+use crate::near::{Pair, SHINGLE_WORDS};
 use crate::{ReadOptions, RowPlace, Source};
 
 /// Columns of the rows that are needed to find equal texts; one entry per row.
@@ -282,6 +283,83 @@ pub(super) fn own_labels(
         place: sources.first().map(Source::place),
         help,
     })
+}
+
+/// Finds labels with one row, given with their numbers of rows. In a few rows that is no wonder.
+pub(super) fn single_rows<'a>(
+    labels: impl Iterator<Item = (&'a String, u64)> + Clone,
+    findings: &mut Findings,
+) {
+    let rows: u64 = labels.clone().map(|(_, rows)| rows).sum();
+    let single = labels.filter(|(_, rows)| *rows == 1).map(|(name, _)| name);
+    let count = match rows < MIN_ROWS as u64 {
+        true => 0,
+        false => single.clone().count() as u64,
+    };
+    findings.add_many(&codes::SINGLE_ROW, Severity::Warning, count, || Finding {
+        message: format!(
+            "labels with a single row, which cannot be both trained on and tested on: {}",
+            diagnostics::listed(single, MAX_PAIRS)
+        ),
+        place: None,
+        help: "add rows with {them}, or join labels".to_owned(),
+    });
+}
+
+/// Reports a row whose text shares most of its words with that of an earlier row of the same data,
+/// with its label and that of the other.
+pub(super) fn near_duplicate(
+    pair: &Pair,
+    (label, other): (&str, &str),
+    sources: &[Source],
+    findings: &mut Findings,
+) {
+    findings.add(&codes::NEAR_DUPLICATE, Severity::Warning, || {
+        let there = pair.earlier.place.place(sources);
+        let (which, help) = match label == other {
+            true => (
+                "the same label".to_owned(),
+                "remove {them}, unless these are independent observations",
+            ),
+            false => (
+                format!(
+                    "the label `{}`, here it is `{}`",
+                    sanitize(other),
+                    sanitize(label)
+                ),
+                "decide which label is right, or remove {them}",
+            ),
+        };
+        Finding {
+            message: format!("{} at `{there}`, which has {which}", shares(pair)),
+            place: Some(pair.row.place.place(sources)),
+            help: help.to_owned(),
+        }
+    });
+}
+
+/// Reports a test row whose text shares most of its words with that of a training row.
+pub(super) fn near_leak(
+    pair: &Pair,
+    (train, test): (&[Source], &[Source]),
+    findings: &mut Findings,
+) {
+    findings.add(&codes::NEAR_LEAK, Severity::Warning, || Finding {
+        message: format!(
+            "{} of the training data at `{}`",
+            shares(pair),
+            pair.earlier.place.place(train)
+        ),
+        place: Some(pair.row.place.place(test)),
+        help: "remove {them} from one of the two data sets; unless these are independent \
+               observations"
+            .to_owned(),
+    });
+}
+
+fn shares(pair: &Pair) -> String {
+    let percent = (100.0 * pair.similarity).floor();
+    format!("the text shares {percent} % of the sequences of {SHINGLE_WORDS} words with the text")
 }
 
 /// Finds rows of the `split` "test" or "validation" whose text is also in the training data, and

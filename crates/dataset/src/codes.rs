@@ -57,6 +57,8 @@ codes! {
     UNKNOWN_LABEL = "D040", "label", "a validation or test label is not in the training data";
     OTHER_ENCODING = "D041", "row", "the row is UTF-8, but is read in another encoding";
     BLANK_LINE = "D042", "line", "a line of a file with one column is blank";
+    SINGLE_ROW = "D048", "label", "the label has a single row";
+    NEAR_DUPLICATE = "D049", "row", "the text is almost equal to an earlier one";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

@@ -7,8 +7,8 @@ pub use crate::{Encode, RowPlace, RowRef};
 
 use crate::random::mix;
 use crate::{
-    Findings, ReadOptions, RowCounts, Rows, Source, codes, leak, similar_label, text_hash,
-    unusable_labels,
+    Findings, ReadOptions, RowCounts, Rows, Source, codes, leak, similar_label, single_rows,
+    text_hash, unusable_labels,
 };
 use diagnostics::{Diagnostic, Error, Severity, sanitize};
 use sagemaker::metrics::Split;
@@ -74,10 +74,12 @@ impl<E: Encode> Corpus<E> {
             near_duplicates: !channels.validation.is_empty() || !channels.test.is_empty(),
             ..options.clone()
         };
-        let train = crate::read(&channels.train, options, &make, stop)?;
+        let mut train = crate::read(&channels.train, options, &make, stop)?;
         if let Some(error) = unusable_labels(&train, &channels.train, options) {
             return Err(error.into());
         }
+        let single = single_rows(&train);
+        train.findings.merge(single);
         let mut others = Vec::new();
         for (name, sources, split) in [
             ("validation", channels.validation, Split::Validation),

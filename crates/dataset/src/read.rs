@@ -10,6 +10,7 @@ use diagnostics::Diagnostic;
 
 use crate::audit::{self, Texts};
 use crate::decode::Batch;
+use crate::near::{self, Sketch};
 use crate::stream::{ReadTask, Streamed, run};
 use crate::{
     BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
@@ -64,6 +65,8 @@ pub(super) struct Worker<E> {
     labels: HashMap<String, u32>,
     /// Buffer for letters; `None` if no hashes of letters are wanted.
     letters: Option<Vec<u8>>,
+    /// Buffer for shingles; `None` if no sketches are wanted.
+    shingles: Option<Vec<u64>>,
 }
 
 /// Rows of one block.
@@ -76,6 +79,7 @@ struct Chunk {
     new_names: Vec<String>,
     hashes: Vec<u64>,
     near_hashes: Vec<u64>,
+    sketches: Vec<Option<Sketch>>,
     places: Vec<RowPlace>,
 }
 
@@ -89,6 +93,7 @@ impl<E: Encode> Worker<E> {
             new_names: Vec::new(),
             hashes: Vec::with_capacity(rows),
             near_hashes: Vec::new(),
+            sketches: Vec::new(),
             places: Vec::with_capacity(rows),
         };
         for row in batch.rows() {
@@ -106,6 +111,9 @@ impl<E: Encode> Worker<E> {
             chunk.hashes.push(text_hash(row.text));
             if let Some(letters) = &mut self.letters {
                 chunk.near_hashes.push(near_hash(row.text, letters));
+            }
+            if let Some(shingles) = &mut self.shingles {
+                chunk.sketches.push(near::sketch(row.text, shingles));
             }
             chunk.places.push(row.place);
             self.encoder.encode(row.text);
@@ -156,6 +164,8 @@ pub(super) struct Merge {
     encoders: Vec<Vec<(String, Option<u32>)>>,
     pub(super) hashes: Vec<u64>,
     pub(super) near_hashes: Vec<u64>,
+    /// Sketches of the texts; empty unless requested.
+    pub(super) sketches: Vec<Option<Sketch>>,
     pub(super) places: Vec<RowPlace>,
 }
 
@@ -166,6 +176,7 @@ impl Merge {
         self.labels.clear();
         self.hashes.clear();
         self.near_hashes.clear();
+        self.sketches.clear();
         self.places.clear();
     }
 
@@ -192,6 +203,7 @@ impl Merge {
         }
         self.hashes.extend(chunk.hashes);
         self.near_hashes.extend(chunk.near_hashes);
+        self.sketches.extend(chunk.sketches);
         self.places.extend(chunk.places);
     }
 }
@@ -224,6 +236,17 @@ pub fn unusable_labels<E>(
             options,
         )
     })
+}
+
+/// Finds labels that have a single row.
+pub fn single_rows<E>(rows: &Rows<E>) -> Findings {
+    let mut counts = vec![0; rows.label_names.len()];
+    for &label in &rows.labels {
+        counts[label as usize] += 1;
+    }
+    let mut findings = Findings::default();
+    audit::single_rows(rows.label_names.iter().zip(counts), &mut findings);
+    findings
 }
 
 /// Finds rows of the `split` "test" or "validation" whose text is also in the training data.
@@ -312,6 +335,7 @@ pub(super) fn merged<E: Encode>(
         rows: 0,
         labels: HashMap::new(),
         letters: task.options.near_duplicates.then(Vec::new),
+        shingles: task.options.sketches.then(Vec::new),
     };
     let mut merge = Merge::default();
     let sink = |chunk| -> Result<(), Infallible> {

@@ -395,6 +395,21 @@ mod public_reports {
         expect(&outcome, 0, &same);
     }
 
+    /// Issue 17: labels that never repeat are counted by `train` too.
+    #[test]
+    fn labels_with_a_single_row_are_a_warning() {
+        let workspace = Workspace::new();
+        let train = format!(
+            "{}one of its kind,odd\n",
+            "a film,0\nno film,1\n".repeat(15)
+        );
+        let train = workspace.write("train.csv", format!("text,label\n{train}"));
+        let outcome = workspace.train(&train, &["--min-df", "1", "--no-report"]);
+        let warning = "warning[D048]: labels with a single row, which cannot be both trained on and \
+                       tested on: `odd`";
+        expect(&outcome, 0, &[warning]);
+    }
+
     /// The last lines of DATA, USER 10, NEURAL B6: names from other programs.
     #[test]
     fn hyperparameters_of_other_programs_are_known() {

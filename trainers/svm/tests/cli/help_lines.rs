@@ -358,9 +358,21 @@ const DATA: &[Case] = &[
     }),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nA!,x\nc,y\n")],
         |s| s.edit("remove it from one of the two", "b.csv", "A!,x\n", "")),
+    ("[D038]", "check a.csv --test b.csv", &[("a.csv", NEAR), ("b.csv", b"text,label\nA b c d e f g h i j k l m n o p q r s t u v w x y other,x\nc,y\n")],
+        |s| s.edit("remove it from one of the two", "b.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y other,x\n", "")),
+    ("[D048]", "check a.csv", &[("a.csv", SINGLE)],
+        |s| s.edit("add rows with it", "a.csv", "u,odd\n", "u,odd\nv,odd\n")),
+    ("[D049]", "check a.csv", &[("a.csv", NEAR)],
+        |s| s.edit("remove it", "a.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y,x\n", "")),
     ("[D040]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nc,x\nd,odd\n")],
         |s| s.edit("or remove them from `test`", "b.csv", "d,odd\n", "")),
 ];
+
+const NEAR: &[u8] = b"text,label\na b c d e f g h i j k l m n o p q r s t u v w x y z,x\nb,y\n\
+    A b c d e f g h i j k l m n o p q r s t u v w x y,x\n";
+
+const SINGLE: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
+    m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,odd\n";
 
 const SWAPPED: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
     m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,x\nv,y\n";
