@@ -306,69 +306,72 @@ pub(super) fn single_rows<'a>(
     });
 }
 
-/// Reports a row whose text shares most of its words with that of an earlier row of the same data,
-/// with its label and that of the other.
-pub(super) fn near_duplicate(
-    pair: &Pair,
-    (label, other): (&str, &str),
+/// Reports rows whose text shares most of its words with that of an earlier row. `label` returns
+/// the name of a label.
+pub(super) fn near_duplicates<'a>(
+    pairs: &[Pair],
+    label: impl Fn(u32) -> &'a str,
     sources: &[Source],
     findings: &mut Findings,
 ) {
-    findings.add(&codes::NEAR_DUPLICATE, Severity::Warning, || {
-        let there = pair.earlier.place.place(sources);
-        let (which, help) = match label == other {
-            true => (
-                "the same label".to_owned(),
-                "remove {them}, unless these are independent observations",
-            ),
-            false => (
-                format!(
+    for pair in pairs {
+        findings.add(&codes::NEAR_DUPLICATE, Severity::Warning, || {
+            let (here, there) = (label(pair.row.label), label(pair.earlier.label));
+            let which = match here == there {
+                true => "the same label".to_owned(),
+                false => format!(
                     "the label `{}`, here it is `{}`",
-                    sanitize(other),
-                    sanitize(label)
+                    sanitize(there),
+                    sanitize(here)
                 ),
-                "decide which label is right, or remove {them}",
-            ),
-        };
-        Finding {
-            message: format!("{} at `{there}`, which has {which}", shares(pair)),
-            place: Some(pair.row.place.place(sources)),
-            help: help.to_owned(),
-        }
-    });
+            };
+            let place = pair.earlier.place.place(sources);
+            Finding {
+                message: format!("{} at `{place}`, which has {which}", shares("", pair)),
+                place: Some(pair.row.place.place(sources)),
+                help: "remove {them}, unless these are independent observations".to_owned(),
+            }
+        });
+    }
 }
 
-/// Reports a test row whose text shares most of its words with that of a training row.
-pub(super) fn near_leak(
-    pair: &Pair,
-    (train, test): (&[Source], &[Source]),
+/// Reports rows of `split` whose text shares most of its words with that of a training row.
+pub(super) fn near_leaks(
+    pairs: &[Pair],
+    (train, others): (&[Source], &[Source]),
+    split: &str,
     findings: &mut Findings,
 ) {
-    findings.add(&codes::NEAR_LEAK, Severity::Warning, || Finding {
-        message: format!(
-            "{} of the training data at `{}`",
-            shares(pair),
-            pair.earlier.place.place(train)
-        ),
-        place: Some(pair.row.place.place(test)),
-        help: "remove {them} from one of the two data sets; unless these are independent \
-               observations"
-            .to_owned(),
-    });
+    for pair in pairs {
+        findings.add(&codes::NEAR_LEAK, Severity::Warning, || {
+            let place = pair.earlier.place.place(train);
+            let shares = shares(&format!("{split} "), pair);
+            Finding {
+                message: format!("{shares} of the training data at `{place}`"),
+                place: Some(pair.row.place.place(others)),
+                help: "remove {them} from one of the two data sets; unless these are independent \
+                       observations"
+                    .to_owned(),
+            }
+        });
+    }
 }
 
-fn shares(pair: &Pair) -> String {
+fn shares(split: &str, pair: &Pair) -> String {
     let percent = (100.0 * pair.similarity).floor();
-    format!("the text shares {percent} % of the sequences of {SHINGLE_WORDS} words with the text")
+    format!(
+        "the {split}text shares {percent} % of the sequences of {SHINGLE_WORDS} words with the text"
+    )
 }
 
 /// Finds rows of the `split` "test" or "validation" whose text is also in the training data, and
-/// those whose letters are, if both have `near_hashes`.
+/// those whose letters are, if both have `near_hashes`. Calls `other` with the indices of the others.
 pub(super) fn leaked(
     (train, train_sources): (&Texts<'_>, &[Source]),
     (test, test_sources): (&Texts<'_>, &[Source]),
     split: &str,
     findings: &mut Findings,
+    mut other: impl FnMut(usize),
 ) {
     let (first, near) = (first_rows(train.hashes), first_rows(train.near_hashes));
     for (row, hash) in test.hashes.iter().enumerate() {
@@ -378,6 +381,7 @@ pub(super) fn leaked(
             .map(|there| (true, there))
             .or_else(|| Some((false, near()?)))
         else {
+            other(row);
             continue;
         };
         leaked_row(

@@ -1,7 +1,6 @@
 //! Reports all problems of a data set.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
@@ -12,7 +11,7 @@ use crate::audit::{self, Occurrence};
 use crate::codes::Code;
 use crate::corpus::unknown_label;
 use crate::findings::Finding;
-use crate::near::{self, NearRow, NearTexts};
+use crate::near::{self, NearTexts};
 use crate::read::{Encode, Merge, merged};
 use crate::stream::ReadTask;
 use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, codes};
@@ -98,14 +97,6 @@ impl Checked {
     }
 }
 
-/// True if the files can be read again to compare texts that are probably similar.
-fn can_reread(sources: &[Source]) -> bool {
-    let is_file = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.is_file());
-    sources
-        .iter()
-        .all(|source| source.path().is_some_and(is_file))
-}
-
 /// Reads all rows and reports problems; does not stop at errors. Rows that the options drop are
 /// warnings. Calls `each` with at most `limit` findings of each kind and data set, as they occur;
 /// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal, and
@@ -123,19 +114,17 @@ pub fn check(
 ) -> Result<CheckSummary, ReadError> {
     let options = &ReadOptions {
         near_duplicates: !test.is_empty(),
-        sketches: can_reread(sources) && can_reread(test),
+        sketches: near::can_reread(sources) && near::can_reread(test),
         ..options.clone()
     };
     let mut all = Findings::new(limit);
     let mut texts = NearTexts::default();
-    let mut add = |merge: &Merge| texts.add(merge);
+    let mut add = |merge: &Merge| texts.add(merge.sketched());
     let mut checked = check_channel(sources, options, limit, stop, each, &mut all, &mut add)?;
     let mut findings = checked.label_findings(sources, options, limit);
-    for pair in near::verified(texts.take_pairs(), (sources, None), options, stop)? {
-        let label = |row: NearRow| checked.labels[row.label as usize].0.as_str();
-        let labels = (label(pair.row), label(pair.earlier));
-        audit::near_duplicate(&pair, labels, sources, &mut findings);
-    }
+    let pairs = near::verified(texts.take_pairs(), (sources, None), options, stop)?;
+    let label = |number: u32| checked.labels[number as usize].0.as_str();
+    audit::near_duplicates(&pairs, label, sources, &mut findings);
     all.merge(findings).iter().for_each(&mut *each);
     let labels = &mut checked.labels;
     labels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -144,13 +133,12 @@ pub fn check(
         let mut findings = Findings::new(limit);
         let mut pairs = Vec::new();
         let mut leaked = |merge: &Merge| {
-            let other = |row: usize| pairs.extend(texts.pairs_of(merge, row));
+            let other = |row: usize| pairs.extend(texts.pairs_of(merge.sketched(), row));
             checked.leaked(sources, (merge, test), &mut findings, other);
         };
         let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
-        for pair in near::verified(pairs, (sources, Some(test)), options, stop)? {
-            audit::near_leak(&pair, (sources, test), &mut findings);
-        }
+        let pairs = near::verified(pairs, (sources, Some(test)), options, stop)?;
+        audit::near_leaks(&pairs, (sources, test), "test", &mut findings);
         unknown_labels(&checked.labels, &rows.labels, &mut findings);
         all.merge(findings).iter().for_each(&mut *each);
         test_rows = Some(rows.counts);

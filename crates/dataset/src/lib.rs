@@ -38,7 +38,7 @@ pub use decode::{Batch, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, leak, read, single_rows, text_hash, unusable_labels};
+pub use read::{Encode, RowRef, Rows, TrainTexts, read, single_rows, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source, sources};
 pub use stream::{Streamed, stream};

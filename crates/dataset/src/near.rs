@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::decode::Batch;
 use crate::random::mix;
-use crate::read::Merge;
 use crate::stream::{ReadTask, run};
 use crate::{Labels, ReadError, ReadOptions, RowPlace, Source, StreamError};
 
@@ -83,12 +83,22 @@ pub(super) struct NearRow {
     hash: u64,
 }
 
-impl NearRow {
-    fn new(merge: &Merge, row: usize) -> Self {
-        Self {
-            place: merge.places[row],
-            label: merge.labels[row],
-            hash: merge.hashes[row],
+/// Rows of a block or of a channel: an entry per row each.
+#[derive(Clone, Copy)]
+pub(super) struct SketchedRows<'a> {
+    /// Empty unless requested.
+    pub(super) sketches: &'a [Option<Sketch>],
+    pub(super) places: &'a [RowPlace],
+    pub(super) labels: &'a [u32],
+    pub(super) hashes: &'a [u64],
+}
+
+impl SketchedRows<'_> {
+    fn row(&self, index: usize) -> NearRow {
+        NearRow {
+            place: self.places[index],
+            label: self.labels[index],
+            hash: self.hashes[index],
         }
     }
 }
@@ -111,13 +121,13 @@ pub(super) struct NearTexts {
 }
 
 impl NearTexts {
-    /// Adds the rows of a block of the training data.
-    pub(super) fn add(&mut self, merge: &Merge) {
-        for (index, sketch) in merge.sketches.iter().enumerate() {
+    /// Adds rows of the training data.
+    pub(super) fn add(&mut self, rows: SketchedRows<'_>) {
+        for (index, sketch) in rows.sketches.iter().enumerate() {
             let Some(sketch) = sketch else {
                 continue;
             };
-            let pairs = self.pairs_of(merge, index);
+            let pairs = self.pairs_of(rows, index);
             self.pairs.extend(pairs);
             let number = self.rows.len() as u32;
             let mut is_first = false;
@@ -128,21 +138,21 @@ impl NearTexts {
                 });
             }
             if is_first {
-                self.rows.push(NearRow::new(merge, index));
+                self.rows.push(rows.row(index));
             }
         }
     }
 
-    /// Pairs a row of a block with the training rows that share a band.
-    pub(super) fn pairs_of(&self, merge: &Merge, index: usize) -> Vec<Pair> {
-        let Some(Some(sketch)) = merge.sketches.get(index) else {
+    /// Pairs a row with the training rows that share a band.
+    pub(super) fn pairs_of(&self, rows: SketchedRows<'_>, index: usize) -> Vec<Pair> {
+        let Some(Some(sketch)) = rows.sketches.get(index) else {
             return Vec::new();
         };
         let numbers = sketch.iter().filter_map(|band| self.first.get(band));
         let mut numbers: Vec<u32> = numbers.copied().collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let row = NearRow::new(merge, index);
+        let row = rows.row(index);
         let earlier = numbers.into_iter().map(|number| self.rows[number as usize]);
         // Equal texts are a finding of their own.
         earlier
@@ -159,6 +169,14 @@ impl NearTexts {
     pub(super) fn take_pairs(&mut self) -> Vec<Pair> {
         std::mem::take(&mut self.pairs)
     }
+}
+
+/// True if the files can be read again to compare texts that are probably similar.
+pub(super) fn can_reread(sources: &[Source]) -> bool {
+    let is_file = |path: &Path| std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    sources
+        .iter()
+        .all(|source| source.path().is_some_and(is_file))
 }
 
 /// Compares the texts of the pairs; returns the best pair of each row that is similar enough, in

@@ -10,7 +10,7 @@ use diagnostics::Diagnostic;
 
 use crate::audit::{self, Texts};
 use crate::decode::Batch;
-use crate::near::{self, Sketch};
+use crate::near::{self, NearTexts, Sketch, SketchedRows};
 use crate::stream::{ReadTask, Streamed, run};
 use crate::{
     BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
@@ -49,6 +49,8 @@ pub struct Rows<E> {
     /// Hash of the letters of the text, to find texts that are almost equal; empty without
     /// [`ReadOptions::near_duplicates`].
     pub near_hashes: Vec<u64>,
+    /// Sketches of the texts; empty without [`ReadOptions::sketches`].
+    pub(super) sketches: Vec<Option<Sketch>>,
     /// Place in the files.
     pub places: Vec<RowPlace>,
     /// Row counts.
@@ -170,6 +172,15 @@ pub(super) struct Merge {
 }
 
 impl Merge {
+    pub(super) fn sketched(&self) -> SketchedRows<'_> {
+        SketchedRows {
+            sketches: &self.sketches,
+            places: &self.places,
+            labels: &self.labels,
+            hashes: &self.hashes,
+        }
+    }
+
     /// Forgets the rows, not the labels.
     pub(super) fn clear_rows(&mut self) {
         self.order.clear();
@@ -209,6 +220,15 @@ impl Merge {
 }
 
 impl<E> Rows<E> {
+    pub(super) fn sketched(&self) -> SketchedRows<'_> {
+        SketchedRows {
+            sketches: &self.sketches,
+            places: &self.places,
+            labels: &self.labels,
+            hashes: &self.hashes,
+        }
+    }
+
     pub(super) fn texts(&self) -> Texts<'_> {
         Texts {
             hashes: &self.hashes,
@@ -249,20 +269,64 @@ pub fn single_rows<E>(rows: &Rows<E>) -> Findings {
     findings
 }
 
-/// Finds rows of the `split` "test" or "validation" whose text is also in the training data.
-pub fn leak<E, F>(
-    (train, train_sources): (&Rows<E>, &[Source]),
-    (test, test_sources): (&Rows<F>, &[Source]),
-    split: &str,
-) -> Findings {
-    let mut findings = Findings::default();
-    audit::leaked(
-        (&train.texts(), train_sources),
-        (&test.texts(), test_sources),
-        split,
-        &mut findings,
-    );
-    findings
+/// The training data, for findings about its texts. There are none about texts that share most of
+/// their words without [`ReadOptions::sketches`].
+pub struct TrainTexts<'a, E> {
+    rows: &'a Rows<E>,
+    sources: &'a [Source],
+    options: &'a ReadOptions,
+    stop: &'a AtomicBool,
+    near: NearTexts,
+}
+
+impl<'a, E> TrainTexts<'a, E> {
+    /// Also returns the findings within the training data about texts that share most of their words.
+    ///
+    /// # Errors
+    /// If `stop` was set.
+    pub fn new(
+        (rows, sources): (&'a Rows<E>, &'a [Source]),
+        options: &'a ReadOptions,
+        stop: &'a AtomicBool,
+    ) -> Result<(Self, Findings), ReadError> {
+        let (mut near, mut findings) = (NearTexts::default(), Findings::default());
+        near.add(rows.sketched());
+        let pairs = near::verified(near.take_pairs(), (sources, None), options, stop)?;
+        let label = |number: u32| rows.label_names[number as usize].as_str();
+        audit::near_duplicates(&pairs, label, sources, &mut findings);
+        let texts = Self {
+            rows,
+            sources,
+            options,
+            stop,
+            near,
+        };
+        Ok((texts, findings))
+    }
+
+    /// Finds rows of the `split` "test" or "validation" whose text is equal or almost equal to one
+    /// of the training data.
+    ///
+    /// # Errors
+    /// If `stop` was set.
+    pub fn leaked(
+        &self,
+        (rows, sources): (&Rows<E>, &[Source]),
+        split: &str,
+    ) -> Result<Findings, ReadError> {
+        let (mut findings, mut pairs) = (Findings::default(), Vec::new());
+        audit::leaked(
+            (&self.rows.texts(), self.sources),
+            (&rows.texts(), sources),
+            split,
+            &mut findings,
+            |row| pairs.extend(self.near.pairs_of(rows.sketched(), row)),
+        );
+        let data = (self.sources, Some(sources));
+        let pairs = near::verified(pairs, data, self.options, self.stop)?;
+        audit::near_leaks(&pairs, (self.sources, sources), split, &mut findings);
+        Ok(findings)
+    }
 }
 
 /// Reads all rows of a channel; `make` is called once for each thread.
@@ -315,6 +379,7 @@ fn read_all<E: Encode>(
         label_names: merge.names,
         hashes: merge.hashes,
         near_hashes: merge.near_hashes,
+        sketches: merge.sketches,
         places: merge.places,
         counts: streamed.counts,
         findings: streamed.findings,

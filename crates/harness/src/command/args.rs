@@ -269,6 +269,11 @@ pub(super) struct TrainArgs {
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = integer::<u64>(0..=MAX_INTEGER))]
     pub(super) seed: u64,
+    /// Warn of texts that share most of their words, as `check` does
+    ///
+    /// Within the training data, and between it and the other data.
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) near_duplicates: bool,
     /// Do not write report.html
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) no_report: bool,

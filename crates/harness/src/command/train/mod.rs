@@ -183,9 +183,13 @@ fn read_corpus<T: Trainer>(
         run.warn(unused);
     }
     run.progress("reading the data");
+    let options = ReadOptions {
+        sketches: common.near_duplicates,
+        ..options.clone()
+    };
     let corpus = Corpus::read(
         channels,
-        options,
+        &options,
         common.validation_split,
         run.stream("split"),
         || T::encoder(params),
