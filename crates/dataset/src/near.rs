@@ -25,11 +25,11 @@ const MINIMA: usize = 3;
 /// A hash of each band's minima: texts that agree in one are probably similar.
 pub(super) type Sketch = [u32; BANDS];
 
-/// Replaces `set` by the distinct hashes of the text's shingles, ascending: sequences of words in
-/// lower case, where a word consists of letters and digits.
-fn shingles(text: &str, set: &mut Vec<u64>) {
+/// Replaces `hashes` by those of the text's shingles: sequences of words in lower case, where a
+/// word consists of letters and digits.
+fn shingles(text: &str, hashes: &mut Vec<u64>) {
     const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
-    set.clear();
+    hashes.clear();
     let mut window = [0; SHINGLE_WORDS];
     let mut words = 0;
     for word in text.split(|c: char| !c.is_alphanumeric()) {
@@ -43,18 +43,25 @@ fn shingles(text: &str, set: &mut Vec<u64>) {
             let (newer, older) = window.split_at(words % SHINGLE_WORDS);
             let shingle = older.iter().chain(newer);
             let add = |hash: u64, word: &u64| (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
-            set.push(mix(shingle.fold(0, add)));
+            hashes.push(mix(shingle.fold(0, add)));
         }
     }
-    set.sort_unstable();
-    set.dedup();
 }
 
-/// Returns the sketch of a text; `None` if it is too short. `set` is a buffer.
-pub(super) fn sketch(text: &str, set: &mut Vec<u64>) -> Option<Sketch> {
-    shingles(text, set);
+/// Returns the distinct hashes of the text's shingles, ascending.
+fn shingle_set(text: &str) -> Vec<u64> {
+    let mut set = Vec::new();
+    shingles(text, &mut set);
+    set.sort_unstable();
+    set.dedup();
+    set
+}
+
+/// Returns the sketch of a text; `None` if it is too short. `hashes` is a buffer.
+pub(super) fn sketch(text: &str, hashes: &mut Vec<u64>) -> Option<Sketch> {
+    shingles(text, hashes);
     let mut minima = [u32::MAX; BANDS * MINIMA];
-    for shingle in set.iter() {
+    for shingle in hashes.iter() {
         // Hash functions of two hashes (Kirsch and Mitzenmacher 2006).
         let (mut hash, step) = (*shingle as u32, (*shingle >> 32) as u32);
         for minimum in &mut minima {
@@ -71,7 +78,7 @@ pub(super) fn sketch(text: &str, set: &mut Vec<u64>) -> Option<Sketch> {
         let add = |hash: u64, minimum: &u32| mix(hash ^ u64::from(*minimum));
         *hash = minima.iter().fold(band as u64, add) as u32;
     }
-    (!set.is_empty()).then_some(bands)
+    (!hashes.is_empty()).then_some(bands)
 }
 
 /// A row of the training data or of the other data.
@@ -245,12 +252,7 @@ fn reread(
 ) -> Result<(), ReadError> {
     let map = |(): &mut (), batch: &Batch<'_>| -> Vec<(RowPlace, Vec<u64>)> {
         let rows = batch.rows().filter(|row| is_wanted(&row.place));
-        let with_shingles = |row: crate::Row<'_>| {
-            let mut set = Vec::new();
-            shingles(row.text, &mut set);
-            (row.place, set)
-        };
-        rows.map(with_shingles).collect()
+        rows.map(|row| (row.place, shingle_set(row.text))).collect()
     };
     let sink = |found: Vec<(RowPlace, Vec<u64>)>| -> Result<(), Infallible> {
         for (place, set) in found {
@@ -276,30 +278,27 @@ fn similarity(a: &[u64], b: &[u64]) -> f64 {
 mod tests {
     use super::*;
 
-    fn set(text: &str) -> Vec<u64> {
-        let mut set = Vec::new();
-        shingles(text, &mut set);
-        set
-    }
-
     #[test]
     fn shingles_are_sequences_of_five_words() {
-        assert!(set("One, two three - four!").is_empty());
-        assert_eq!(set("one two three four five").len(), 1);
+        assert!(shingle_set("One, two three - four!").is_empty());
+        assert_eq!(shingle_set("one two three four five").len(), 1);
         assert_eq!(
-            set("One, two: three FOUR (five)"),
-            set("one two three four five")
+            shingle_set("One, two: three FOUR (five)"),
+            shingle_set("one two three four five")
         );
         assert_ne!(
-            set("one two three five four"),
-            set("one two three four five")
+            shingle_set("one two three five four"),
+            shingle_set("one two three four five")
         );
         // The window moves: eight words, four sequences, of which the second text has two.
-        let (a, b) = (set("a b c d e f g h"), set("x y c d e f g h"));
+        let (a, b) = (
+            shingle_set("a b c d e f g h"),
+            shingle_set("x y c d e f g h"),
+        );
         assert_eq!((a.len(), b.len()), (4, 4));
         assert!((similarity(&a, &b) - 2.0 / 6.0).abs() < 1e-12);
         // Each sequence counts once.
-        assert_eq!(set(&"a b c d e ".repeat(9)).len(), 5);
+        assert_eq!(shingle_set(&"a b c d e ".repeat(9)).len(), 5);
     }
 
     /// The share of pairs that agree in a band, for sets with a given similarity.
