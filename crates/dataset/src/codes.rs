@@ -60,6 +60,8 @@ codes! {
     CONTENT = "D043", "file", "the format of the file is known by its content only";
     OPEN_ARRAY = "D044", "file", "a JSON array is never closed";
     CLASS_NAMES = "D045", "file", "the labels are the class names of an augmented manifest";
+    SINGLE_ROW = "D048", "label", "the label has a single row";
+    NEAR_DUPLICATE = "D049", "row", "the text is almost equal to an earlier one";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

@@ -24,6 +24,7 @@ mod fetch;
 mod findings;
 mod input;
 mod json;
+mod near;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod random;
@@ -41,7 +42,7 @@ pub use decode::{Batch, Kept, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, leak, read, text_hash, unusable_labels};
+pub use read::{Encode, RowRef, Rows, TrainTexts, read, single_rows, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source};
 pub use stream::{Streamed, stream};
@@ -83,6 +84,8 @@ pub struct ReadOptions {
     pub keep_blank: bool,
     /// Compute the hashes that find texts which are almost equal.
     pub near_duplicates: bool,
+    /// Compute the sketches that find texts which share most of their words.
+    pub sketches: bool,
     /// Number of threads, including the calling one.
     pub threads: NonZeroUsize,
     /// Compute the SHA-256 of each file.
@@ -109,6 +112,7 @@ impl Default for ReadOptions {
             drop_malformed: false,
             keep_blank: false,
             near_duplicates: false,
+            sketches: false,
             threads: NonZeroUsize::MIN,
             hash: true,
             block_bytes: 512 * 1024,

@@ -29,7 +29,7 @@ pub trait Trainer {
     /// The trained model.
     type Model: Model;
     /// Arguments of `evaluate`, `predict` and `explain`, such as a device; [`NoArgs`] for none.
-    type PredictArgs: clap::Args;
+    type PredictArgs: clap::Args + Clone;
 
     /// True if it writes checkpoints: adds `--checkpoint-dir` and `--checkpoint-every`.
     const CHECKPOINTS: bool = false;

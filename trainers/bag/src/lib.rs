@@ -54,8 +54,9 @@ impl Trainer for Bag {
         args.check()
     }
 
-    fn fingerprint(_: &BagParams) -> BTreeMap<String, String> {
-        any_threads()
+    fn fingerprint(params: &BagParams) -> BTreeMap<String, String> {
+        let class_weight = params.class_weight.fingerprint();
+        class_weight.into_iter().chain(any_threads()).collect()
     }
 
     fn encoder(params: &BagParams) -> TokenizedRows {

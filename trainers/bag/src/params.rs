@@ -73,8 +73,17 @@ pub struct BagArgs {
     /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Self::default().schedule, help_heading = "Training")]
     pub schedule: Schedule,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = Self::default().class_weight, help_heading = "Training")]
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1.
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        default_value = "none",
+        help_heading = "Training"
+    )]
     pub class_weight: ClassWeight,
     /// Do not train again on all rows after the validation rows were scored
     ///

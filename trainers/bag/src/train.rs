@@ -59,6 +59,9 @@ pub fn train(
     run: &mut Run,
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
+    let mut params = params.clone();
+    params.class_weight = params.class_weight.resolve(&table.classes, run)?;
+    let params = &params;
     let all = table.unsplit().filter(|_| params.refit);
     let prepared = run.prepare(|| -> Result<_, Error> {
         let counts = rows::weighted_terms(params, table, encoders, all.is_some())?;

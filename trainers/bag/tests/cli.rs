@@ -317,8 +317,10 @@ fn balanced_class_weights_find_more_rows_of_a_rare_class() {
     });
     let path = workspace.path("skewed.csv");
     std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
+    let file = workspace.path("weights.json");
+    std::fs::write(&file, "{\"1\": 5}").unwrap();
     let mut predicted = Vec::new();
-    for weight in ["none", "balanced"] {
+    for weight in ["none", "balanced", file.to_str().unwrap()] {
         train(
             &workspace,
             &path,
@@ -330,6 +332,9 @@ fn balanced_class_weights_find_more_rows_of_a_rare_class() {
         predicted.push(rare["predicted"].as_u64().unwrap());
     }
     assert!(predicted[1] > predicted[0], "{predicted:?}");
+    assert!(predicted[2] > predicted[0], "{predicted:?}");
+    let warnings = workspace.metrics()["warnings"].to_string();
+    assert!(warnings.contains("1 of 2 labels are not in"), "{warnings}");
 }
 
 /// fastText 0.9.2 (bigrams, dim 10, lr 0.5, 5 epochs) reaches 0.8997, 0.8631 and 0.9851 on these

@@ -55,8 +55,9 @@ impl NaiveBayes {
         for &row in train {
             sizes[data.labels[row as usize] as usize] += 1;
         }
-        let weight = |&size: &usize| params.class_weight.weight(size, train.len(), classes);
-        let weights: Vec<f64> = sizes.iter().map(weight).collect();
+        let all = (train.len(), classes);
+        let weight = |(class, &size): (usize, &usize)| params.class_weight.weight(class, size, all);
+        let weights: Vec<f64> = sizes.iter().enumerate().map(weight).collect();
         let mut sums = vec![0.0; data.pattern.width * classes];
         let mut values = Vec::new();
         for &row in train {

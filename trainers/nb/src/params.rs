@@ -56,8 +56,17 @@ pub struct NbArgs {
     /// Of --model-type complement: the second normalisation of Rennie et al. 2003.
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Model")]
     norm: bool,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Model")]
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1.
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        default_value = "none",
+        help_heading = "Model"
+    )]
     class_weight: ClassWeight,
 
     /// Rows to fit probabilities on (temperature scaling)

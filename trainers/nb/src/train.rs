@@ -34,6 +34,10 @@ pub(crate) fn train(
     run: &mut Run,
 ) -> Result<Trained<NbModel>, Error> {
     table.check_classes()?;
+    let params = &NbParams {
+        class_weight: params.class_weight.resolve(&table.classes, run)?,
+        ..params.clone()
+    };
     let train = table.of(Split::Train);
     let all = table.unsplit().filter(|_| params.refit);
     let (vocabulary, analysis) = (&params.vocabulary, &params.analysis);

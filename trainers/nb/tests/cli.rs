@@ -210,6 +210,30 @@ fn text_without_blanks_has_terms_of_characters() {
     }
 }
 
+/// `class_weight={label: weight}` of scikit-learn: the weights of `balanced` give its model.
+#[test]
+fn class_weights_of_a_file_are_used() {
+    let workspace = workspace();
+    let row = |number: usize| {
+        let label = if number % 5 == 0 { "rare" } else { "frequent" };
+        Row {
+            text: format!("a film about {label} topic{}", number % 7),
+            label: label.to_owned(),
+        }
+    };
+    let rows = workspace.path("rows.csv");
+    std::fs::write(&rows, to_csv(&(0..40).map(row).collect::<Vec<_>>())).unwrap();
+    let file = workspace.path("weights.json");
+    // Rows / (classes x rows of the class), for 8 and 32 rows.
+    std::fs::write(&file, r#"{"rare": 2.5, "frequent": 0.625}"#).unwrap();
+    let [none, balanced, own] = ["none", "balanced", file.to_str().unwrap()].map(|weights| {
+        let flags = ["--class-weight", weights, "--validation-split", "0"];
+        workspace.train(&rows, &flags).expect_code(0);
+        workspace.weights()
+    });
+    assert!(balanced == own && none != own);
+}
+
 /// Stop words that cannot match are counted, and options of words exclude characters.
 #[test]
 fn text_analysis_is_checked() {

@@ -192,7 +192,7 @@ fn fit_output(
         .iter()
         .map(|&row| data.is_positive(row, output))
         .collect();
-    let weights = row_weights(data, train, output, params.class_weight);
+    let weights = row_weights(data, train, output, &params.class_weight);
     let records = SparseRows {
         pattern: data.pattern,
         values,
@@ -234,7 +234,7 @@ fn row_weights(
     data: LabelledRows<'_>,
     train: &[u32],
     output: usize,
-    class_weight: ClassWeight,
+    class_weight: &ClassWeight,
 ) -> Array1<f32> {
     let (positive, negative) = side_weights(data, train, output, class_weight);
     train
@@ -256,20 +256,21 @@ pub(crate) fn side_weights(
     data: LabelledRows<'_>,
     train: &[u32],
     output: usize,
-    class_weight: ClassWeight,
+    class_weight: &ClassWeight,
 ) -> (f32, f32) {
-    if class_weight == ClassWeight::None {
+    if *class_weight == ClassWeight::None {
         return (1.0, 1.0);
     }
     let positive = train
         .iter()
         .filter(|&&row| data.is_positive(row, output))
         .count();
-    let weight = |size: usize| class_weight.weight(size, train.len(), data.classes) as f32;
+    let all = (train.len(), data.classes);
+    let weight = |class: usize, size: usize| class_weight.weight(class, size, all) as f32;
     (
-        weight(positive),
+        weight(positive_class(data.classes, output), positive),
         if data.classes == 2 {
-            weight(train.len() - positive)
+            weight(0, train.len() - positive)
         } else {
             1.0
         },

@@ -86,8 +86,17 @@ pub struct SvmArgs {
     /// Inverse regularisation strength as in LinearSVC [default: 1]
     #[arg(long = "c", alias = "C", value_name = "C", value_parser = number(C_RANGE), help_heading = "Solver")]
     c: Option<f64>,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1.
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        default_value = "none",
+        help_heading = "Solver"
+    )]
     class_weight: ClassWeight,
     /// Tolerance of the solver [default: 0.001; 0.003 with --alpha]
     ///

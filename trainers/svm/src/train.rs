@@ -32,6 +32,10 @@ pub(crate) fn train(
     params.regularisation.check(train.len())?;
     params.regularisation.check(largest)?;
     rows.check_classes()?;
+    let params = &SvmParams {
+        class_weight: params.class_weight.resolve(&rows.classes, run)?,
+        ..params.clone()
+    };
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
         MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }

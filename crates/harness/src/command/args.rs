@@ -313,6 +313,11 @@ pub(super) struct TrainArgs {
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = integer::<u64>(0..=MAX_INTEGER))]
     pub(super) seed: u64,
+    /// Warn of texts that share most of their words, as `check` does
+    ///
+    /// Within the training data, and between it and the other data.
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) near_duplicates: bool,
     /// Do not write report.html
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) no_report: bool,
@@ -372,6 +377,22 @@ pub(super) struct EvaluateArgs {
     /// Write a report to this file, like the report.html of `train`
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    /// Write the JSON object of --json to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics: Option<PathBuf>,
+    /// Training data of the model: adds the accuracy on the rows whose text is not in it
+    #[arg(long, value_name = "PATH")]
+    pub(super) train: Option<PathBuf>,
+    /// Compare with another model on the same rows
+    ///
+    /// OTHER is the folder of a model of the same trainer, or the file that `predict` of any
+    /// trainer wrote for the same data. Prints the difference of the accuracies with a 95 %
+    /// interval, and the p-value of McNemar's test.
+    #[arg(long, value_name = "OTHER")]
+    pub(super) against: Option<PathBuf>,
+    /// Seed of the bootstrap of --against
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "against", value_parser = integer::<u64>(0..=MAX_INTEGER))]
+    pub(super) seed: u64,
     #[command(flatten)]
     pub(super) columns: LabelledColumns,
     #[command(flatten)]

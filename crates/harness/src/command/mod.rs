@@ -1,6 +1,7 @@
 //! The command line of every trainer: `train`, `evaluate`, `predict`, `check`, `explain`,
 //! `describe`.
 
+mod against;
 mod args;
 mod check;
 mod clap_error;

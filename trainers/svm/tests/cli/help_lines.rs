@@ -420,9 +420,21 @@ const DATA: &[Case] = &[
     }),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nA!,x\nc,y\n")],
         |s| s.edit("remove it from one of the two", "b.csv", "A!,x\n", "")),
+    ("[D038]", "check a.csv --test b.csv", &[("a.csv", NEAR), ("b.csv", b"text,label\nA b c d e f g h i j k l m n o p q r s t u v w x y other,x\nc,y\n")],
+        |s| s.edit("remove it from one of the two", "b.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y other,x\n", "")),
+    ("[D048]", "check a.csv", &[("a.csv", SINGLE)],
+        |s| s.edit("add rows with it", "a.csv", "u,odd\n", "u,odd\nv,odd\n")),
+    ("[D049]", "check a.csv", &[("a.csv", NEAR)],
+        |s| s.edit("remove it", "a.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y,x\n", "")),
     ("[D040]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nc,x\nd,odd\n")],
         |s| s.edit("or remove them from `test`", "b.csv", "d,odd\n", "")),
 ];
+
+const NEAR: &[u8] = b"text,label\na b c d e f g h i j k l m n o p q r s t u v w x y z,x\nb,y\n\
+    A b c d e f g h i j k l m n o p q r s t u v w x y,x\n";
+
+const SINGLE: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
+    m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,odd\n";
 
 const SWAPPED: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
     m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,x\nv,y\n";
@@ -483,6 +495,13 @@ const COMMANDS: &[Case] = &[
         |s| { s.states("check --label-column"); s.words.push("--label-column=kind".to_owned()); }),
     ("expected a label of the model", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
+    ("not scored: 1 row", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,Pos\nb,neg\n")],
+        |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
+    ("found the record `x`", "evaluate words.csv --model-dir model --against a.csv", &[("a.csv", b"record,label\nx,pos\n")], |s| {
+        s.states("run `predict --model-dir OTHER --input DATA --output FILE`");
+        let predict = "predict --model-dir model --input words.csv --output a.csv";
+        s.svm(predict.split(' ')).expect_code(0);
+    }),
     ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
     ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
@@ -542,6 +561,13 @@ const SVM: &[Case] = &[
     ("with --gamma", "TRAIN --gamma 1", &[], |s| s.leave_out("--gamma", 1)),
     ("with --max-iter", "TRAIN --kernel rbf --max-iter 9", &[], |s| s.leave_out("--max-iter", 1)),
     ("with --max-iter", "TRAIN --kernel rbf --max-iter 9", &[], |s| s.replace("rbf", "linear")),
+    ("invalid value `balancd`", "TRAIN --class-weight balancd", &[], |s| s.leave_out("--class-weight", 1)),
+    ("expected labels of the training data", "TRAIN --class-weight a.json", &[("a.json", b"{\"Pos\": 2, \"neg\": 1}")],
+        |s| s.edit("write `Pos` as `pos`", "a.json", "Pos", "pos")),
+    ("are not in `a.json` and weigh 1", "TRAIN --class-weight a.json", &[("a.json", b"{\"pos\": 2}")],
+        |s| s.edit("add them to the file", "a.json", "{", "{\"neg\": 1, ")),
+    ("cannot use the class weights", "TRAIN --class-weight a.csv", &[("a.csv", b"pos,2\nneg,1\n")],
+        |s| s.rewrite("CSV with the first line `label,weight`", "a.csv", b"label,weight\npos,2\nneg,1\n")),
     ("cannot read the stop words", "TRAIN --stopwords nowhere.txt", &[], |s| s.replace("nowhere.txt", "english")),
     ("expected --alpha", "TRAIN --alpha 1e-40", &[], |s| s.leave_out("--alpha", 1)),
     ("expected terms in at least", "train --train words.csv --model-dir new --min-df 9", &[],

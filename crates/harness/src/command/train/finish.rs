@@ -226,18 +226,12 @@ impl<T: Trainer> Finished<T> {
             .filter(|(of, _)| is_train(**of))
             .map(|(_, hash)| *hash)
             .collect();
-        let rows = self.rows.of(split);
-        let (mut unseen, mut right) = (0, 0);
-        for (&row, predicted) in rows.iter().zip(scores.predictions()) {
-            if !seen.contains(&self.rows.hashes[row as usize]) {
-                unseen += 1;
-                right += u64::from(self.rows.labels[row as usize] == predicted);
-            }
-        }
-        (unseen < rows.len() as u64).then(|| UnseenTexts {
-            rows: unseen,
-            accuracy: right as f64 / unseen.max(1) as f64,
-        })
+        let rows = self.rows.of(split).into_iter().map(|row| row as usize);
+        let each = rows.zip(scores.predictions());
+        UnseenTexts::of(each.map(|(row, predicted)| {
+            let is_right = self.rows.labels[row] == predicted;
+            (seen.contains(&self.rows.hashes[row]), is_right)
+        }))
     }
 
     fn labels(&self, split: Split) -> Vec<u32> {
@@ -340,6 +334,7 @@ impl<T: Trainer> Finished<T> {
             threads: self.run.threads(),
             history: self.run.history(),
             summary: &self.trained.summary,
+            comparison: None,
         };
         let sets = evaluated.iter().map(|set| SetReport {
             name: set.split.name(),

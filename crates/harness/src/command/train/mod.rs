@@ -193,13 +193,17 @@ fn read_corpus<T: Trainer>(
     let mut sources = files.into_iter().flatten();
     let can_repeat = sources.all(|source| source.path().is_some_and(Path::is_file));
     run.progress("reading the data");
+    let options = ReadOptions {
+        sketches: common.near_duplicates,
+        ..options.clone()
+    };
     let (seed, stop) = (run.stream("split"), run.stop_flag());
     let read = |params: &T::Params| {
         let make = || T::encoder(params);
         let channels = channels.clone();
         Corpus::read(
             channels,
-            options,
+            &options,
             common.validation_split,
             seed,
             make,
