@@ -92,6 +92,21 @@ fn each_row_is_scored_once_by_a_model_that_has_not_seen_it() {
 }
 
 #[test]
+fn columns_may_be_several_and_without_a_header() {
+    let home = tempfile::tempdir().unwrap();
+    let row = |row: usize| format!("{},title {row},body {row}\n", ["no", "yes"][row % 2]);
+    let rows: String = (0..60).map(row).collect();
+    fs::write(home.path().join("rows.csv"), rows).unwrap();
+    trainer(&home.path().join("script"), "0.9");
+    let flags = "--trainer script --no-header --label-column 0 --text-column 1 --text-column 2";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    recommend(home.path(), &flags).expect_code(0);
+    let scored = fs::read_to_string(home.path().join("script.rows")).unwrap();
+    assert_eq!(scored.lines().count(), 60);
+    assert!(scored.contains(r#""text":"title 7 body 7""#), "{scored}");
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("rows.csv"), rows(60)).unwrap();

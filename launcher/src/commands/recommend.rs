@@ -32,12 +32,15 @@ pub(crate) struct RecommendArgs {
     /// Labelled data: a file or a folder
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Column with the text
+    /// Column with the text; the values of several are joined with blanks
     #[arg(long, value_name = "NAME", default_value = "text")]
-    text_column: String,
+    text_column: Vec<String>,
     /// Column with the label
     #[arg(long, value_name = "NAME", default_value = "label")]
     label_column: String,
+    /// CSV and TSV files have no header: columns are given by their numbers, from 0
+    #[arg(long)]
+    no_header: bool,
     /// Trainer to compare; may be repeated [default: all that are built]
     #[arg(long = "trainer", value_name = "NAME")]
     trainers: Vec<String>,

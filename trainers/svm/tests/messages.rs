@@ -112,6 +112,9 @@ fn schema_of_run_files_has_types_and_ranges() {
     ] {
         assert_eq!(property(name)[key], expected, "{name}");
     }
+    let either = &property("text_column")["anyOf"];
+    assert_eq!(either[0]["type"], "string");
+    assert_eq!(either[1]["items"]["default"], "text");
     assert!(property("config").is_null());
 }
 

@@ -55,7 +55,10 @@ fn property(train: &Command, arg: &Arg, spec: &HyperparameterSpec) -> Value {
         set("default", typed(train, arg.get_id().as_str(), &default));
     }
     let mut value = match arg.get_action() {
-        ArgAction::Append => json!({ "type": "array", "items": property }),
+        // A single value needs no array.
+        ArgAction::Append => {
+            json!({ "anyOf": [&property, { "type": "array", "items": &property }] })
+        }
         _ => Value::Object(property),
     };
     value["description"] = json!(spec.help);

@@ -185,10 +185,8 @@ pub(super) fn text(program: &str, train: &Command, matches: &ArgMatches) -> Stri
         let name = name.replace('-', "_");
         text += &match values {
             None => format!("# {name} is not UTF-8: pass it on the command line\n"),
-            Some(values) if matches!(arg.get_action(), ArgAction::Append) => {
-                format!("{name} = [{}]\n", values.join(", "))
-            }
-            Some(values) => format!("{name} = {}\n", values.join(",")),
+            Some(values) if values.len() > 1 => format!("{name} = [{}]\n", values.join(", ")),
+            Some(values) => format!("{name} = {}\n", values.concat()),
         };
     }
     text
@@ -222,6 +220,7 @@ mod tests {
             arg("loss").value_parser(["hinge", "log"]),
             arg("tune").action(ArgAction::SetTrue),
             arg("column").action(ArgAction::Append),
+            arg("word").action(ArgAction::Append),
         ])
     }
 
@@ -255,6 +254,7 @@ mod tests {
             "--tune",
             "--column=a",
             "--column=7",
+            "--word=one",
         ];
         let train = train();
         let matches = train.clone().try_get_matches_from(given).unwrap();
@@ -272,6 +272,7 @@ mod tests {
                 r#"loss = "log""#,
                 "tune = true",
                 r#"column = ["a", "7"]"#,
+                r#"word = "one""#,
             ]
         );
         let read = read_text(&written).unwrap();
@@ -287,6 +288,7 @@ mod tests {
                 "--min-df=7",
                 "--train=my \"data\"\\a\u{7f}.csv",
                 "--tune=true",
+                "--word=one",
             ]
         );
     }

@@ -42,9 +42,12 @@ impl Encode for NoTexts {
 impl Sample {
     /// Reads the data and writes the files.
     pub(super) fn read(args: &RecommendArgs) -> Result<Self> {
+        let mut texts = args.text_column.iter().cloned();
         let mut options = ReadOptions {
-            text_column: args.text_column.clone(),
+            text_column: texts.next().unwrap_or_default(),
+            other_text_columns: texts.collect(),
             label_column: args.label_column.clone(),
+            no_header: args.no_header,
             hash: false,
             ..ReadOptions::default()
         };
