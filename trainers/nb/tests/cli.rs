@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use testkit::campaign::{Campaign, mutate_model};
-use testkit::{Outcome, Workspace, many_class_rows, movie_csv, run, to_csv, unsegmented_rows};
+use testkit::{Outcome, Row, Workspace, many_class_rows, movie_csv, run, to_csv, unsegmented_rows};
 
 const BIN: &str = env!("CARGO_BIN_EXE_nb");
 
