@@ -150,7 +150,7 @@ impl Look {
                 back.map(|(start, _)| start)
             }
         };
-        let matches = |start| {
+        let matches = |start: usize| {
             // Most are one set of characters.
             if let [Step::One(set), Step::Match] = &*self.steps {
                 return text[start..]
