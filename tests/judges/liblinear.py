@@ -59,7 +59,7 @@ def solve(matrix, signs, loss, c, costs, tolerance):
     return model.coef_[0], float(model.intercept_[0]), converged
 
 
-def row_costs(labels, classes, positive, class_weight):
+def row_costs(labels, classes, positive, class_weight, sample_weight):
     """Returns each row's cost under `class_weight`: "balanced", or a JSON file of the weights.
 
     For two classes liblinear weights both sides. For one class against the rest it weights only
@@ -68,7 +68,12 @@ def row_costs(labels, classes, positive, class_weight):
     if class_weight != "balanced":
         class_weight = json.loads(pathlib.Path(class_weight).read_text())
     weights = dict(
-        zip(classes, compute_class_weight(class_weight, classes=numpy.array(classes), y=labels))
+        zip(
+            classes,
+            compute_class_weight(
+                class_weight, classes=numpy.array(classes), y=labels, sample_weight=sample_weight
+            ),
+        )
     )
     return numpy.array(
         [weights[name] if len(classes) == 2 or name == positive else 1.0 for name in labels]
@@ -83,6 +88,7 @@ def main():
     parser.add_argument("--alpha", type=float, help="C = 1 / (rows * alpha)")
     parser.add_argument("--tolerance", type=float, default=1e-6)
     parser.add_argument("--class-weight", help="none, balanced, or a JSON file", default="none")
+    parser.add_argument("--weight-column", help="column with the sample weights")
     parser.add_argument("--model-dir", type=pathlib.Path)
     reading.add_vectorizer_flags(parser)
     args = parser.parse_args()
@@ -99,9 +105,9 @@ def main():
     problems = []
     for row, positive in enumerate(positives):
         signs = numpy.where(numpy.array(labels) == positive, 1.0, -1.0)
-        costs = numpy.ones(len(labels))
+        costs = reading.weights(args.csv, args.weight_column)
         if args.class_weight != "none":
-            costs = row_costs(labels, classes, positive, args.class_weight)
+            costs = costs * row_costs(labels, classes, positive, args.class_weight, costs)
         weights, bias, converged = solve(matrix, signs, args.loss, c, costs, args.tolerance)
         problem = {
             "positive": positive,

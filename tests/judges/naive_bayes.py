@@ -19,7 +19,7 @@ import reading
 from safetensors.numpy import load_file
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.naive_bayes import ComplementNB, MultinomialNB
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs/reference/models/nb.md"
 
@@ -37,7 +37,13 @@ def fitted(args):
         model = ComplementNB(alpha=args.alpha, norm=args.norm)
     else:
         model = MultinomialNB(alpha=args.alpha, fit_prior=not args.no_fit_prior)
-    weights = compute_sample_weight("balanced", labels) if args.balanced else None
+    weights = reading.weights(args.train, args.weight_column)
+    if args.balanced:
+        classes = np.unique(labels)
+        balanced = compute_class_weight(
+            "balanced", classes=classes, y=labels, sample_weight=weights
+        )
+        weights = weights * balanced[np.searchsorted(classes, labels)]
     model.fit(tfidf.transform(counts), labels, sample_weight=weights)
 
     def features(texts):
@@ -60,6 +66,7 @@ def main():
     reading.add_vectorizer_flags(parser)
     parser.set_defaults(max_ngrams=2, min_df=2)
     parser.add_argument("--alpha", type=float, default=1.0)
+    parser.add_argument("--weight-column", help="column with the sample weights")
     for flag in ("--tfidf", "--binary", "--no-fit-prior", "--norm", "--balanced"):
         parser.add_argument(flag, action="store_true")
     args = parser.parse_args()

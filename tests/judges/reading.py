@@ -4,6 +4,7 @@ import csv
 import re
 import sys
 
+import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 csv.field_size_limit(sys.maxsize)
@@ -14,6 +15,12 @@ def rows(path, text="text", label="label"):
     with open(path, encoding="utf-8-sig", newline="") as file:
         pairs = [(row[text], row.get(label, "")) for row in csv.DictReader(file)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def weights(path, column):
+    """Returns the weights of the rows, which are 1 without a column."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return np.array([float(row[column]) if column else 1.0 for row in csv.DictReader(file)])
 
 
 def terms(path):

@@ -62,12 +62,20 @@ codes! {
     CLASS_NAMES = "D045", "file", "the labels are the class names of an augmented manifest";
     SINGLE_ROW = "D048", "label", "the label has a single row";
     NEAR_DUPLICATE = "D049", "row", "the text is almost equal to an earlier one";
+    WEIGHT = "D050", "row", "the weight of the row is no number of 0 or more";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.
 pub fn drop_option(id: &str) -> Option<&'static str> {
     let missing = [NO_TEXT, NO_LABEL];
-    let malformed = [FIELD_COUNT, OPEN_QUOTE, NOT_UTF8, NOT_JSON, WRONG_TYPE];
+    let malformed = [
+        FIELD_COUNT,
+        OPEN_QUOTE,
+        NOT_UTF8,
+        NOT_JSON,
+        WRONG_TYPE,
+        WEIGHT,
+    ];
     if missing.iter().any(|code| code.id == id) {
         Some("--drop-missing")
     } else if malformed.iter().any(|code| code.id == id) {

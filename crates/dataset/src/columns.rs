@@ -27,19 +27,27 @@ impl Columns {
 }
 
 /// Returns the columns besides text and label whose values are read, as (flag, name): further
-/// texts, then those that the caller keeps.
+/// texts, the weights, then those that the caller keeps.
 pub(super) fn kept_columns(
     options: &ReadOptions,
 ) -> impl Iterator<Item = (&'static str, &str)> + Clone {
     let texts = options.other_text_columns.iter();
+    let weight = options.weight_column.iter();
     let kept = options.keep_columns.iter();
     texts
         .map(|name| (TEXT_COLUMN, name.as_str()))
+        .chain(weight.map(|name| (WEIGHT_COLUMN, name.as_str())))
         .chain(kept.map(|name| (KEEP_COLUMNS, name.as_str())))
+}
+
+/// Number of the values of [`Batch::kept`](crate::Batch::kept).
+pub(super) fn kept_values(options: &ReadOptions) -> usize {
+    usize::from(options.weight_column.is_some()) + options.keep_columns.len()
 }
 
 const TEXT_COLUMN: &str = "--text-column";
 const LABEL_COLUMN: &str = "--label-column";
+const WEIGHT_COLUMN: &str = "--weight-column";
 
 /// Returns the name of a file's first row.
 pub(super) fn first_row(options: &ReadOptions) -> &'static str {

@@ -26,6 +26,8 @@ pub struct RowTable {
     pub hashes: Vec<u64>,
     /// Place in the files.
     pub places: Vec<RowPlace>,
+    /// Weight of each training row, which are the first rows; empty if all weigh 1.
+    pub weights: Vec<f64>,
     /// Names of the classes: in numerical order if all are integers, otherwise in code point order.
     pub classes: Vec<String>,
     /// Files that `places` refer to.
@@ -59,7 +61,7 @@ pub struct Corpus<E> {
 
 impl<E: Encode> Corpus<E> {
     /// Reads all channels. Without a validation channel, a `share` (0 to 1) of the training rows
-    /// becomes the validation split.
+    /// becomes the validation split. Only training rows have weights.
     ///
     /// # Errors
     /// If the data has errors, a single class or a class per row, if another channel has a label
@@ -73,12 +75,16 @@ impl<E: Encode> Corpus<E> {
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
         let files = [&channels.train, &channels.validation, &channels.test];
-        let options = &ReadOptions {
+        let train_options = &ReadOptions {
             near_duplicates: !channels.validation.is_empty() || !channels.test.is_empty(),
             sketches: options.sketches && files.iter().all(|files| near::can_reread(files)),
             ..options.clone()
         };
-        let mut train = crate::read(&channels.train, options, &make, stop)?;
+        let options = &ReadOptions {
+            weight_column: None,
+            ..train_options.clone()
+        };
+        let mut train = crate::read(&channels.train, train_options, &make, stop)?;
         if let Some(error) = unusable_labels(&train, &channels.train, options) {
             return Err(error.into());
         }
@@ -128,6 +134,7 @@ impl<E: Encode> Corpus<E> {
             splits: Vec::new(),
             hashes: Vec::new(),
             places: Vec::new(),
+            weights: Vec::new(),
             classes,
             sources: Vec::new(),
             split_off: false,
@@ -172,6 +179,7 @@ impl<E: Encode> Corpus<E> {
             source: at.source + first_source,
             ..*at
         }));
+        table.weights.extend(rows.weights);
         table.sources.extend(sources);
         self.encoders.extend(rows.encoders);
         self.counts.push((name, rows.counts));
@@ -232,19 +240,24 @@ impl RowTable {
         })
     }
 
+    /// Returns the weight of a row.
+    pub fn weight(&self, row: u32) -> f64 {
+        self.weights.get(row as usize).copied().unwrap_or(1.0)
+    }
+
     /// True if `text` is the text that was read for a row: files can change meanwhile.
     pub fn has_text(&self, row: u32, text: &str) -> bool {
         self.hashes[row as usize] == text_hash(text)
     }
 
-    /// Checks that each class has training rows.
+    /// Checks that each class has training rows, of a weight above 0.
     ///
     /// # Errors
     /// If all rows of a class are in other splits.
     pub fn check_classes(&self) -> Result<(), Error> {
         let train = self.of(Split::Train);
         let mut sizes = vec![0usize; self.classes.len()];
-        for &row in &train {
+        for &row in train.iter().filter(|&&row| self.weight(row) > 0.0) {
             sizes[self.labels[row as usize] as usize] += 1;
         }
         match self
@@ -354,6 +367,7 @@ mod tests {
                 rows
             ],
             hashes,
+            weights: Vec::new(),
             classes: vec!["a".to_owned(), "b".to_owned()],
             sources: Vec::new(),
             split_off: false,

@@ -86,8 +86,8 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Returns the values of the kept columns of a row, in the order of
-    /// [`ReadOptions::keep_columns`].
+    /// Returns the values of the kept columns of a row: the weight, if there is a
+    /// [`ReadOptions::weight_column`], then those of [`ReadOptions::keep_columns`].
     pub fn kept(&self, row: usize) -> impl Iterator<Item = Kept<'a>> + use<'a> {
         let (text, columns) = (self.text(), self.kept.len() / self.rows.len().max(1));
         let of_row = &self.kept[row * columns..(row + 1) * columns];
@@ -169,8 +169,8 @@ impl Decoder {
         self.scratch.clear();
         self.rows.clear();
         self.kept.clear();
-        let texts = options.other_text_columns.len();
-        let columns = texts + options.keep_columns.len();
+        let kept_values = columns::kept_values(options);
+        let columns = options.other_text_columns.len() + kept_values;
         let limit = block.findings.limit();
         let mut counts = BlockCounts {
             findings: std::mem::replace(&mut block.findings, Findings::new(limit)),
@@ -202,7 +202,9 @@ impl Decoder {
         };
         for record in &block.records {
             counts.read += 1;
-            match work.record(record, &mut counts) {
+            let decoded = work.record(record, &mut counts);
+            let weighted = |row| work.weight(record, &mut counts.findings).map(|()| row);
+            match decoded.and_then(weighted) {
                 Ok((text, label)) => {
                     let place = RowPlace {
                         source: block.source,
@@ -219,9 +221,7 @@ impl Decoder {
                 Err(Refused::NoLabel) => counts.no_label += 1,
             }
             let used = work.decoder.rows.len();
-            work.decoder
-                .kept
-                .truncate(used * options.keep_columns.len());
+            work.decoder.kept.truncate(used * kept_values);
         }
         let batch = Batch {
             block: valid.unwrap_or_default(),
@@ -387,6 +387,22 @@ impl<'a> BlockDecoder<'a, '_> {
             self.decoder.kept.push(span);
         }
         Ok(())
+    }
+
+    /// Refuses a record whose weight is none.
+    fn weight(&self, record: &Record, findings: &mut Findings) -> Result<(), Refused> {
+        if self.options.weight_column.is_none() {
+            return Ok(());
+        }
+        // The first kept value of this record, which is the next row.
+        let at = self.decoder.rows.len() * columns::kept_values(self.options);
+        let span = self.decoder.kept.get(at).copied().flatten();
+        let found = span.map_or("", |(span, _)| self.get(span));
+        if weight(found).is_some() {
+            return Ok(());
+        }
+        self.reporter.no_weight(record, found, findings);
+        Err(Refused::Malformed)
     }
 
     /// Returns text and label, unless a required one is missing.
@@ -604,7 +620,7 @@ impl<'a> BlockDecoder<'a, '_> {
         names.extend(class_name.as_deref());
         let values = json::parse(json, &names, keys)?;
         let (texts, others) = values.split_at(texts);
-        let (kept, labels) = others.split_at(options.keep_columns.len());
+        let (kept, labels) = others.split_at(columns::kept_values(options));
         let number = labels.first().copied().flatten();
         let name = labels.get(1).copied().flatten();
         let texts = texts.iter().map(|value| json::text(*value));
@@ -649,6 +665,12 @@ impl JsonKeys {
             None => {}
         }
     }
+}
+
+/// Returns the weight of a row: a number of 0 or more, which solvers can have in single precision.
+pub(super) fn weight(text: &str) -> Option<f64> {
+    let weight = text.trim().parse::<f64>().ok()?;
+    ((weight as f32).is_finite() && weight >= 0.0).then_some(weight)
 }
 
 /// Joins texts that are not blank with blanks.

@@ -61,6 +61,8 @@ pub struct ReadOptions {
     pub other_text_columns: Vec<String>,
     /// Name of the label column.
     pub label_column: String,
+    /// Name of the column with the weights of the rows: the first one of [`Batch::kept`].
+    pub weight_column: Option<String>,
     /// Names of columns whose values are kept: see [`Batch::kept`].
     pub keep_columns: Vec<String>,
     /// Encoding; `None` means UTF-8. A byte order mark takes precedence.
@@ -102,6 +104,7 @@ impl Default for ReadOptions {
             text_column: "text".to_owned(),
             other_text_columns: Vec::new(),
             label_column: "label".to_owned(),
+            weight_column: None,
             keep_columns: Vec::new(),
             encoding: None,
             delimiter: None,

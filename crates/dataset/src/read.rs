@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use diagnostics::Diagnostic;
 
 use crate::audit::{self, Texts};
-use crate::decode::Batch;
+use crate::decode::{self, Batch, Kept};
 use crate::near::{self, NearTexts, Sketch, SketchedRows};
 use crate::stream::{ReadTask, Streamed, run};
 use crate::{
@@ -53,6 +53,8 @@ pub struct Rows<E> {
     pub(super) sketches: Vec<Option<Sketch>>,
     /// Place in the files.
     pub places: Vec<RowPlace>,
+    /// Weight of the row; empty without [`ReadOptions::weight_column`].
+    pub weights: Vec<f64>,
     /// Row counts.
     pub counts: RowCounts,
     /// Warnings.
@@ -69,6 +71,8 @@ pub(super) struct Worker<E> {
     letters: Option<Vec<u8>>,
     /// Buffer for shingles; `None` if no sketches are wanted.
     shingles: Option<Vec<u64>>,
+    /// True if the rows have weights.
+    weighted: bool,
 }
 
 /// Rows of one block.
@@ -83,6 +87,7 @@ struct Chunk {
     near_hashes: Vec<u64>,
     sketches: Vec<Option<Sketch>>,
     places: Vec<RowPlace>,
+    weights: Vec<f64>,
 }
 
 impl<E: Encode> Worker<E> {
@@ -97,7 +102,13 @@ impl<E: Encode> Worker<E> {
             near_hashes: Vec::new(),
             sketches: Vec::new(),
             places: Vec::with_capacity(rows),
+            weights: Vec::new(),
         };
+        if self.weighted {
+            chunk
+                .weights
+                .extend((0..rows).map(|row| weight(batch, row)));
+        }
         for row in batch.rows() {
             let name = row.label.unwrap_or_default();
             let label = match self.labels.get(name) {
@@ -122,6 +133,14 @@ impl<E: Encode> Worker<E> {
         }
         self.rows += rows as u32;
         chunk
+    }
+}
+
+/// Returns the weight of a row, which is its first kept value. Decoding has refused other values.
+fn weight(batch: &Batch<'_>, row: usize) -> f64 {
+    match batch.kept(row).next() {
+        Some(Kept::Text(value) | Kept::Json(value)) => decode::weight(value).unwrap_or_default(),
+        Some(Kept::Missing) | None => 0.0,
     }
 }
 
@@ -169,6 +188,7 @@ pub(super) struct Merge {
     /// Sketches of the texts; empty unless requested.
     pub(super) sketches: Vec<Option<Sketch>>,
     pub(super) places: Vec<RowPlace>,
+    weights: Vec<f64>,
 }
 
 impl Merge {
@@ -189,6 +209,7 @@ impl Merge {
         self.near_hashes.clear();
         self.sketches.clear();
         self.places.clear();
+        self.weights.clear();
     }
 
     fn take(&mut self, chunk: Chunk) {
@@ -216,6 +237,7 @@ impl Merge {
         self.near_hashes.extend(chunk.near_hashes);
         self.sketches.extend(chunk.sketches);
         self.places.extend(chunk.places);
+        self.weights.extend(chunk.weights);
     }
 }
 
@@ -381,6 +403,7 @@ fn read_all<E: Encode>(
         near_hashes: merge.near_hashes,
         sketches: merge.sketches,
         places: merge.places,
+        weights: merge.weights,
         counts: streamed.counts,
         findings: streamed.findings,
     })
@@ -401,6 +424,7 @@ pub(super) fn merged<E: Encode>(
         labels: HashMap::new(),
         letters: task.options.near_duplicates.then(Vec::new),
         shingles: task.options.sketches.then(Vec::new),
+        weighted: task.options.weight_column.is_some(),
     };
     let mut merge = Merge::default();
     let sink = |chunk| -> Result<(), Infallible> {

@@ -34,6 +34,9 @@ pub trait Trainer {
     /// True if it writes checkpoints: adds `--checkpoint-dir` and `--checkpoint-every`.
     const CHECKPOINTS: bool = false;
 
+    /// True if rows can have weights: adds `--weight-column`.
+    const ROW_WEIGHTS: bool = false;
+
     /// Options of [`Trainer::Args`], by clap's ids, that have an effect in some runs only. In other
     /// runs they are a warning.
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[];

@@ -92,22 +92,23 @@ impl ClassWeight {
     /// Returns the weight of each class for these training rows.
     pub fn weights(&self, table: &RowTable, train: &[u32]) -> Vec<f32> {
         let classes = table.classes.len();
-        let mut sizes = vec![0u32; classes];
+        let mut sizes = vec![0.0; classes];
         for &row in train {
-            sizes[table.labels[row as usize] as usize] += 1;
+            sizes[table.labels[row as usize] as usize] += table.weight(row);
         }
+        let rows: f64 = sizes.iter().sum();
         let sizes = sizes.into_iter().enumerate();
-        let all = (train.len(), classes);
         sizes
-            .map(|(class, size)| self.weight(class, size as usize, all) as f32)
+            .map(|(class, size)| self.weight(class, size, (rows, classes)) as f32)
             .collect()
     }
 
-    /// Returns the weight of a class with `size` of `rows` training rows.
-    pub fn weight(&self, class: usize, size: usize, (rows, classes): (usize, usize)) -> f64 {
+    /// Returns the weight of a class with `size` of `rows` training rows: numbers of rows, or the
+    /// sums of their weights.
+    pub fn weight(&self, class: usize, size: f64, (rows, classes): (f64, usize)) -> f64 {
         match self {
-            Self::None => 1.0,
-            Self::Balanced => rows as f64 / (classes * size.max(1)) as f64,
+            Self::Balanced if size > 0.0 => rows / (classes as f64 * size),
+            Self::None | Self::Balanced => 1.0,
             Self::File { weights, .. } => weights.get(class).copied().unwrap_or(1.0),
         }
     }

@@ -209,6 +209,7 @@ impl<'a> TrainContext<'a> {
     fn step(&self, learner: &mut BagLearner, row: u32, scratch: &mut StepScratch) -> f64 {
         let label = self.table.labels[row as usize] as usize;
         let rate = self.learning_rate(learner.state.step) as f32;
+        let loss_weight = self.class_weights[label] * self.table.weight(row) as f32;
         let row = rows::row(&self.counts, row);
         let share = self.params.dropout;
         let StepScratch {
@@ -233,9 +234,7 @@ impl<'a> TrainContext<'a> {
         } else {
             row
         };
-        learner
-            .net
-            .sgd_step(row, label, self.class_weights[label], rate, buffers)
+        learner.net.sgd_step(row, label, loss_weight, rate, buffers)
     }
 
     /// Draws the classes of a step besides `label`, with replacement, if there are too many for

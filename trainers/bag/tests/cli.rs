@@ -337,6 +337,46 @@ fn balanced_class_weights_find_more_rows_of_a_rare_class() {
     assert!(warnings.contains("1 of 2 labels are not in"), "{warnings}");
 }
 
+/// A weight per row and the same weight of its class give the same model.
+#[test]
+fn weights_of_rows_multiply_class_weights() {
+    let workspace = Workspace::new();
+    let (mut equal, mut halves) = (String::new(), String::new());
+    for row in testkit::movie_rows() {
+        let text = row.text.replace('"', "");
+        let weight = if row.label == "1" { 4 } else { 1 };
+        equal.push_str(&format!("\"{text}\",{},{weight}\n", row.label));
+        let half = if row.label == "1" { 2 } else { 1 };
+        halves.push_str(&format!("\"{text}\",{},{half}\n", row.label));
+    }
+    let [by_row, both] = [("rows.csv", equal), ("halves.csv", halves)].map(|(name, rows)| {
+        let path = workspace.path(name);
+        std::fs::write(&path, format!("text,label,weight\n{rows}")).unwrap();
+        path
+    });
+    let [four, two] = [4, 2].map(|weight| {
+        let path = workspace.path(&format!("weights{weight}.json"));
+        std::fs::write(&path, format!("{{\"0\": 1, \"1\": {weight}}}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let models = [
+        (&by_row, vec!["--class-weight", &four]),
+        (&by_row, vec!["--weight-column", "weight"]),
+        (
+            &both,
+            vec!["--weight-column", "weight", "--class-weight", &two],
+        ),
+        (&by_row, vec![]),
+    ]
+    .map(|(path, flags)| {
+        let flags = [&flags[..], &["--validation-split", "0"]].concat();
+        train(&workspace, path, &flags).expect_code(0);
+        workspace.weights()
+    });
+    assert!(models[0] == models[1] && models[1] == models[2]);
+    assert!(models[0] != models[3]);
+}
+
 /// fastText 0.9.2 (bigrams, dim 10, lr 0.5, 5 epochs) reaches 0.8997, 0.8631 and 0.9851 on these
 /// rows.
 #[test]

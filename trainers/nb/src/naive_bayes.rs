@@ -14,10 +14,16 @@ pub(crate) struct LabelledRows<'a> {
     pub(crate) counts: &'a [f32],
     /// Class of every row.
     pub(crate) labels: &'a [u32],
+    /// Weight of every row; empty if all weigh 1.
+    pub(crate) weights: &'a [f64],
     pub(crate) classes: usize,
 }
 
 impl<'a> LabelledRows<'a> {
+    fn weight(&self, row: u32) -> f64 {
+        self.weights.get(row as usize).copied().unwrap_or(1.0)
+    }
+
     /// Returns the columns and counts of a row.
     fn row(&self, row: u32) -> (&'a [u32], &'a [f32]) {
         let range = self.pattern.range(row as usize);
@@ -51,12 +57,13 @@ impl NaiveBayes {
     pub(crate) fn fit(data: LabelledRows<'_>, train: &[u32], params: &NbParams) -> Self {
         let classes = data.classes;
         let features = Features::fit(data.pattern, train, params);
-        let mut sizes = vec![0; classes];
+        let mut sizes = vec![0.0; classes];
         for &row in train {
-            sizes[data.labels[row as usize] as usize] += 1;
+            sizes[data.labels[row as usize] as usize] += data.weight(row);
         }
-        let all = (train.len(), classes);
-        let weight = |(class, &size): (usize, &usize)| params.class_weight.weight(class, size, all);
+        let rows: f64 = sizes.iter().sum();
+        let all = (rows, classes);
+        let weight = |(class, &size): (usize, &f64)| params.class_weight.weight(class, size, all);
         let weights: Vec<f64> = sizes.iter().enumerate().map(weight).collect();
         let mut sums = vec![0.0; data.pattern.width * classes];
         let mut values = Vec::new();
@@ -64,14 +71,15 @@ impl NaiveBayes {
             let (columns, counts) = data.row(row);
             features.weigh(columns, counts, &mut values);
             let class = data.labels[row as usize] as usize;
+            let weight = weights[class] * data.weight(row);
             for (&column, value) in columns.iter().zip(&values) {
-                sums[column as usize * classes + class] += weights[class] * value;
+                sums[column as usize * classes + class] += weight * value;
             }
         }
         let class_log_prior = match params.event_model {
             EventModel::Multinomial { fit_prior: true } => {
                 let masses = weights.iter().zip(&sizes);
-                let masses: Vec<f64> = masses.map(|(weight, &size)| weight * size as f64).collect();
+                let masses: Vec<f64> = masses.map(|(weight, size)| weight * size).collect();
                 let total: f64 = masses.iter().sum();
                 masses.iter().map(|mass| mass.ln() - total.ln()).collect()
             }

@@ -62,6 +62,7 @@ pub(crate) fn train(
         pattern: &counts.pattern,
         counts: &counts.values,
         labels: &table.labels,
+        weights: &table.weights,
         classes,
     };
     let sides = (train.as_slice(), all);

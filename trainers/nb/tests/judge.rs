@@ -45,14 +45,26 @@ fn nb(arguments: &[&str]) {
     run(command).expect_code(0);
 }
 
+/// The same for rows with weights.
+const WEIGHTED_CASES: [(&str, &str); 2] = [
+    (
+        "--weight-column weight",
+        "--classifier multinomial --weight-column weight",
+    ),
+    (
+        "--weight-column weight --class-weight balanced --model-type complement --weighting tfidf",
+        "--classifier complement --tfidf --balanced --weight-column weight",
+    ),
+];
+
 /// Asserts that all cases agree on these rows, and that they differ from each other.
-fn compare(rows: &Path, test: &Path) {
+fn compare(rows: &Path, test: &Path, cases: &[(&str, &str)]) {
     let folder = tempfile::tempdir().unwrap();
     let (model, predictions) = (folder.path().join("model"), folder.path().join("p.jsonl"));
     let [rows, test, model, predictions] =
         [rows, test, model.as_path(), predictions.as_path()].map(|path| path.to_str().unwrap());
     let mut models = Vec::new();
-    for (flags, judge_flags) in CASES {
+    for (flags, judge_flags) in cases {
         let fixed = [
             "train",
             "--train",
@@ -103,8 +115,8 @@ fn two_classes_equal_scikit_learn() {
     let sms_spam = testkit::data_dir().join("sms_spam");
     let [rows, test] = ["train.csv", "test.csv"].map(|name| sms_spam.join(name));
     match rows.is_file() {
-        true => compare(&rows, &test),
-        false => compare(&testkit::movie_csv(), &testkit::movie_csv()),
+        true => compare(&rows, &test, &CASES),
+        false => compare(&testkit::movie_csv(), &testkit::movie_csv(), &CASES),
     }
 }
 
@@ -135,5 +147,20 @@ fn five_classes_equal_scikit_learn() {
     let [rows, test] = ["rows.csv", "test.csv"].map(|name| folder.path().join(name));
     std::fs::write(&rows, rows_of_five_classes(400, 1)).unwrap();
     std::fs::write(&test, rows_of_five_classes(200, 2)).unwrap();
-    compare(&rows, &test);
+    compare(&rows, &test, &CASES);
+}
+
+/// `sample_weight` of scikit-learn, which class weights multiply.
+#[test]
+fn weights_of_rows_equal_sample_weight() {
+    let folder = tempfile::tempdir().unwrap();
+    let [rows, test] = ["rows.csv", "test.csv"].map(|name| folder.path().join(name));
+    let plain = String::from_utf8(rows_of_five_classes(400, 3)).unwrap();
+    let weights = ["weight", "0.1", "2", "0", "1e3"];
+    let weight = |row: usize| weights[if row == 0 { 0 } else { 1 + row % 4 }];
+    let lines = plain.lines().enumerate();
+    let lines = lines.map(|(row, line)| format!("{line},{}\n", weight(row)));
+    std::fs::write(&rows, lines.collect::<String>()).unwrap();
+    std::fs::write(&test, rows_of_five_classes(200, 4)).unwrap();
+    compare(&rows, &test, &WEIGHTED_CASES);
 }

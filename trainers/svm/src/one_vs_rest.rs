@@ -1,6 +1,7 @@
 //! From term counts to one linear SVM per output, for one candidate and one choice of training
 //! rows.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -33,6 +34,8 @@ pub(crate) struct LabelledRows<'a> {
     pub(crate) pattern: &'a CsrPattern,
     /// Class of every row.
     pub(crate) labels: &'a [u32],
+    /// Weight of every row; empty if all weigh 1.
+    pub(crate) weights: &'a [f64],
     pub(crate) classes: usize,
 }
 
@@ -45,6 +48,21 @@ impl LabelledRows<'_> {
     pub(crate) fn is_positive(&self, row: u32, output: usize) -> bool {
         let positive = positive_class(self.classes, output) as u32;
         self.labels[row as usize] == positive
+    }
+
+    fn weight(&self, row: u32) -> f64 {
+        self.weights.get(row as usize).copied().unwrap_or(1.0)
+    }
+
+    /// Returns the rows that weigh more than 0: liblinear leaves out the others.
+    fn weighing<'r>(&self, rows: &'r [u32]) -> Cow<'r, [u32]> {
+        match self.weights.is_empty() {
+            true => Cow::Borrowed(rows),
+            false => {
+                let weighing = rows.iter().copied().filter(|&row| self.weight(row) > 0.0);
+                Cow::Owned(weighing.collect())
+            }
+        }
     }
 
     /// Returns `is_positive` of the rows if it is the same for all of them.
@@ -181,6 +199,8 @@ fn fit_output(
     params: &SvmParams,
     run: &Run,
 ) -> Result<(LinearSvm, Vec<f32>), Error> {
+    let weighing = data.weighing(train);
+    let train: &[u32] = &weighing;
     if let Some(side) = data.only_side(train, output) {
         // A fold without rows of a rare class: a constant, so that the other outputs can be
         // trained.
@@ -240,11 +260,12 @@ fn row_weights(
     train
         .iter()
         .map(|&row| {
-            if data.is_positive(row, output) {
+            let side = if data.is_positive(row, output) {
                 positive
             } else {
                 negative
-            }
+            };
+            side * data.weight(row) as f32
         })
         .collect()
 }
@@ -261,16 +282,15 @@ pub(crate) fn side_weights(
     if *class_weight == ClassWeight::None {
         return (1.0, 1.0);
     }
-    let positive = train
-        .iter()
-        .filter(|&&row| data.is_positive(row, output))
-        .count();
-    let all = (train.len(), data.classes);
-    let weight = |class: usize, size: usize| class_weight.weight(class, size, all) as f32;
+    let rows: f64 = train.iter().map(|&row| data.weight(row)).sum();
+    let positive = train.iter().filter(|&&row| data.is_positive(row, output));
+    let positive: f64 = positive.map(|&row| data.weight(row)).sum();
+    let all = (rows, data.classes);
+    let weight = |class: usize, size: f64| class_weight.weight(class, size, all) as f32;
     (
         weight(positive_class(data.classes, output), positive),
         if data.classes == 2 {
-            weight(0, train.len() - positive)
+            weight(0, rows - positive)
         } else {
             1.0
         },
@@ -393,6 +413,7 @@ mod tests {
         let data = LabelledRows {
             pattern: &CsrPattern::default(),
             labels: &[0, 0, 1, 2],
+            weights: &[],
             classes: 3,
         };
         assert_eq!(data.only_side(&[0, 1], 0), Some(true));

@@ -37,6 +37,7 @@ pub(crate) fn train(
         ..params.clone()
     };
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
+        refuse_weights(rows, kernel)?;
         MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }
     params
@@ -71,6 +72,18 @@ pub(crate) fn train(
     };
     fit.cross_validate(&counts, run)?;
     fit.finish(counts, run)
+}
+
+/// Refuses weights of rows, which linfa-svm does not have.
+fn refuse_weights(rows: &RowTable, kernel: Kernel) -> Result<(), Error> {
+    if rows.weights.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "expected --kernel linear with --weight-column, found --kernel `{}`",
+        kernel.name()
+    );
+    Err(Error::usage(message).help("leave out --weight-column, or choose --kernel linear"))
 }
 
 /// Chooses the hyperparameters, trains and scores the final model.
@@ -163,6 +176,7 @@ impl<'a> FinalFit<'a> {
         LabelledRows {
             pattern,
             labels: &self.rows.labels,
+            weights: &self.rows.weights,
             classes: self.rows.classes.len(),
         }
     }

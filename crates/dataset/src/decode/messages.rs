@@ -404,6 +404,21 @@ impl Reporter<'_> {
         });
     }
 
+    /// Reports a weight that is no number, or a missing one.
+    pub(super) fn no_weight(&self, record: &Record, found: &str, findings: &mut Findings) {
+        self.malformed(&codes::WEIGHT, findings, || {
+            let message = match found.trim() {
+                "" => "row has no weight".to_owned(),
+                found => format!("expected a weight of 0 or more, found `{}`", shorten(found)),
+            };
+            Finding {
+                message,
+                place: Some(self.place(record, record.start)),
+                help: "fix {them}".to_owned(),
+            }
+        });
+    }
+
     pub(super) fn wrong_type(
         &self,
         record: &Record,

@@ -1,7 +1,7 @@
 //! Rows read from given bytes.
 
 use super::*;
-use dataset::{Labels, StreamError, encoding, stream};
+use dataset::{Labels, StreamError, codes, encoding, stream};
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
@@ -391,5 +391,44 @@ fn optional_labels_may_be_missing() {
     assert_eq!(
         labels("text,label\na,\nb,x\n"),
         [None, Some("x".to_owned())]
+    );
+}
+
+/// transformers#9772, setfit#84: weights of rows, as `sample_weight` of scikit-learn.
+#[test]
+fn weights_are_numbers_of_0_or_more() {
+    let options = ReadOptions {
+        weight_column: Some("w".to_owned()),
+        ..options()
+    };
+    let json = "{\"text\":\"a\",\"label\":1,\"w\":2}\n{\"text\":\"b\",\"label\":0,\"w\":\"0.5\"}\n";
+    let csv = "w,text,label\n2,a,1\n 0.5 ,b,0\n";
+    for file in [given("a.csv", csv), given("a.jsonl", json)] {
+        assert_eq!(file.read(&options).unwrap().weights, [2.0, 0.5]);
+    }
+    let rows = "text,label,w\na,1,3\nb,0,\nc,1,-1\nd,0,nan\ne,1,1e39\nf,0,x\n,1,y\ng,0,0\n";
+    let file = given("a.csv", rows);
+    let ReadError::Data(bad) = file.read(&options).unwrap_err() else {
+        panic!("expected findings");
+    };
+    assert_eq!(bad.findings.count(&codes::WEIGHT), 5);
+    assert_eq!(bad.findings.count(&codes::NO_TEXT), 1);
+    let text = bad.findings.to_string();
+    assert!(
+        text.contains("row has no weight") && text.contains("a.csv:3"),
+        "{text}"
+    );
+    let dropped = ReadOptions {
+        drop_malformed: true,
+        drop_missing: true,
+        ..options.clone()
+    };
+    let kept = file.read(&dropped).unwrap();
+    assert_eq!((kept.weights, kept.counts.used), (vec![3.0, 0.0], 2));
+    let absent = given("a.csv", "text,label,weight\na,1,3\n");
+    let error = absent.read(&options).unwrap_err().to_string();
+    assert!(
+        error.contains("no column is named `w`") && error.contains("--weight-column"),
+        "{error}"
     );
 }

@@ -332,6 +332,9 @@ pub(super) struct TrainArgs {
     pub(super) metric_lines: bool,
     #[command(flatten)]
     pub(super) columns: TrainColumns,
+    /// Of [`WeightArgs`].
+    #[arg(skip)]
+    pub(super) weight_column: Option<String>,
     #[command(flatten)]
     pub(super) data: DataArgs,
 }
@@ -347,6 +350,18 @@ impl TrainArgs {
             no_header: self.data.no_header,
         }
     }
+}
+
+/// Arguments of `train` for trainers whose rows can have weights.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub(super) struct WeightArgs {
+    /// Column of the training data with the weights of the rows [default: all rows weigh 1]
+    ///
+    /// A number of 0 or more, as sample_weight in scikit-learn: a row that weighs 2 counts as two
+    /// rows. Class weights multiply it. Rows of --validation and --test need none.
+    #[arg(long, value_name = "NAME")]
+    pub(super) weight_column: Option<String>,
 }
 
 /// Arguments of `train` for trainers that write checkpoints.

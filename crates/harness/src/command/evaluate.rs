@@ -341,6 +341,7 @@ impl<M: Model> Scoring<'_, M> {
                 hashes: all.hashes,
                 labels: all.labels,
                 places: all.places,
+                weights: Vec::new(),
                 classes: classes.to_vec(),
                 sources,
                 split_off: false,

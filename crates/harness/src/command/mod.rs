@@ -28,7 +28,7 @@ use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line, san
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
-use self::args::{ErrorFormat, GlobalArgs};
+use self::args::{ErrorFormat, GlobalArgs, TrainArgs, WeightArgs};
 use crate::model_dir::{self, CONFIG};
 use crate::{Model, Trainer};
 
@@ -168,8 +168,12 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
     }
     match matches.subcommand() {
         Some(("train", matches)) => {
+            let mut common: TrainArgs = from_matches(matches)?;
+            if T::ROW_WEIGHTS {
+                common.weight_column = from_matches::<WeightArgs>(matches)?.weight_column;
+            }
             let arguments = train::Arguments {
-                common: from_matches(matches)?,
+                common,
                 checkpoints: match T::CHECKPOINTS {
                     true => Some(from_matches(matches)?),
                     false => None,

@@ -110,6 +110,10 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["id-column", "keep-column", "keep-cols"],
         &["keep-columns"],
     ),
+    (
+        &["sample-weight", "weight-col", "weights-column"],
+        &["weight-column"],
+    ),
     (&["n-trials", "n-iter-search"], &["tune-trials"]),
     (&["probability"], &["calibration"]),
     (&["random-state", "random-seed"], &["seed"]),
@@ -228,6 +232,10 @@ const NOT_NEEDED: &[(&[&str], &str)] = &[
     (
         &["lineterminator", "skip-blank-lines"],
         "all line ends are read",
+    ),
+    (
+        &["weight-column"],
+        "only the trainers svm, nb and bag have weights of rows",
     ),
     (
         &["stratify", "shuffle"],
@@ -392,6 +400,11 @@ mod tests {
             ("per_device_train_batch_size", "Unavailable"),
             ("gradient_accumulation_steps", "Unavailable"),
             ("sep", "Unavailable"),
+            ("sample_weight", "Unavailable"),
+            (
+                "weight_column",
+                "NotNeeded(\"only the trainers svm, nb and bag have weights of rows\")",
+            ),
             ("colour", "Unknown"),
             ("x", "Unknown"),
         ] {

@@ -77,6 +77,7 @@ fn table(rows: &[(String, u32)], classes: &[&str], splits: impl Fn(usize) -> Spl
                 line: 0,
             })
             .collect(),
+        weights: Vec::new(),
         classes: classes.iter().map(|&class| class.to_owned()).collect(),
         sources: Vec::new(),
         split_off: false,
@@ -222,6 +223,7 @@ fn decision_values_match_linfa() {
         let data = LabelledRows {
             pattern: &CsrPattern::default(),
             labels: &labels,
+            weights: &[],
             classes: 3,
         };
         let context = TrainContext {
@@ -291,6 +293,7 @@ fn stop_does_not_wait_for_linfa() {
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
         labels: &labels,
+        weights: &[],
         classes: 3,
     };
     let context = TrainContext {
@@ -392,6 +395,7 @@ fn overflowing_kernel_values_are_an_error() {
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
         labels: &labels,
+        weights: &[],
         classes: 3,
     };
     let context = TrainContext {

@@ -194,6 +194,9 @@ const MIXED_MANIFEST: &[u8] =
     b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
     {\"source\":\"c\",\"label\":1}\n";
 
+const WEIGHTED: &[u8] =
+    b"text,label,weight\ngood film,x,2\nbad film,y,-1\nfine plot,x,0.5\npoor plot,y,1\n";
+
 const GOOD: &[u8] = b"text,label\na,x\nb,y\n";
 
 /// Codes of files and columns.
@@ -424,6 +427,11 @@ const DATA: &[Case] = &[
         |s| s.edit("remove it from one of the two", "b.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y other,x\n", "")),
     ("[D048]", "check a.csv", &[("a.csv", SINGLE)],
         |s| s.edit("add rows with it", "a.csv", "u,odd\n", "u,odd\nv,odd\n")),
+    ("[D050]", "train --train a.csv --model-dir new --min-df 1 --weight-column weight", &[("a.csv", WEIGHTED)],
+        |s| s.edit("fix it", "a.csv", ",-1\n", ",1\n")),
+    ("found --kernel `rbf`", "train --train a.csv --model-dir new --min-df 1 --weight-column weight --kernel rbf",
+        &[("a.csv", b"text,label,weight\ngood film,x,1\nbad film,y,1\nfine plot,x,2\npoor plot,y,3\n")],
+        |s| s.replace("rbf", "linear")),
     ("[D049]", "check a.csv", &[("a.csv", NEAR)],
         |s| s.edit("remove it", "a.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y,x\n", "")),
     ("[D040]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nc,x\nd,odd\n")],

@@ -167,6 +167,45 @@ fn balanced_classes() {
     );
 }
 
+/// `sample_weight` of scikit-learn, alone and with class weights; rows of weight 0 are left out.
+#[test]
+fn weights_of_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    for (set, loss, class_weight) in [
+        ("sms_spam", "hinge", "none"),
+        ("sms_spam", "squared_hinge", "balanced"),
+        ("ag_news", "squared_hinge", "balanced"),
+    ] {
+        let mut reader = csv::Reader::from_path(data(&format!("{set}/train.csv"))).unwrap();
+        let path = folder.path().join(format!("{set}.csv"));
+        let mut writer = csv::Writer::from_path(&path).unwrap();
+        writer.write_record(["text", "label", "weight"]).unwrap();
+        for (row, record) in reader.records().take(6000).enumerate() {
+            let record = record.unwrap();
+            let weight = ["1", "0.5", "0", "3", "0.25"][row % 5];
+            writer
+                .write_record([&record[0], &record[1], weight])
+                .unwrap();
+        }
+        drop(writer);
+        let flags = [
+            "--max-ngrams",
+            "1",
+            "--min-df",
+            "2",
+            "--c",
+            "1",
+            "--weight-column",
+            "weight",
+            "--class-weight",
+            class_weight,
+            "--loss",
+            loss,
+        ];
+        compare(path.to_str().unwrap(), &flags);
+    }
+}
+
 #[test]
 fn alpha_is_c_of_the_training_rows() {
     let rows = testkit::movie_csv();

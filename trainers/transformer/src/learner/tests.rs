@@ -128,6 +128,7 @@ fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
         splits: vec![Split::Train; 3],
         hashes: Vec::new(),
         places: Vec::new(),
+        weights: Vec::new(),
         classes: vec!["0".to_owned(), "1".to_owned()],
         sources: Vec::new(),
         split_off: false,

@@ -23,7 +23,7 @@ use training::{Hosts, Run};
 
 use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
-use super::args::{CheckpointArgs, TrainArgs};
+use super::args::{CheckpointArgs, TrainArgs, WeightArgs};
 use super::run_file;
 use crate::model_dir::{self, ModelLock};
 use crate::{Needs, Trainer};
@@ -31,6 +31,10 @@ use crate::{Needs, Trainer};
 pub(super) fn command<T: Trainer>() -> Command {
     // The texts come last: `augment_args` would overwrite them.
     let command = TrainArgs::augment_args(Command::new("train"));
+    let command = match T::ROW_WEIGHTS {
+        true => WeightArgs::augment_args(command),
+        false => command,
+    };
     let command = match T::CHECKPOINTS {
         true => CheckpointArgs::augment_args(command),
         false => command,
@@ -195,6 +199,7 @@ fn read_corpus<T: Trainer>(
     run.progress("reading the data");
     let options = ReadOptions {
         sketches: common.near_duplicates,
+        weight_column: common.weight_column.clone(),
         ..options.clone()
     };
     let (seed, stop) = (run.stream("split"), run.stop_flag());
