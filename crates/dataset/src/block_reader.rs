@@ -114,6 +114,7 @@ impl<'a> BlockReader<'a> {
                     bytes: 0,
                     rows_read: 0,
                     sha256: None,
+                    named_labels: false,
                 });
             }
         }
@@ -279,6 +280,7 @@ impl Open {
             bytes: self.input.bytes(),
             rows_read: u64::from(self.rows),
             sha256,
+            named_labels: false,
         }
     }
 

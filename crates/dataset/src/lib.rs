@@ -196,6 +196,17 @@ pub struct FileCounts {
     /// SHA-256 of the file on disk; absent if not requested or if the file was not read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// True if the labels are the names in the schema of a parquet file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub named_labels: bool,
+}
+
+impl RowCounts {
+    /// Statement that the labels are the names in the schemas of parquet files, if they are.
+    pub fn named_labels(&self) -> Option<&'static str> {
+        let is_named = self.files.iter().any(|file| file.named_labels);
+        is_named.then_some("the labels are the names in the file's schema")
+    }
 }
 
 /// Error of reading.

@@ -36,6 +36,8 @@ pub(super) struct Parquet {
     rows: u32,
     bytes: u64,
     sha256: Option<String>,
+    /// True if the labels are names in the schema.
+    named_labels: bool,
 }
 
 /// A row group that is being read.
@@ -94,6 +96,9 @@ impl Parquet {
         };
         check_types(metadata.file_metadata(), &columns)?;
         check_counts(metadata, &columns)?;
+        let label = columns.label.map(|at| schema.column(at));
+        let kind = label.and_then(|label| Kind::of(&label, metadata.file_metadata()));
+        let named_labels = matches!(kind, Some(Kind::Names(_)));
         let sha256 = if options.hash {
             Some(hash(File::open(path).map_err(io)?)?)
         } else {
@@ -107,6 +112,7 @@ impl Parquet {
             rows: 0,
             bytes,
             sha256,
+            named_labels,
         }))
     }
 
@@ -132,6 +138,7 @@ impl Parquet {
             bytes: self.bytes,
             rows_read: u64::from(self.rows),
             sha256,
+            named_labels: self.named_labels,
         }
     }
 

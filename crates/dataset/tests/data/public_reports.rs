@@ -600,6 +600,8 @@ fn parquet_labels_are_those_of_python() {
             })
             .collect();
         assert_eq!(pairs(&rows), expected, "{name}");
+        let is_named = rows.counts.named_labels().is_some();
+        assert_eq!(is_named, name.contains("class_label"), "{name}");
         let missing = (labels.len() - expected.len()) as u64;
         assert_eq!(rows.findings.count(&codes::NO_LABEL), missing, "{name}");
     }

@@ -93,6 +93,7 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
             rows_read: 1,
             bytes: 2,
             sha256: Some(own()),
+            named_labels: false,
         }],
         read: 10,
         used: 7,

@@ -99,6 +99,9 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
         summary.rows.used,
         counted(summary.labels.len() as u64, "label"),
     ))?;
+    if let Some(statement) = summary.rows.named_labels() {
+        print_line(statement)?;
+    }
     for (label, rows) in summary.labels.iter().take(MAX_LABELS) {
         print_line(format_args!("{rows:9}  {}", sanitize(label)))?;
     }

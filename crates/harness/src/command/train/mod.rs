@@ -368,6 +368,9 @@ fn print_counts(run: &Run, rows: &RowTable, counts: &[(&'static str, RowCounts)]
             counted(counts.read, "row"),
             counts.used
         ));
+        if let Some(statement) = counts.named_labels() {
+            run.progress_line(statement);
+        }
     }
     let count = |split| rows.splits.iter().filter(|&&of| of == split).count();
     run.progress_line(&format!(
