@@ -56,9 +56,7 @@ def main():
     parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target/release")
     shared = ROOT.parent / "shared"
     parser.add_argument("--data", type=pathlib.Path, default=shared / "data")
-    parser.add_argument(
-        "--unsegmented", type=pathlib.Path, default=shared / "cases/22-unsegmented"
-    )
+    parser.add_argument("--unsegmented", type=pathlib.Path, default=shared / "cases/22-unsegmented")
     args = parser.parse_args()
     if not (args.binaries / "svm").is_file():
         fail(f"no `svm` in `{args.binaries}`", "build it: cargo build --release -p svm")

@@ -121,6 +121,11 @@ pub fn check(
     let mut texts = NearTexts::default();
     let mut add = |merge: &Merge| texts.add(merge.sketched());
     let mut checked = check_channel(sources, options, limit, stop, each, &mut all, &mut add)?;
+    // Only training rows have weights.
+    let options = &ReadOptions {
+        weight_column: None,
+        ..options.clone()
+    };
     let mut findings = checked.label_findings(sources, options, limit);
     let pairs = near::verified(texts.take_pairs(), (sources, None), options, stop)?;
     let label = |number: u32| checked.labels[number as usize].0.as_str();

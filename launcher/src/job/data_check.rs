@@ -16,9 +16,10 @@ use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too: the data is read as the job reads
 /// it.
-const SHARED_OPTIONS: [&str; 9] = [
+const SHARED_OPTIONS: [&str; 10] = [
     "text_column",
     "label_column",
+    "weight_column",
     "encoding",
     "delimiter",
     "quoting",

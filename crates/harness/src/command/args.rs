@@ -583,6 +583,9 @@ pub(super) struct CheckArgs {
     /// Model whose column names are the defaults
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: Option<PathBuf>,
+    /// Column of PATH with the weights of the rows, as in `train` of svm, nb and bag
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    pub(super) weight_column: Option<String>,
     #[command(flatten)]
     pub(super) columns: LabelledColumns,
     #[command(flatten)]

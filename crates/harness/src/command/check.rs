@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
-use dataset::{CheckSummary, codes};
+use dataset::{CheckSummary, ReadOptions, codes};
 use diagnostics::{
     Diagnostic, Error, Severity, counted, eprint_line, print_json, print_line, sanitize,
 };
@@ -51,10 +51,14 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
             };
         }
     };
+    let options = ReadOptions {
+        weight_column: args.weight_column.clone(),
+        ..args.read.options(args.columns.or(columns))?
+    };
     let summary = dataset::check(
         &sources,
         &test,
-        &args.read.options(args.columns.or(columns))?,
+        &options,
         args.limit,
         &AtomicBool::new(false),
         &mut print,

@@ -195,7 +195,7 @@ const MIXED_MANIFEST: &[u8] =
     {\"source\":\"c\",\"label\":1}\n";
 
 const WEIGHTED: &[u8] =
-    b"text,label,weight\ngood film,x,2\nbad film,y,-1\nfine plot,x,0.5\npoor plot,y,1\n";
+    b"text,label,weight\ngood film,pos,2\nbad film,neg,-1\nfine plot,pos,0.5\npoor plot,neg,1\n";
 
 const GOOD: &[u8] = b"text,label\na,x\nb,y\n";
 
@@ -427,6 +427,8 @@ const DATA: &[Case] = &[
         |s| s.edit("remove it from one of the two", "b.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y other,x\n", "")),
     ("[D048]", "check a.csv", &[("a.csv", SINGLE)],
         |s| s.edit("add rows with it", "a.csv", "u,odd\n", "u,odd\nv,odd\n")),
+    ("[D050]", "check a.csv --weight-column weight --test words.csv", &[("a.csv", WEIGHTED)],
+        |s| s.edit("fix it", "a.csv", ",-1\n", ",1\n")),
     ("[D050]", "train --train a.csv --model-dir new --min-df 1 --weight-column weight", &[("a.csv", WEIGHTED)],
         |s| s.edit("fix it", "a.csv", ",-1\n", ",1\n")),
     ("found --kernel `rbf`", "train --train a.csv --model-dir new --min-df 1 --weight-column weight --kernel rbf",
