@@ -801,3 +801,39 @@ fn stop_words_that_cannot_match_are_counted() {
     let outcome = workspace.train(&movie_csv(), &["--stopwords", "english"]);
     assert!(!outcome.expect_code(0).output().contains("cannot match"));
 }
+
+/// Issue 17 (transformers#9772, setfit#84): rows of --test need no weights, weights of 1 change
+/// nothing, and the report shows texts of both files.
+#[test]
+fn weights_are_those_of_training_rows() {
+    let workspace = Workspace::new();
+    let rows = movie_rows();
+    let weigh = |weight: fn(usize) -> &'static str| {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["text", "weight", "label"]).unwrap();
+        for (number, row) in rows.iter().enumerate() {
+            let record = [row.text.as_str(), weight(number), &row.label];
+            writer.write_record(record).unwrap();
+        }
+        writer.into_inner().unwrap()
+    };
+    let ones = workspace.write("ones.csv", weigh(|_| "1"));
+    let others = workspace.write("others.csv", weigh(|row| ["0", "2.5", "1"][row % 3]));
+    let test = movie_csv();
+    let test = ["--test", test.to_str().unwrap()];
+    let weighted = [&test[..], &["--weight-column", "weight"]].concat();
+    let models = [(&ones, &test[..]), (&ones, &weighted), (&others, &weighted)].map(
+        |(path, flags): (&PathBuf, &[&str])| {
+            workspace.train(path, flags).expect_code(0);
+            workspace.read("model/model.safetensors")
+        },
+    );
+    assert!(models[0] == models[1] && models[1] != models[2]);
+    let page = String::from_utf8(workspace.read("model/report.html")).unwrap();
+    assert!(page.contains("weight_column") && !page.contains("this row was changed"));
+    // A class whose rows all weigh 0 has no training rows.
+    let none = workspace.write("none.csv", weigh(|_| "0"));
+    let outcome = workspace.train(&none, &["--weight-column", "weight"]);
+    let stderr = &outcome.expect_code(1).stderr;
+    assert!(stderr.contains("expected training rows"), "{stderr}");
+}
