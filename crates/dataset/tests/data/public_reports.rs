@@ -2,6 +2,7 @@
 
 mod formats;
 mod kinds;
+mod layouts_and_letters;
 
 use super::*;
 use dataset::{Labels, Quoting, StreamError, codes, sources, stream};
