@@ -411,10 +411,10 @@ impl<'a> BlockDecoder<'a, '_> {
 
     /// True if a backslash, as an escape, precedes the end of a field without quotes.
     fn has_escaped_end(&self, record: &Record, field: &Field) -> bool {
-        let content = &self.block.bytes[field.at as usize..field.end as usize];
-        let is_plain = field.shape == Shape::Plain && field.at == field.start;
         // Parquet, which has no lines, has no delimiters either.
-        record.line > 0 && is_plain && ends_escaping(content)
+        let is_plain = field.shape == Shape::Plain && field.at == field.start;
+        let content = || &self.block.bytes[field.at as usize..field.end as usize];
+        record.line > 0 && is_plain && ends_escaping(content())
     }
 
     /// True if a field looks quoted, but is not, because a blank precedes the quote.
