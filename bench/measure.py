@@ -20,6 +20,10 @@ class Failed(Exception):
     """A measured command exited with an error."""
 
 
+def fail(message, advice):
+    sys.exit(f"error: {message}\nhelp: {advice}")
+
+
 def measured(command):
     """Runs a command. Returns its wall time, CPU time, peak memory and stdout."""
     command = [str(part) for part in command]

@@ -1,11 +1,12 @@
-"""TfidfVectorizer with SGDClassifier or LinearSVC, saved with joblib: the baseline of `svm`.
+"""TfidfVectorizer with SGDClassifier or LinearSVC, the baselines of `svm`, or CountVectorizer with
+MultinomialNB, that of `nb`; saved with joblib.
 
     sklearn_svm.py train rows.csv model.joblib [--classifier linear-svc] [--max-ngrams 2]
         [--min-df 5] [--stopwords english]
     sklearn_svm.py predict model.joblib rows.csv predictions.csv
     sklearn_svm.py one model.joblib "a film I shall remember"
 
---threads is ignored: both classifiers use one thread. Rows are read and written with pandas, as in
+--threads is ignored: the classifiers use one thread. Rows are read and written with pandas, as in
 most scripts.
 """
 
@@ -14,8 +15,11 @@ import commands
 
 def classifier(args):
     from sklearn.linear_model import SGDClassifier
+    from sklearn.naive_bayes import MultinomialNB
     from sklearn.svm import LinearSVC
 
+    if args.classifier == "multinomial-nb":
+        return MultinomialNB(alpha=args.alpha)
     if args.classifier == "linear-svc":
         return LinearSVC(loss=args.loss, C=args.c, random_state=args.seed)
     return SGDClassifier(loss=args.loss, alpha=args.alpha, random_state=args.seed)
@@ -24,11 +28,12 @@ def classifier(args):
 def train(args):
     import joblib
     import pandas
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
     from sklearn.pipeline import make_pipeline
 
     rows = pandas.read_csv(args.csv, keep_default_na=False)
-    vectorizer = TfidfVectorizer(
+    counts = args.classifier == "multinomial-nb"
+    vectorizer = (CountVectorizer if counts else TfidfVectorizer)(
         min_df=args.min_df,
         stop_words=None if args.stopwords == "none" else args.stopwords,
         ngram_range=(1, args.max_ngrams),
@@ -57,7 +62,9 @@ def one(args):
 
 def flags(actions):
     action = actions["train"]
-    action.add_argument("--classifier", choices=["sgd", "linear-svc"], default="sgd")
+    action.add_argument(
+        "--classifier", choices=["sgd", "linear-svc", "multinomial-nb"], default="sgd"
+    )
     action.add_argument("--loss", choices=["hinge", "squared_hinge"], default="hinge")
     action.add_argument("--max-ngrams", type=int, default=1)
     action.add_argument("--min-df", type=int, default=5)

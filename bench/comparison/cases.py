@@ -113,6 +113,18 @@ CASES = [
         ),
     ),
     Case(
+        "nb",
+        "nb",
+        "nb, (1,2)-grams",
+        "scikit-learn MultinomialNB",
+        **SKLEARN,
+        both=flags("--min-df 2 --stopwords none --max-ngrams 2 --alpha 1"),
+        ours=PLAIN,
+        theirs=("--classifier", "multinomial-nb"),
+        guess=(Guess(0.01, 0.01, 0.005), Guess(1.5, 0.3, 0.2)),
+        variants=(Variant("default flags: split, calibration, report"),),
+    ),
+    Case(
         "bag",
         "bag",
         "bag, (1,2)-grams",

@@ -11,13 +11,14 @@ import tempfile
 
 from comparison import cases, environment, summary
 from comparison.cost import DataFileError
+from comparison.own import prepare
 from comparison.plan import Plan
 from comparison.rows import SETS, Data
 from comparison.runner import Runner
 from comparison.sections import SECTIONS
 from comparison.store import Store
 from comparison.tools import Missing, Tools
-from measure import ROOT, commit, cpu_model, floor_bytes, require_commit, run_folder
+from measure import ROOT, commit, cpu_model, fail, floor_bytes, require_commit, run_folder
 
 DESCRIPTION = (
     "Compares the trainers with Python: accuracy, time, memory, sizes, cost. See bench/README.md."
@@ -42,6 +43,37 @@ def program(value):
     return pathlib.Path(found).absolute()
 
 
+def add_data_options(parser):
+    """Adds the options that name the rows: the known data sets, or a file of the user's own."""
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument(
+        "--train",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="compare on your own rows: .csv, .tsv or .jsonl; without --only and --sections, the "
+        "cases without PyTorch and the section `whole`",
+    )
+    rows.add_argument(
+        "--data",
+        type=pathlib.Path,
+        default=ROOT.parent / "shared/data",
+        help="folder with imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv "
+        "(data/README.md)",
+    )
+    parser.add_argument(
+        "--test",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="test rows for --train [default: a fifth of its texts]",
+    )
+    parser.add_argument(
+        "--text-column", metavar="NAME", help="column with the text, for --train [default: text]"
+    )
+    parser.add_argument(
+        "--label-column", metavar="NAME", help="column with the label, for --train [default: label]"
+    )
+
+
 def parser():
     parser = argparse.ArgumentParser(prog="bench/compare", description=DESCRIPTION)
     parser.add_argument(
@@ -49,13 +81,7 @@ def parser():
         action="store_true",
         help="test all of it on data/movie.csv; the results are not kept",
     )
-    parser.add_argument(
-        "--data",
-        type=pathlib.Path,
-        default=ROOT.parent / "shared/data",
-        help="folder with imdb/, ag_news/ and sms_spam/, each with train.csv and test.csv "
-        "(data/README.md)",
-    )
+    add_data_options(parser)
     parser.add_argument(
         "--only",
         nargs="+",
@@ -150,16 +176,14 @@ def parser():
     return parser
 
 
-def fail(message, advice):
-    sys.exit(f"error: {message}\nhelp: {advice}")
-
-
 def check(args):
     if args.tables and not (args.out and (args.out / "raw.jsonl").is_file()):
         fail("no raw.jsonl to make tables of", "pass the results' folder as --out")
     if args.smoke and (args.out or args.readme or args.docs):
         fail("--smoke keeps no results", "remove --out, --readme and --docs")
-    if not args.smoke and not any((args.data / name / "train.csv").is_file() for name in SETS):
+    check_own(args)
+    known = not (args.smoke or args.train)
+    if known and not any((args.data / name / "train.csv").is_file() for name in SETS):
         fail(
             f"none of {', '.join(SETS)} below `{args.data}`",
             "get them as data/README.md describes, or try --smoke",
@@ -169,9 +193,19 @@ def check(args):
             "no NVIDIA GPU: `nvidia-smi -L` names none",
             "remove --device, or use a machine with a GPU",
         )
-    for name in [] if args.smoke else args.sets or []:
+    for name in (args.sets or []) if known else []:
         if not (args.data / name / "train.csv").is_file():
             fail(f"no `{name}/train.csv` below `{args.data}`", "get it as data/README.md describes")
+
+
+def check_own(args):
+    """Refuses options that have no effect with or without --train."""
+    others = ["--smoke", "--sets", "--readme", "--docs"]
+    own = ["--test", "--text-column", "--label-column"]
+    for flag in others if args.train else own:
+        if getattr(args, flag[2:].replace("-", "_")):
+            without = "with" if args.train else "without"
+            fail(f"{flag} has no effect {without} --train", f"remove {flag}")
 
 
 def gpu():
@@ -187,7 +221,11 @@ def threads_of(args, store):
 
 
 def plan_of(args, data, threads):
-    chosen = [case for case in cases.CASES if not args.only or case.name in args.only]
+    only, sections = args.only, args.sections
+    if args.train:
+        quick = [case.name for case in cases.CASES if not case.on_gpu or args.device != "cpu"]
+        only, sections = only or quick, sections or ["whole"]
+    chosen = [case for case in cases.CASES if not only or case.name in only]
     if args.device != "cpu":
         chosen = [case for case in chosen if case.on_gpu]
         if not chosen:
@@ -200,32 +238,41 @@ def plan_of(args, data, threads):
         first_rows=data.count(data.first, "train"),
         pairs=1 if args.smoke else args.pairs,
         threads=threads,
-        sections=[
-            section for section in SECTIONS if not args.sections or section.name in args.sections
-        ],
+        sections=[section for section in SECTIONS if not sections or section.name in sections],
         device=args.device,
         all_rows=args.whole or args.device != "cpu",
     )
 
 
-def out_of(args, work):
+def out_of(args, work, own):
     if args.smoke:
         return work / "results"
+    if own and not args.out:
+        return ROOT / f"bench/out/{own.name}-{own.digest}"
     suffix = "" if args.device == "cpu" else f"-{args.device}"
     return args.out or run_folder(args.machine or cpu_model(), f"compare{suffix}")
 
 
 def run(args, work):
-    data = Data(args.data, work / "rows", ROOT / "data/movie.csv" if args.smoke else None)
+    own, sample = None, ROOT / "data/movie.csv" if args.smoke else None
+    if args.train:
+        columns = args.text_column or "text", args.label_column or "label"
+        own = prepare(work / "own", args.train, args.test, *columns)
+        print(own.note, flush=True)
+    data = Data(
+        own.folder if own else args.data, work / "rows", sample, [own.name] if own else None
+    )
     if args.sets and not args.smoke:
         data.names = args.sets
-    out = out_of(args, work)
+    out = out_of(args, work, own)
     if not args.tables:
         require_commit(out)
     out.mkdir(parents=True, exist_ok=True)
     store = Store(out)
+    if own and any(line.get("rows_digest") != own.digest for line in store.done.values()):
+        fail(f"`{out}` has results of other rows", "pass another folder as --out")
     plan = plan_of(args, data, threads_of(args, store))
-    failures = [] if args.tables else measure(args, work, out, store, plan, data)
+    failures = [] if args.tables else measure(args, work, out, store, plan, data, own)
     plan.cases = [case for case in plan.cases if store.lines(case=case.name)]
     if not plan.cases:
         fail("nothing was measured", "the reasons are above")
@@ -248,12 +295,14 @@ def run(args, work):
     return 1 if failures else 0
 
 
-def measure(args, work, out, store, plan, data):
+def measure(args, work, out, store, plan, data, own=None):
     """Measures and records the machine. Returns the failures."""
     tools = Tools(args.binaries, plan.kind, args.device, args.pretrained_model, work, args.python)
     facts = {"commit": commit(), "machine": environment.machine(plan), "floor_bytes": floor_bytes()}
+    if own:
+        facts["rows_digest"] = own.digest
     runner = Runner(plan, store, tools, data, args.limit_minutes, args.repeat_below, facts)
-    environment.note(out, plan, tools, args.note)
+    environment.note(out, plan, tools, args.note or (own and own.note))
     runner.run(plan.turns)
     for missing in tools.missing.values():
         print(f"skipped: {missing}", flush=True)

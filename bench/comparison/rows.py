@@ -13,13 +13,16 @@ SAMPLE_TRAIN = 480
 class Data:
     """Finds the files of data sets and writes derived ones below `work`.
 
-    `sample`: a CSV that replaces all data sets, for smoke tests.
+    `sample`: a CSV that replaces all data sets, for smoke tests. `names`: the data sets, if they
+    are not the known ones.
     """
 
-    def __init__(self, folder, work, sample=None):
+    def __init__(self, folder, work, sample=None, names=None):
         self.folder, self.work, self.sample = folder, work, sample
         self.names = (
-            ["movie"]
+            names
+            if names
+            else ["movie"]
             if sample
             else [name for name in SETS if (folder / name / "train.csv").is_file()]
         )

@@ -39,8 +39,9 @@ CAVEATS = [
     "Both sides have the flags of the case (`bench/comparison/cases.py`), no validation split and "
     "no report, unless a table says otherwise; `bag` and fastText have their own (below). Their "
     "random numbers differ, so neural networks end with different weights.",
-    "After training, Trainyard scores rows and the baselines do not: `svm` and `bag` all training "
-    f"rows once, `bilstm` and `transformer` {TEST_ROWS} test rows. Training time includes this.",
+    "After training, Trainyard scores rows and the baselines do not: `svm`, `nb` and `bag` all "
+    f"training rows once, `bilstm` and `transformer` {TEST_ROWS} test rows. Training time "
+    "includes this.",
     "scikit-learn's classifiers use one thread. fastText has dimension 10 (its default is 100), "
     "bigrams, a learning rate of 0.5, and texts in lower case without punctuation; the rest are "
     "its defaults: all words, 5 epochs. `bag` has terms of at least 2 rows, width 16, a learning "

@@ -78,6 +78,7 @@ enum Command {
     Upload(commands::upload::UploadArgs),
     Download(commands::download::DownloadArgs),
     Doctor(commands::doctor::DoctorArgs),
+    Recommend(commands::recommend::RecommendArgs),
     Infra(commands::infra::InfraArgs),
 }
 
@@ -211,6 +212,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
             None => commands::download::run(args, context).await,
         },
         Command::Doctor(args) => commands::doctor::run(args, context).await,
+        Command::Recommend(args) => commands::recommend::run(args, context).await,
         Command::Infra(args) => commands::infra::run(args, context).await,
     }
 }

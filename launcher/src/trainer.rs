@@ -71,6 +71,19 @@ impl TrainerPackage {
         }
     }
 
+    /// Finds all trainers of the workspace around the working directory; none outside of one.
+    pub(crate) fn all() -> Result<Vec<Self>> {
+        if !in_workspace()? {
+            return Ok(Vec::new());
+        }
+        let metadata = metadata_command().exec().map_err(no_metadata)?;
+        let packages = metadata.workspace_packages().into_iter();
+        packages
+            .filter_map(|package| Some((package, package.metadata.get("trainer")?)))
+            .map(|(package, own)| Self::of(&metadata, package, own))
+            .collect()
+    }
+
     /// Like [`Self::find`], for checks: can be cancelled, and rustup downloads nothing. None if
     /// cargo does not start.
     pub(crate) async fn find_cancellable(name: &str) -> Result<Option<Self>> {
@@ -103,6 +116,14 @@ impl TrainerPackage {
         }
     }
 
+    fn of(metadata: &Metadata, package: &Package, own: &serde_json::Value) -> Result<Self> {
+        Ok(Self {
+            name: package.name.to_string(),
+            source: Some(source(metadata, package, own)?),
+            no_cargo: None,
+        })
+    }
+
     fn find_in(metadata: &Metadata, name: &str) -> Result<Self> {
         let mut names = Vec::new();
         for package in metadata.workspace_packages() {
@@ -110,11 +131,7 @@ impl TrainerPackage {
                 continue;
             };
             if package.name == name {
-                return Ok(Self {
-                    name: name.to_owned(),
-                    source: Some(source(metadata, package, own)?),
-                    no_cargo: None,
-                });
+                return Self::of(metadata, package, own);
             }
             names.push(package.name.to_string());
         }

@@ -47,8 +47,18 @@ fn help_of_help_is_help() {
 #[test]
 fn short_help_is_shorter_than_long_help() {
     for command in [
-        "train", "push", "build", "download", "upload", "doctor", "logs", "list", "status", "stop",
+        "train",
+        "push",
+        "build",
+        "download",
+        "upload",
+        "doctor",
+        "logs",
+        "list",
+        "status",
+        "stop",
         "describe",
+        "recommend",
     ] {
         let (short, long) = (help(&[command, "-h"]), help(&[command, "--help"]));
         assert!(short.lines().count() < long.lines().count(), "{short}");

@@ -59,14 +59,16 @@ def solve(matrix, signs, loss, c, costs, tolerance):
     return model.coef_[0], float(model.intercept_[0]), converged
 
 
-def balanced(labels, classes, positive):
-    """Returns each row's cost under class_weight="balanced": n / (classes * rows of its class).
+def row_costs(labels, classes, positive, class_weight):
+    """Returns each row's cost under `class_weight`: "balanced", or a JSON file of the weights.
 
     For two classes liblinear weights both sides. For one class against the rest it weights only
     that class (`weighted_C[i], param->C` in its `train`).
     """
+    if class_weight != "balanced":
+        class_weight = json.loads(pathlib.Path(class_weight).read_text())
     weights = dict(
-        zip(classes, compute_class_weight("balanced", classes=numpy.array(classes), y=labels))
+        zip(classes, compute_class_weight(class_weight, classes=numpy.array(classes), y=labels))
     )
     return numpy.array(
         [weights[name] if len(classes) == 2 or name == positive else 1.0 for name in labels]
@@ -80,7 +82,7 @@ def main():
     parser.add_argument("--c", type=float, help="C; or give --alpha")
     parser.add_argument("--alpha", type=float, help="C = 1 / (rows * alpha)")
     parser.add_argument("--tolerance", type=float, default=1e-6)
-    parser.add_argument("--class-weight", choices=["none", "balanced"], default="none")
+    parser.add_argument("--class-weight", help="none, balanced, or a JSON file", default="none")
     parser.add_argument("--model-dir", type=pathlib.Path)
     reading.add_vectorizer_flags(parser)
     args = parser.parse_args()
@@ -97,8 +99,9 @@ def main():
     problems = []
     for row, positive in enumerate(positives):
         signs = numpy.where(numpy.array(labels) == positive, 1.0, -1.0)
-        weighed = args.class_weight == "balanced"
-        costs = balanced(labels, classes, positive) if weighed else numpy.ones(len(labels))
+        costs = numpy.ones(len(labels))
+        if args.class_weight != "none":
+            costs = row_costs(labels, classes, positive, args.class_weight)
         weights, bias, converged = solve(matrix, signs, args.loss, c, costs, args.tolerance)
         problem = {
             "positive": positive,

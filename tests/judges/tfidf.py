@@ -20,9 +20,7 @@ from scipy.sparse import csr_matrix
 
 def read_theirs(path, terms_path, rows):
     tensors = load_file(path)
-    terms = terms_path.read_text(encoding="utf-8").split("\n")
-    if terms and terms[-1] == "":
-        terms.pop()
+    terms = reading.terms(terms_path)
     matrix = csr_matrix(
         (tensors["data"], tensors["indices"], tensors["indptr"]), shape=(rows, len(terms))
     )

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import measure
-from comparison import cli, cost, environment, scores, script, summary, svg, tables, tools
+from comparison import cli, cost, environment, own, scores, script, summary, svg, tables, tools
 from comparison.cases import BY_NAME, FULL, SMOKE
 from comparison.jobs import BASELINE, OURS, Job
 from comparison.plan import Plan
@@ -759,6 +759,99 @@ class Rows(unittest.TestCase):
         self.assertTrue(len(long) == 40 and all(len(text.split()) >= 60 for text, _ in long))
         wide = [row for row in read(self.data.file("malformed", "train"))[1:] if len(row) == 3]
         self.assertEqual(len(wide), 5)
+
+
+class OwnRows(InFolder):
+    """`--train FILE`: the user's own rows."""
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def prepared(self, path, *more):
+        made = own.prepare(self.folder / "made", path, *more)
+        parts = (read(made.folder / made.name / f"{part}.csv") for part in ("train", "test"))
+        return made, *(rows[1:] for rows in parts)
+
+    def test_a_fifth_of_the_texts_is_the_test_set(self):
+        # Every text twice.
+        rows = "".join(f'"text, {n % 50}",{n % 2}\n' for n in range(100))
+        made, train, test = self.prepared(self.file("My rows.csv", "text,label\n" + rows))
+        self.assertEqual((made.name, len(train), len(test)), ("my_rows", 80, 20))
+        self.assertFalse({text for text, _ in train} & {text for text, _ in test})
+        # pandas would read the label 0 as a number.
+        self.assertEqual({label for _, label in train}, {"label 0", "label 1"})
+        self.assertIn("a fifth of the texts", made.note)
+        again = own.prepare(self.folder / "again", self.folder / "My rows.csv")
+        self.assertEqual(again.digest, made.digest)
+
+    def test_columns_delimiters_and_formats(self):
+        expected = [["a, b", "label x"], ["c", "label y"]]
+        for name, text in [
+            ("a.csv", 'id,review,stars\n1,"a, b",x\n2,c,y\n'),
+            ("b.csv", "stars;review\nx;a, b\ny;c\n"),
+            ("c.tsv", "review\tstars\na, b\tx\nc\ty\n"),
+            ("d.jsonl", '{"review": "a, b", "stars": "x"}\n\n{"stars": "y", "review": "c"}\n'),
+        ]:
+            path = self.file(name, text)
+            _, train, test = self.prepared(path, path, "review", "stars")
+            self.assertEqual((train, test), (expected, expected), name)
+
+    def test_rows_that_cannot_be_compared_are_left_out_and_counted(self):
+        train = self.file("imdb.csv", "text,label\na,x\nb,y\n  ,x\nc,\nd\n")
+        test = self.file("test.csv", "text,label\na,x\nb,z\n")
+        made, rows, tests = self.prepared(train, test)
+        self.assertEqual((len(rows), tests), (2, [["a", "label x"]]))
+        # Not the name of a known data set.
+        self.assertEqual(made.name, "own_imdb")
+        self.assertIn("3 rows without text or label", made.note)
+        self.assertIn("1 test rows whose label no training row has", made.note)
+
+    def test_files_that_cannot_be_used_have_a_help(self):
+        for name, text, message in [
+            ("a.csv", "review,stars\nb,c\n", "no columns `text` and `label`.*\nhelp: pass --text"),
+            ("a.xlsx", "", "the format `.xlsx` is not known\nhelp: pass a .csv"),
+            ("a.csv", "text,label\na,x\nb,x\n", "has 1 labels.*\nhelp: pass more rows"),
+            ("a.jsonl", "[1]\n", "expected one object in each line.*\nhelp: "),
+            ("a.jsonl", '{"a": 1}\n', "no row has the keys `text` and `label`\nhelp: "),
+        ]:
+            with self.assertRaisesRegex(SystemExit, message):
+                own.prepare(self.folder / "made", self.file(name, text))
+        with self.assertRaisesRegex(SystemExit, "cannot read.*\nhelp: "):
+            own.prepare(self.folder / "made", self.folder / "missing.csv")
+
+    def test_quick_cases_and_the_main_section_are_the_default(self):
+        data = types.SimpleNamespace(names=["rows"], first="rows", count=lambda *_: 480)
+
+        def chosen(*flags):
+            plan = cli.plan_of(cli.parser().parse_args(["--train", "a.csv", *flags]), data, 2)
+            return {case.trainer for case in plan.cases}, [each.name for each in plan.sections]
+
+        trainers, sections = chosen()
+        self.assertTrue({"svm", "bag"} <= trainers and "bilstm" not in trainers)
+        self.assertEqual(sections, ["whole"])
+        self.assertEqual(
+            chosen("--only", "bilstm", "--sections", "growth"), ({"bilstm"}, ["growth"])
+        )
+
+    def test_flags_without_effect_are_refused(self):
+        for flags, message in [
+            (["--test", "a.csv"], "--test has no effect without --train"),
+            (["--train", "a.csv", "--sets", "imdb"], "--sets has no effect with --train"),
+            (["--train", "a.csv", "--readme"], "--readme has no effect with --train"),
+        ]:
+            with self.assertRaisesRegex(SystemExit, f"{message}\nhelp: remove"):
+                cli.check(cli.parser().parse_args(flags))
+
+    def test_results_of_other_rows_are_not_continued(self):
+        path = self.file("a.csv", "text,label\n" + "".join(f"t{n},{n % 2}\n" for n in range(20)))
+        out = self.folder / "out"
+        out.mkdir()
+        Store(out).append(line(Job("bag", OURS, "train", "a", 0, 2), 1.0, rows_digest="other"))
+        args = cli.parser().parse_args(["--train", str(path), "--out", str(out)])
+        with self.assertRaisesRegex(SystemExit, "has results of other rows\nhelp: "):
+            cli.run(args, self.folder)
 
 
 class Commands(unittest.TestCase):

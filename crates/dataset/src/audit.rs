@@ -7,6 +7,7 @@ use diagnostics::{Diagnostic, Severity, sanitize};
 use crate::codes;
 use crate::columns::{listed, quoted_for_shell};
 use crate::findings::{Finding, Findings};
+use crate::near::{Pair, SHINGLE_WORDS};
 use crate::{ReadOptions, RowPlace, Source};
 
 /// Columns of the rows that are needed to find equal texts; one entry per row.
@@ -277,7 +278,8 @@ pub(super) fn own_labels(
         return None;
     }
     let [text, label] = [&options.text_column, &options.label_column];
-    let help = if (2..=rows / 2).contains(&texts()) {
+    let may_swap = options.other_text_columns.is_empty();
+    let help = if may_swap && (2..=rows / 2).contains(&texts()) {
         let [text, label] = [text, label].map(|name| quoted_for_shell(name));
         format!("text and label look swapped: pass --text-column {label} --label-column {text}")
     } else if names.iter().all(|name| name.parse::<f64>().is_ok()) {
@@ -300,13 +302,93 @@ pub(super) fn own_labels(
     })
 }
 
+/// Finds labels with one row, given with their numbers of rows. In a few rows that is no wonder.
+pub(super) fn single_rows<'a>(
+    labels: impl Iterator<Item = (&'a String, u64)> + Clone,
+    findings: &mut Findings,
+) {
+    let rows: u64 = labels.clone().map(|(_, rows)| rows).sum();
+    let single = labels.filter(|(_, rows)| *rows == 1).map(|(name, _)| name);
+    let count = match rows < MIN_ROWS as u64 {
+        true => 0,
+        false => single.clone().count() as u64,
+    };
+    findings.add_many(&codes::SINGLE_ROW, Severity::Warning, count, || Finding {
+        message: format!(
+            "labels with a single row, which cannot be both trained on and tested on: {}",
+            diagnostics::listed(single, MAX_PAIRS)
+        ),
+        place: None,
+        help: "add rows with {them}, or join labels".to_owned(),
+    });
+}
+
+/// Reports rows whose text shares most of its words with that of an earlier row. `label` returns
+/// the name of a label.
+pub(super) fn near_duplicates<'a>(
+    pairs: &[Pair],
+    label: impl Fn(u32) -> &'a str,
+    sources: &[Source],
+    findings: &mut Findings,
+) {
+    for pair in pairs {
+        findings.add(&codes::NEAR_DUPLICATE, Severity::Warning, || {
+            let (here, there) = (label(pair.row.label), label(pair.earlier.label));
+            let which = match here == there {
+                true => "the same label".to_owned(),
+                false => format!(
+                    "the label `{}`, here it is `{}`",
+                    sanitize(there),
+                    sanitize(here)
+                ),
+            };
+            let place = pair.earlier.place.place(sources);
+            Finding {
+                message: format!("{} at `{place}`, which has {which}", shares("", pair)),
+                place: Some(pair.row.place.place(sources)),
+                help: "remove {them}, unless these are independent observations".to_owned(),
+            }
+        });
+    }
+}
+
+/// Reports rows of `split` whose text shares most of its words with that of a training row.
+pub(super) fn near_leaks(
+    pairs: &[Pair],
+    (train, others): (&[Source], &[Source]),
+    split: &str,
+    findings: &mut Findings,
+) {
+    for pair in pairs {
+        findings.add(&codes::NEAR_LEAK, Severity::Warning, || {
+            let place = pair.earlier.place.place(train);
+            let shares = shares(&format!("{split} "), pair);
+            Finding {
+                message: format!("{shares} of the training data at `{place}`"),
+                place: Some(pair.row.place.place(others)),
+                help: "remove {them} from one of the two data sets; unless these are independent \
+                       observations"
+                    .to_owned(),
+            }
+        });
+    }
+}
+
+fn shares(split: &str, pair: &Pair) -> String {
+    let percent = (100.0 * pair.similarity).floor();
+    format!(
+        "the {split}text shares {percent} % of the sequences of {SHINGLE_WORDS} words with the text"
+    )
+}
+
 /// Finds rows of the `split` "test" or "validation" whose text is also in the training data, and
-/// those whose letters are, if both have `near_hashes`.
+/// those whose letters are, if both have `near_hashes`. Calls `other` with the indices of the others.
 pub(super) fn leaked(
     (train, train_sources): (&Texts<'_>, &[Source]),
     (test, test_sources): (&Texts<'_>, &[Source]),
     split: &str,
     findings: &mut Findings,
+    mut other: impl FnMut(usize),
 ) {
     let (first, near) = (first_rows(train.hashes), first_rows(train.near_hashes));
     for (row, hash) in test.hashes.iter().enumerate() {
@@ -316,6 +398,7 @@ pub(super) fn leaked(
             .map(|there| (true, there))
             .or_else(|| Some((false, near()?)))
         else {
+            other(row);
             continue;
         };
         leaked_row(

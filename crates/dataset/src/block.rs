@@ -25,8 +25,8 @@ pub(super) enum RecordBody {
     Labels { count: u32 },
     /// A row that is not data.
     Header(HeaderRow),
-    /// A line of JSON.
-    Json,
+    /// A line of JSON, or an element of a JSON array.
+    Json { is_element: bool },
     /// Wrong number of fields; `at` is the offset of the first surplus field, or the end of the
     /// row.
     Count { fields: u32, at: u32 },

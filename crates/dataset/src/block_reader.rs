@@ -1,5 +1,6 @@
 //! Splits the files into blocks of whole records, in order. Runs on one thread at a time.
 
+mod array;
 mod header;
 mod lines;
 mod records;
@@ -8,6 +9,7 @@ use std::mem;
 
 use diagnostics::{Place, Severity};
 
+use self::array::Array;
 use self::header::{First, Header, HeaderTask, refuse_binary};
 use self::lines::Lines;
 use self::records::{keep, line, not_data, open_quote_in_header, row};
@@ -16,7 +18,7 @@ use crate::codes;
 use crate::delimited::{Malformed, RecordSpan, Splitter, Step, lines};
 use crate::findings::{Finding, Findings};
 use crate::input::{FileError, Input, OTHER_BYTES};
-use crate::json::{refuse_csv, refuse_layout};
+use crate::json::{array_of_arrays, refuse_csv, refuse_layout, refuse_references};
 #[cfg(feature = "parquet")]
 use crate::parquet::Parquet;
 use crate::source::{Format, LABEL_PREFIX, Source};
@@ -31,6 +33,7 @@ enum Kind {
         header: Option<Header>,
     },
     Jsonl,
+    Array(Array),
     Lines(Lines),
 }
 
@@ -99,7 +102,7 @@ impl<'a> BlockReader<'a> {
             let source = self.sources.get(self.next)?;
             block.source = self.next as u32;
             self.next += 1;
-            source.report_skipped(&mut block.findings);
+            source.report(&mut block.findings);
             match open(source, self.options, self.labels, &mut block.findings) {
                 Ok(reading) => self.reading = reading,
                 Err(error) => error.add(source, &mut block.findings),
@@ -293,7 +296,7 @@ impl Open {
         block: &mut Block,
     ) -> usize {
         let mut from = 0;
-        self.find_fasttext(filled, source, options, labels, block);
+        self.find_layout(filled, source, options, labels, block);
         while !self.given_up {
             let bytes = &block.bytes[..filled];
             let step = match &mut self.kind {
@@ -301,6 +304,7 @@ impl Open {
                     splitter.step(bytes, from, self.complete, &mut block.unescaped)
                 }
                 Kind::Jsonl => line(bytes, from, self.complete),
+                Kind::Array(array) => array.step(bytes, from, self.complete),
                 Kind::Lines(lines) => lines.step(bytes, from, self.complete),
             };
             let found = match step {
@@ -315,6 +319,9 @@ impl Open {
                     let blank = lines(&bytes[from..next]);
                     self.line += blank;
                     self.blank += blank;
+                    if self.complete && matches!(&self.kind, Kind::Array(Array { is_open: true })) {
+                        open_array(place(source, self.line), &mut block.findings);
+                    }
                     from = next;
                     break;
                 }
@@ -341,8 +348,9 @@ impl Open {
         from
     }
 
-    /// Reads a file of no other format as fastText's if it begins with a label.
-    fn find_fasttext(
+    /// Reads JSON as an array if it begins as one, and a file of no other format as fastText's if
+    /// it begins with a label.
+    fn find_layout(
         &mut self,
         filled: usize,
         source: &Source,
@@ -352,6 +360,11 @@ impl Open {
     ) {
         let is_open = matches!(&self.kind, Kind::Delimited { header: None, .. });
         let start = || block.bytes[..filled].trim_ascii_start();
+        // A zero byte follows in UTF-16.
+        let is_array = matches!(start(), [b'[', rest @ ..] if rest.first() != Some(&0));
+        if matches!(&self.kind, Kind::Jsonl) && self.rows == 0 && is_array {
+            self.kind = Kind::Array(Array::default());
+        }
         if is_open && source.has_no_format() && start().starts_with(LABEL_PREFIX) {
             match Lines::new(true, source, options, labels, &mut block.findings) {
                 Some(lines) => self.kind = Kind::Lines(lines),
@@ -370,49 +383,33 @@ impl Open {
         labels: Labels,
         block: &mut Block,
     ) -> (usize, u64) {
-        let bytes = &block.bytes[..filled];
-        let line = &bytes[found.start..found.end];
-        let (splitter, header) = match &mut self.kind {
-            Kind::Delimited { splitter, header } => (splitter, header),
-            Kind::Jsonl => {
-                self.json_line(&found, source, options, labels, block);
+        match &mut self.kind {
+            Kind::Jsonl | Kind::Array(_) => {
+                self.json_record(&found, source, options, labels, block);
                 return (found.next, found.lines);
             }
             Kind::Lines(lines) => {
-                let body = lines.body(&found, bytes, &mut block.kept);
+                let body = lines.body(&found, &block.bytes[..filled], &mut block.kept);
                 self.push(found.start, found.end, body, source, block);
                 return (found.next, found.lines);
             }
-        };
-        let Some(Header { columns, names }) = header else {
-            let binary = self.input.binary && !self.input.transcodes();
-            if let (Some(Malformed::Unclosed(quote)), false) = (found.malformed, binary) {
-                let at = column(&bytes[found.start..quote as usize], self.line);
-                open_quote_in_header(source, at, &mut block.findings);
-                self.given_up = true;
-                return (found.start, 0);
-            }
-            let task = HeaderTask {
-                options,
-                labels,
-                place: place(source, self.line),
-                stdin: source.path.is_none(),
-                binary,
-            };
-            let (findings, unescaped) = (&mut block.findings, &mut block.unescaped);
-            match task.read(splitter, &mut found, bytes, unescaped, findings) {
-                Ok(First::Header(found)) => *header = Some(found),
-                Ok(First::Separator) => {}
-                Ok(First::Unusable) => self.given_up = true,
-                Err(error) => {
-                    error.add(source, findings);
-                    self.given_up = true;
+            Kind::Delimited { header: None, .. } => {
+                self.header(&mut found, filled, source, options, labels, block);
+                if self.given_up || !options.no_header {
+                    return (found.next, found.lines);
                 }
             }
-            self.below_header = true;
-            self.blank = 0;
+            Kind::Delimited { .. } => {}
+        }
+        let Kind::Delimited {
+            splitter,
+            header: Some(Header { columns, names }),
+        } = &mut self.kind
+        else {
             return (found.next, found.lines);
         };
+        let bytes = &block.bytes[..filled];
+        let line = &bytes[found.start..found.end];
         (block.columns, block.delimiter) = (columns.count as u32, splitter.delimiter);
         let blank = mem::take(&mut self.blank);
         if columns.count == 1 && blank > 0 {
@@ -432,8 +429,50 @@ impl Open {
         (found.next, found.lines)
     }
 
-    /// Takes a line of JSON; refuses the file if its first line has another layout.
-    fn json_line(
+    /// Takes the first record of a CSV or TSV file. Without a header, the record is also a row.
+    fn header(
+        &mut self,
+        found: &mut RecordSpan,
+        filled: usize,
+        source: &Source,
+        options: &ReadOptions,
+        labels: Labels,
+        block: &mut Block,
+    ) {
+        let Kind::Delimited { splitter, header } = &mut self.kind else {
+            return;
+        };
+        let bytes = &block.bytes[..filled];
+        let binary = self.input.binary && !self.input.transcodes();
+        if let (Some(Malformed::Unclosed(quote)), false) = (found.malformed, binary) {
+            let at = column(&bytes[found.start..quote as usize], self.line);
+            open_quote_in_header(source, at, options, &mut block.findings);
+            self.given_up = true;
+            return;
+        }
+        let task = HeaderTask {
+            options,
+            labels,
+            place: place(source, self.line),
+            stdin: source.path.is_none(),
+            binary,
+        };
+        let (findings, unescaped) = (&mut block.findings, &mut block.unescaped);
+        match task.read(splitter, found, bytes, unescaped, findings) {
+            Ok(First::Header(found)) => *header = Some(found),
+            Ok(First::Separator) => {}
+            Ok(First::Unusable) => self.given_up = true,
+            Err(error) => {
+                error.add(source, findings);
+                self.given_up = true;
+            }
+        }
+        self.below_header = true;
+        self.blank = 0;
+    }
+
+    /// Takes an object of JSON; refuses the file if the first one has another layout.
+    fn json_record(
         &mut self,
         found: &RecordSpan,
         source: &Source,
@@ -444,10 +483,16 @@ impl Open {
         let line = &block.bytes[found.start..found.end];
         let text = str::from_utf8(line).unwrap_or_default();
         let binary = self.input.binary && !self.input.transcodes() && !text.starts_with('{');
+        let is_line = matches!(&self.kind, Kind::Jsonl);
         let refused = match self.rows {
             0 => refuse_binary(line, binary)
-                .and_then(|()| refuse_layout(text, options, labels))
-                .and_then(|()| refuse_csv(text, source, options)),
+                .and_then(|()| refuse_references(text, options))
+                .and_then(|()| match is_line {
+                    true => refuse_layout(text, options, labels)
+                        .and_then(|()| refuse_csv(text, source, options)),
+                    false if text.starts_with('[') => Err(array_of_arrays(options)),
+                    false => Ok(()),
+                }),
             _ => Ok(()),
         };
         match refused {
@@ -455,7 +500,12 @@ impl Open {
                 error.add(source, &mut block.findings);
                 self.given_up = true;
             }
-            Ok(()) => self.push(found.start, found.end, RecordBody::Json, source, block),
+            Ok(()) => {
+                let body = RecordBody::Json {
+                    is_element: !is_line,
+                };
+                self.push(found.start, found.end, body, source, block);
+            }
         }
     }
 
@@ -507,6 +557,16 @@ impl Open {
         self.push(start, end, RecordBody::TooLarge { at }, source, block);
         self.given_up = true;
     }
+}
+
+/// Reports a JSON array that ends too early, at this place.
+fn open_array(place: Place, findings: &mut Findings) {
+    findings.error(
+        &codes::OPEN_ARRAY,
+        "the file ends before the JSON array does: rows are missing or damaged".to_owned(),
+        Some(place),
+        "download or write the file again, or end it with `]`".to_owned(),
+    );
 }
 
 /// Reports lines between the rows of a file with one column.

@@ -11,6 +11,7 @@ use crate::audit::{self, Occurrence};
 use crate::codes::Code;
 use crate::corpus::unknown_label;
 use crate::findings::Finding;
+use crate::near::{self, NearTexts};
 use crate::read::{Encode, Merge, merged};
 use crate::stream::ReadTask;
 use crate::{Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, codes};
@@ -63,12 +64,13 @@ impl Checked {
     }
 
     /// Reports the rows of `merge`, of the test data, whose text is equal or almost equal to one of
-    /// this channel.
+    /// this channel. Calls `other` with the indices of the other rows.
     fn leaked(
         &self,
         sources: &[Source],
         (merge, test): (&Merge, &[Source]),
         findings: &mut Findings,
+        mut other: impl FnMut(usize),
     ) {
         for (row, (hash, here)) in merge.hashes.iter().zip(&merge.places).enumerate() {
             let equal = self.first.get(hash).map(|(_, there)| there);
@@ -76,14 +78,29 @@ impl Checked {
             if let Some(there) = equal.or_else(near) {
                 let (there, here) = ((*there, sources), (*here, test));
                 audit::leaked_row(equal.is_some(), there, here, "test", findings);
+            } else {
+                other(row);
             }
         }
+    }
+
+    /// Returns the findings about the labels of the training data as a whole.
+    fn label_findings(&self, sources: &[Source], options: &ReadOptions, limit: usize) -> Findings {
+        let mut findings = Findings::new(limit);
+        if let Some((code, error)) = self.unusable_labels(sources, options) {
+            findings.error(code, error.message, error.place, error.help);
+        } else {
+            let labels = self.labels.iter().map(|(name, rows)| (name, *rows));
+            audit::single_rows(labels, &mut findings);
+        }
+        findings
     }
 }
 
 /// Reads all rows and reports problems; does not stop at errors. Rows that the options drop are
 /// warnings. Calls `each` with at most `limit` findings of each kind and data set, as they occur;
-/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal.
+/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal, and
+/// texts of `sources` that are almost equal.
 ///
 /// # Errors
 /// If `stop` was set. Bad data is not an error here.
@@ -97,30 +114,31 @@ pub fn check(
 ) -> Result<CheckSummary, ReadError> {
     let options = &ReadOptions {
         near_duplicates: !test.is_empty(),
+        sketches: near::can_reread(sources) && near::can_reread(test),
         ..options.clone()
     };
     let mut all = Findings::new(limit);
-    let mut checked = check_channel(
-        sources,
-        options,
-        limit,
-        stop,
-        each,
-        &mut all,
-        &mut |_: &Merge| {},
-    )?;
-    if let Some((code, error)) = checked.unusable_labels(sources, options) {
-        let mut findings = Findings::new(limit);
-        findings.error(code, error.message, error.place, error.help);
-        all.merge(findings).iter().for_each(&mut *each);
-    }
+    let mut texts = NearTexts::default();
+    let mut add = |merge: &Merge| texts.add(merge.sketched());
+    let mut checked = check_channel(sources, options, limit, stop, each, &mut all, &mut add)?;
+    let mut findings = checked.label_findings(sources, options, limit);
+    let pairs = near::verified(texts.take_pairs(), (sources, None), options, stop)?;
+    let label = |number: u32| checked.labels[number as usize].0.as_str();
+    audit::near_duplicates(&pairs, label, sources, &mut findings);
+    all.merge(findings).iter().for_each(&mut *each);
     let labels = &mut checked.labels;
     labels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let mut test_rows = None;
     if !test.is_empty() {
         let mut findings = Findings::new(limit);
-        let mut leaked = |merge: &Merge| checked.leaked(sources, (merge, test), &mut findings);
+        let mut pairs = Vec::new();
+        let mut leaked = |merge: &Merge| {
+            let other = |row: usize| pairs.extend(texts.pairs_of(merge.sketched(), row));
+            checked.leaked(sources, (merge, test), &mut findings, other);
+        };
         let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
+        let pairs = near::verified(pairs, (sources, Some(test)), options, stop)?;
+        audit::near_leaks(&pairs, (sources, test), "test", &mut findings);
         unknown_labels(&checked.labels, &rows.labels, &mut findings);
         all.merge(findings).iter().for_each(&mut *each);
         test_rows = Some(rows.counts);

@@ -57,6 +57,11 @@ codes! {
     UNKNOWN_LABEL = "D040", "label", "a validation or test label is not in the training data";
     OTHER_ENCODING = "D041", "row", "the row is UTF-8, but is read in another encoding";
     BLANK_LINE = "D042", "line", "a line of a file with one column is blank";
+    CONTENT = "D043", "file", "the format of the file is known by its content only";
+    OPEN_ARRAY = "D044", "file", "a JSON array is never closed";
+    CLASS_NAMES = "D045", "file", "the labels are the class names of an augmented manifest";
+    SINGLE_ROW = "D048", "label", "the label has a single row";
+    NEAR_DUPLICATE = "D049", "row", "the text is almost equal to an earlier one";
     ESCAPED_END = "D060", "row", "a backslash precedes the end of a field without quotes";
 }
 

@@ -12,9 +12,41 @@ use crate::{Labels, ReadOptions};
 pub(super) struct Columns {
     pub(super) text: usize,
     pub(super) label: Option<usize>,
-    /// Of the kept columns, in the order of [`ReadOptions::keep_columns`].
+    /// Of the columns of [`kept_columns`], in that order.
     pub(super) kept: Vec<usize>,
+    /// Number of them that are texts.
+    pub(super) texts: usize,
     pub(super) count: usize,
+}
+
+impl Columns {
+    /// Returns the positions of the further text columns.
+    pub(super) fn other_texts(&self) -> &[usize] {
+        &self.kept[..self.texts]
+    }
+}
+
+/// Returns the columns besides text and label whose values are read, as (flag, name): further
+/// texts, then those that the caller keeps.
+pub(super) fn kept_columns(
+    options: &ReadOptions,
+) -> impl Iterator<Item = (&'static str, &str)> + Clone {
+    let texts = options.other_text_columns.iter();
+    let kept = options.keep_columns.iter();
+    texts
+        .map(|name| (TEXT_COLUMN, name.as_str()))
+        .chain(kept.map(|name| (KEEP_COLUMNS, name.as_str())))
+}
+
+const TEXT_COLUMN: &str = "--text-column";
+const LABEL_COLUMN: &str = "--label-column";
+
+/// Returns the name of a file's first row.
+pub(super) fn first_row(options: &ReadOptions) -> &'static str {
+    match options.no_header {
+        true => "first row",
+        false => "header",
+    }
 }
 
 /// Option of `predict` that names the kept columns.
@@ -31,7 +63,7 @@ pub(super) fn resolve(
 ) -> Option<Columns> {
     let label_name = (labels != Labels::Ignored).then_some(options.label_column.as_str());
     let mut twice = false;
-    let kept = options.keep_columns.iter().map(String::as_str);
+    let kept = kept_columns(options).map(|(_, name)| name);
     for wanted in [Some(options.text_column.as_str()), label_name]
         .into_iter()
         .flatten()
@@ -56,6 +88,7 @@ pub(super) fn resolve(
             text,
             label,
             kept: kept.filter_map(position).collect(),
+            texts: options.other_text_columns.len(),
             count: names.len(),
         }),
         _ => None,
@@ -68,12 +101,11 @@ pub(super) fn absent<'a>(
     options: &'a ReadOptions,
     labels: Labels,
 ) -> Vec<(&'static str, &'a str)> {
-    let label = ("--label-column", options.label_column.as_str());
-    let kept = options.keep_columns.iter();
-    [("--text-column", options.text_column.as_str()), label]
+    let label = (LABEL_COLUMN, options.label_column.as_str());
+    [(TEXT_COLUMN, options.text_column.as_str()), label]
         .into_iter()
         .take(if labels == Labels::Required { 2 } else { 1 })
-        .chain(kept.map(|name| (KEEP_COLUMNS, name.as_str())))
+        .chain(kept_columns(options))
         .filter(|(_, wanted)| !names.iter().any(|name| name == wanted))
         .collect()
 }
@@ -112,7 +144,11 @@ pub(super) fn report_missing(
     // A column is proposed once only.
     let mut taken: Vec<&str> = match only_kept {
         true => options.keep_columns.iter().map(String::as_str).collect(),
-        false => vec![options.text_column.as_str(), options.label_column.as_str()],
+        false => [&options.text_column, &options.label_column]
+            .into_iter()
+            .chain(&options.other_text_columns)
+            .map(String::as_str)
+            .collect(),
     };
     // The list of kept columns cannot have these.
     let is_writable =
@@ -121,7 +157,7 @@ pub(super) fn report_missing(
     for (flag, wanted) in absent {
         let free = names.iter().map(String::as_str);
         let free = free.filter(|name| !taken.contains(name) && is_writable(name));
-        let found = closest(wanted, free);
+        let found = manifest_column(flag, names).or_else(|| closest(wanted, free));
         taken.extend(found);
         all &= found.is_some();
         flags.push(format!(
@@ -132,10 +168,32 @@ pub(super) fn report_missing(
     let flags = flags.join(" ");
     let help = match (all, has.starts_with("the header")) {
         (true, _) => format!("did you mean {flags}?"),
-        (false, true) => format!("pass {flags}; the first line must be a header"),
+        (false, true) => format!(
+            "pass {flags}; the first line must be a header, or pass --no-header and the numbers of \
+             columns from 0"
+        ),
         (false, false) => format!("pass {flags}"),
     };
     findings.error(&codes::NO_COLUMN, message, place, help);
+}
+
+/// Returns the key of an augmented manifest's objects that has the text or the label.
+fn manifest_column<'a>(flag: &str, names: &'a [String]) -> Option<&'a str> {
+    let is_manifest = names.iter().any(|name| name.contains("-metadata."));
+    let source = names.iter().find(|name| is_manifest && *name == "source")?;
+    if flag == TEXT_COLUMN {
+        return Some(source.as_str());
+    }
+    let is_label = |name: &&String| {
+        let metadata = class_name_key(name);
+        flag == LABEL_COLUMN && names.contains(&metadata)
+    };
+    names.iter().find(is_label).map(String::as_str)
+}
+
+/// Returns the path of the class name in an augmented manifest, for the key of its number.
+pub(super) fn class_name_key(label: &str) -> String {
+    format!("{label}-metadata.class-name")
 }
 
 /// Limits for listing column names: a file without a header has texts in their place.

@@ -5,10 +5,11 @@ use std::sync::atomic::AtomicBool;
 
 pub use crate::{Encode, RowPlace, RowRef};
 
+use crate::near;
 use crate::random::mix;
 use crate::{
-    Findings, ReadOptions, RowCounts, Rows, Source, codes, leak, similar_label, text_hash,
-    unusable_labels,
+    Findings, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label, single_rows,
+    text_hash, unusable_labels,
 };
 use diagnostics::{Diagnostic, Error, Severity, sanitize};
 use sagemaker::metrics::Split;
@@ -34,6 +35,7 @@ pub struct RowTable {
 }
 
 /// Files of each channel; `train` is never empty.
+#[derive(Clone)]
 pub struct Channels {
     /// Training data.
     pub train: Vec<Source>,
@@ -70,14 +72,17 @@ impl<E: Encode> Corpus<E> {
         make: impl Fn() -> E + Sync,
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
+        let files = [&channels.train, &channels.validation, &channels.test];
         let options = &ReadOptions {
             near_duplicates: !channels.validation.is_empty() || !channels.test.is_empty(),
+            sketches: options.sketches && files.iter().all(|files| near::can_reread(files)),
             ..options.clone()
         };
-        let train = crate::read(&channels.train, options, &make, stop)?;
+        let mut train = crate::read(&channels.train, options, &make, stop)?;
         if let Some(error) = unusable_labels(&train, &channels.train, options) {
             return Err(error.into());
         }
+        let (texts, near) = TrainTexts::new((&train, &channels.train), options, stop)?;
         let mut others = Vec::new();
         for (name, sources, split) in [
             ("validation", channels.validation, Split::Validation),
@@ -85,9 +90,13 @@ impl<E: Encode> Corpus<E> {
         ] {
             if !sources.is_empty() {
                 let rows = crate::read(&sources, options, &make, stop)?;
-                let leaked = leak((&train, &channels.train), (&rows, &sources), name);
+                let leaked = texts.leaked((&rows, &sources), name)?;
                 others.push((name, rows, sources, split, leaked));
             }
+        }
+        let single = single_rows(&train);
+        for findings in [single, near] {
+            train.findings.merge(findings);
         }
         let mut corpus = Self::start(&train.label_names);
         corpus.add("train", train, channels.train, Split::Train)?;

@@ -8,6 +8,7 @@ use memchr::memchr;
 
 use crate::audit;
 use crate::block::{Block, KeptField, Record, RecordBody};
+use crate::columns;
 use crate::delimited::{Field, Shape};
 use crate::findings::{Finding, Findings};
 use crate::json::{self, Cell};
@@ -128,8 +129,12 @@ pub(super) struct JsonKeys {
     pub(super) source: u32,
     pub(super) text: bool,
     pub(super) label: bool,
-    /// True for each kept key that an object has.
+    /// True for each of [`columns::kept_columns`] that an object has.
     pub(super) kept: Vec<bool>,
+    /// Labels of an augmented manifest that are class names.
+    pub(super) class_names: u64,
+    /// Its other labels.
+    pub(super) other_labels: u64,
     /// Keys of the first object.
     pub(super) keys: Vec<String>,
 }
@@ -165,7 +170,8 @@ impl Decoder {
         self.scratch.clear();
         self.rows.clear();
         self.kept.clear();
-        let columns = options.keep_columns.len();
+        let texts = options.other_text_columns.len();
+        let columns = texts + options.keep_columns.len();
         let limit = block.findings.limit();
         let mut counts = BlockCounts {
             findings: std::mem::replace(&mut block.findings, Findings::new(limit)),
@@ -180,6 +186,10 @@ impl Decoder {
             options,
             labels,
             kept: block.kept.chunks_exact(columns.max(1)),
+            is_manifest: labels != Labels::Ignored
+                && sources
+                    .get(block.source as usize)
+                    .is_some_and(Source::is_manifest),
             encoding: block
                 .transcoded
                 .and_then(|name| Encoding::for_label(name.as_bytes()))
@@ -210,7 +220,9 @@ impl Decoder {
                 Err(Refused::NoLabel) => counts.no_label += 1,
             }
             let used = work.decoder.rows.len();
-            work.decoder.kept.truncate(used * columns);
+            work.decoder
+                .kept
+                .truncate(used * options.keep_columns.len());
         }
         let batch = Batch {
             block: valid.unwrap_or_default(),
@@ -230,6 +242,8 @@ struct BlockDecoder<'a, 'd> {
     labels: Labels,
     /// Kept values of the records that follow.
     kept: ChunksExact<'a, Option<KeptField>>,
+    /// True for an augmented manifest that is read with its labels.
+    is_manifest: bool,
     /// Encoding of the file if it has one byte per character.
     encoding: Option<&'static Encoding>,
     reporter: Reporter<'a>,
@@ -249,7 +263,7 @@ impl<'a> BlockDecoder<'a, '_> {
             RecordBody::TooLarge { at } => reporter.too_large(record, at, findings),
             RecordBody::Count { fields, at } => reporter.field_count(record, fields, at, findings),
             RecordBody::Labels { count } => reporter.several_labels(record, count, findings),
-            RecordBody::Json => return self.json(record, counts),
+            RecordBody::Json { .. } => return self.json(record, counts),
             RecordBody::Line { text, label } => return self.line(record, text, label, findings),
             RecordBody::Header(kind) => {
                 reporter.header(record, kind, findings);
@@ -262,6 +276,7 @@ impl<'a> BlockDecoder<'a, '_> {
                 rows,
             } => {
                 let kept = self.kept.next().unwrap_or_default();
+                let (texts, kept) = self.split_kept(kept);
                 self.valid(record, findings)?;
                 if let Some(at) = stray {
                     reporter.stray(record, at, findings);
@@ -269,7 +284,8 @@ impl<'a> BlockDecoder<'a, '_> {
                 if rows {
                     reporter.quoted_rows(record, findings);
                 }
-                let mut fields = [text, label].into_iter().flatten();
+                let others = texts.iter().flatten().map(|text| text.field);
+                let mut fields = [text, label].into_iter().flatten().chain(others);
                 if let Some(field) = fields.find(|field| self.has_blank_quote(record, field)) {
                     reporter.blank_quote(record, field.at, findings);
                 }
@@ -278,6 +294,7 @@ impl<'a> BlockDecoder<'a, '_> {
                     reporter.escaped_end(record, field.end, findings);
                 }
                 let text_span = self.value(text, record, findings)?;
+                let text_span = self.join(text_span, texts, record, findings)?;
                 let label_span = self.value(label, record, findings)?;
                 self.keep(kept, record, findings)?;
                 let text_at = text.map_or(record.start, |field| field.at);
@@ -302,6 +319,7 @@ impl<'a> BlockDecoder<'a, '_> {
         findings: &mut Findings,
     ) -> Result<(Span, Option<Span>), Refused> {
         let kept = self.kept.next().unwrap_or_default();
+        let (texts, kept) = self.split_kept(kept);
         self.valid(record, findings)?;
         let mut part = |field: Option<Field>| -> Result<(Option<Span>, u32), Refused> {
             let span = field.map(|field| self.content(field, record, findings));
@@ -310,9 +328,51 @@ impl<'a> BlockDecoder<'a, '_> {
                 field.map_or(record.start, |field| field.at),
             ))
         };
-        let (text, label) = (part(text)?, part(label)?);
+        let ((text, text_at), label) = (part(text)?, part(label)?);
+        let text = (self.join(text, texts, record, findings)?, text_at);
         self.keep(kept, record, findings)?;
         self.present(record, text, label, findings)
+    }
+
+    /// Returns the further texts of a record, and its kept values.
+    fn split_kept<'k>(
+        &self,
+        kept: &'k [Option<KeptField>],
+    ) -> (&'k [Option<KeptField>], &'k [Option<KeptField>]) {
+        let texts = self.options.other_text_columns.len();
+        kept.split_at_checked(texts).unwrap_or_default()
+    }
+
+    /// Returns the first text, followed by the others that are not blank.
+    fn join(
+        &mut self,
+        first: Option<Span>,
+        others: &[Option<KeptField>],
+        record: &Record,
+        findings: &mut Findings,
+    ) -> Result<Option<Span>, Refused> {
+        if others.is_empty() {
+            return Ok(first);
+        }
+        let mut spans = vec![first];
+        for other in others {
+            let field = other.map(|other| other.field);
+            spans.push(self.value(field, record, findings)?);
+        }
+        let texts = spans.into_iter().flatten().map(|span| self.get(span));
+        let joined = joined(texts);
+        Ok(Some(self.store(&joined)))
+    }
+
+    /// Appends a text to the scratch buffer.
+    fn store(&mut self, text: &str) -> Span {
+        let start = self.decoder.scratch.len();
+        self.decoder.scratch.push_str(text);
+        Span {
+            start,
+            end: self.decoder.scratch.len(),
+            scratch: true,
+        }
     }
 
     /// Decodes the kept values of a record.
@@ -414,7 +474,8 @@ impl<'a> BlockDecoder<'a, '_> {
         // Parquet, which has no lines, has no delimiters either.
         let is_plain = field.shape == Shape::Plain && field.at == field.start;
         let content = || &self.block.bytes[field.at as usize..field.end as usize];
-        record.line > 0 && is_plain && ends_escaping(content())
+        let may_escape = record.line > 0 && self.options.escape.is_none();
+        may_escape && is_plain && ends_escaping(content())
     }
 
     /// True if a field looks quoted, but is not, because a blank precedes the quote.
@@ -496,14 +557,12 @@ impl<'a> BlockDecoder<'a, '_> {
         record: &Record,
         counts: &mut BlockCounts,
     ) -> Result<(Span, Option<Span>), Refused> {
-        let reporter = self.reporter;
+        const LABEL: &str = "a string, a number or true/false";
+        let (reporter, options) = (self.reporter, self.options);
         let line = self.valid(record, &mut counts.findings)?;
-        let label_key =
-            (self.labels != Labels::Ignored).then_some(self.options.label_column.as_str());
-        let (text_key, keep) = (&self.options.text_column, &self.options.keep_columns);
         let mut keys = Vec::new();
         let wanted = (record.number == 1).then_some(&mut keys);
-        let object = match json::parse(line, text_key, label_key, keep, wanted) {
+        let object = match self.object(line, wanted) {
             Ok(object) => object,
             Err(error) => {
                 reporter.not_json(record, &error, &mut counts.findings);
@@ -514,41 +573,25 @@ impl<'a> BlockDecoder<'a, '_> {
             source: self.block.source,
             ..JsonKeys::default()
         });
-        seen.text |= object.text != Cell::Absent;
-        seen.label |= object.label != Cell::Absent;
+        seen.add(&object);
         seen.keys.append(&mut keys);
-        seen.kept.resize(object.kept.len(), false);
-        for (seen, (cell, _)) in seen.kept.iter_mut().zip(&object.kept) {
-            *seen |= *cell != Cell::Absent;
-        }
-        for (cell, column, expected) in [
-            (&object.text, &self.options.text_column, "a string"),
-            (
-                &object.label,
-                &self.options.label_column,
-                "a string, a number or true/false",
-            ),
-        ] {
+        let names = std::iter::once(&options.text_column).chain(&options.other_text_columns);
+        let texts = object.texts.iter().zip(names);
+        let texts = texts.map(|(cell, name)| (cell, name, "a string"));
+        let label = std::iter::once((&object.label, &options.label_column, LABEL));
+        for (cell, column, expected) in texts.chain(label) {
             if let Cell::Wrong(kind) = cell {
                 reporter.wrong_type(record, column, kind, expected, &mut counts.findings);
                 return Err(Refused::Malformed);
             }
         }
-        let mut span = |cell| match cell {
-            Cell::Value(value) => {
-                let start = self.decoder.scratch.len();
-                self.decoder.scratch.push_str(&value);
-                Some(Span {
-                    start,
-                    end: self.decoder.scratch.len(),
-                    scratch: true,
-                })
-            }
-            _ => None,
+        let text = match object.texts.as_slice() {
+            [text] => text.value().map(|text| self.store(text)),
+            texts => Some(self.store(&joined(texts.iter().filter_map(Cell::value)))),
         };
-        let (text, label) = (span(object.text), span(object.label));
-        for (cell, is_json) in object.kept {
-            let value = span(cell).map(|span| (span, is_json));
+        let label = object.label.value().map(|label| self.store(label));
+        for (cell, is_json) in &object.kept {
+            let value = cell.value().map(|value| (self.store(value), *is_json));
             self.decoder.kept.push(value);
         }
         self.present(
@@ -558,6 +601,76 @@ impl<'a> BlockDecoder<'a, '_> {
             &mut counts.findings,
         )
     }
+
+    /// Returns the wanted values of a JSON object; appends its keys to `keys`.
+    fn object(
+        &self,
+        json: &str,
+        keys: Option<&mut Vec<String>>,
+    ) -> Result<JsonRow, serde_json::Error> {
+        let options = self.options;
+        let has_label = self.labels != Labels::Ignored;
+        let class_name = self
+            .is_manifest
+            .then(|| columns::class_name_key(&options.label_column));
+        let texts = 1 + options.other_text_columns.len();
+        let mut names = vec![options.text_column.as_str()];
+        names.extend(columns::kept_columns(options).map(|(_, name)| name));
+        names.extend(has_label.then_some(options.label_column.as_str()));
+        names.extend(class_name.as_deref());
+        let values = json::parse(json, &names, keys)?;
+        let (texts, others) = values.split_at(texts);
+        let (kept, labels) = others.split_at(options.keep_columns.len());
+        let number = labels.first().copied().flatten();
+        let name = labels.get(1).copied().flatten();
+        let texts = texts.iter().map(|value| json::text(*value));
+        let kept = kept.iter().map(|value| json::kept(*value));
+        Ok(JsonRow {
+            texts: texts.collect::<Result<_, _>>()?,
+            label: json::cell(name.or(number))?,
+            kept: kept.collect::<Result<_, _>>()?,
+            is_class_name: self.is_manifest.then_some(name.is_some()),
+        })
+    }
+}
+
+/// Values of a JSON object.
+struct JsonRow {
+    texts: Vec<Cell>,
+    label: Cell,
+    /// True for JSON other than a string.
+    kept: Vec<(Cell, bool)>,
+    /// For an augmented manifest: true if the label is the class name in the metadata.
+    is_class_name: Option<bool>,
+}
+
+impl JsonKeys {
+    /// Notes the keys that an object has.
+    fn add(&mut self, object: &JsonRow) {
+        let is_there = |cell: &Cell| *cell != Cell::Absent;
+        let kept = object.kept.iter().map(|(cell, _)| cell);
+        let (text, others) = object.texts.split_at(1);
+        self.text |= text.iter().any(is_there);
+        self.label |= is_there(&object.label);
+        self.kept.resize(others.len() + object.kept.len(), false);
+        for (seen, cell) in self.kept.iter_mut().zip(others.iter().chain(kept)) {
+            *seen |= is_there(cell);
+        }
+        match object
+            .is_class_name
+            .filter(|_| object.label.value().is_some())
+        {
+            Some(true) => self.class_names += 1,
+            Some(false) => self.other_labels += 1,
+            None => {}
+        }
+    }
+}
+
+/// Joins texts that are not blank with blanks.
+fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let is_text = |text: &&str| !text.chars().all(char::is_whitespace);
+    texts.filter(is_text).collect::<Vec<_>>().join(" ")
 }
 
 /// Appends `text`, with doubled quotes replaced by single ones.

@@ -8,6 +8,8 @@
 use csv_core::ReadFieldResult;
 use memchr::{memchr, memchr_iter, memchr3};
 
+mod escaped;
+
 /// Representation of a field's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -76,6 +78,8 @@ pub(super) struct Splitter {
     pub(super) delimiter: u8,
     /// False if quotes are part of the text.
     quoted: bool,
+    /// Byte that makes the next one part of the text.
+    escape: Option<u8>,
     core: csv_core::Reader,
     /// Fields of the record that the last step found.
     pub(super) fields: Vec<Field>,
@@ -93,11 +97,12 @@ enum Quoted {
 }
 
 impl Splitter {
-    pub(super) fn new(delimiter: u8, quoted: bool) -> Self {
+    pub(super) fn new(delimiter: u8, quoted: bool, escape: Option<u8>) -> Self {
         let core = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
         Self {
             delimiter,
             quoted,
+            escape,
             core,
             fields: Vec::new(),
         }
@@ -125,6 +130,9 @@ impl Splitter {
         }
         let lines_before = lines(&bytes[from..start]);
         self.fields.clear();
+        if let Some(escape) = self.escape {
+            return self.escaped(bytes, (start, lines_before), complete, escape, unescaped);
+        }
         let mut at = start;
         let mut inner_lines = 0;
         loop {

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use flate2::bufread::GzDecoder;
+use lzma_rust2::XzReader;
 use sha2::{Digest, Sha256};
 
 use diagnostics::Diagnostic;
@@ -121,7 +123,15 @@ enum Decompressor {
     Plain(HashingReader),
     Gzip(Box<Gzip>),
     Zstd(Box<zstd::Decoder<'static, BufReader<HashingReader>>>),
+    Bzip2(Box<MultiBzDecoder<BufReader<HashingReader>>>),
+    Xz(Box<XzReader<BufReader<HashingReader>>>),
 }
+
+/// Memory of xz files that are read, in KiB. `xz -9` needs 64 MiB.
+const MAX_XZ_KIB: u32 = 512 * 1024;
+
+/// Starts of bzip2 files after `BZh` and a digit: of the first block, and of the end without one.
+const BZIP2_STARTS: [&[u8]; 2] = [b"1AY&SY", b"\x17rE8P\x90"];
 
 impl Decompressor {
     fn hashing(&mut self) -> &mut HashingReader {
@@ -129,6 +139,8 @@ impl Decompressor {
             Self::Plain(hashing) => hashing,
             Self::Gzip(decoder) => decoder.0.get_mut().get_mut(),
             Self::Zstd(decoder) => decoder.get_mut().get_mut(),
+            Self::Bzip2(decoder) => decoder.get_mut().get_mut(),
+            Self::Xz(decoder) => decoder.inner_mut().get_mut(),
         }
     }
 }
@@ -139,6 +151,8 @@ impl Read for Decompressor {
             Self::Plain(hashing) => hashing.read(to),
             Self::Gzip(decoder) => decoder.read(to),
             Self::Zstd(decoder) => decoder.read(to),
+            Self::Bzip2(decoder) => decoder.read(to),
+            Self::Xz(decoder) => decoder.read(to),
         }
     }
 }
@@ -191,29 +205,8 @@ impl Input {
         let n = peek(&mut head, false, |to| hashing.pull(to))?;
         hashing.head.extend_from_slice(&head[..n]);
         refuse_unsupported(&hashing.head)?;
-        let (compressed, mut body) = match hashing.head.as_slice() {
-            [0x1f, 0x8b, ..] => (
-                true,
-                Decompressor::Gzip(Box::new(Gzip(GzDecoder::new(BufReader::with_capacity(
-                    COMPRESSED_BUFFER_BYTES,
-                    hashing,
-                ))))),
-            ),
-            // The second pattern is a skippable frame, which some tools write first.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(
-                    COMPRESSED_BUFFER_BYTES,
-                    hashing,
-                ));
-                (
-                    true,
-                    Decompressor::Zstd(Box::new(
-                        decoder.map_err(|error| file_error(&error, true))?,
-                    )),
-                )
-            }
-            _ => (false, Decompressor::Plain(hashing)),
-        };
+        let mut body = decompressor(hashing)?;
+        let compressed = !matches!(body, Decompressor::Plain(_));
         let mut head = [0; HEAD_BYTES];
         let n = peek(&mut head, compressed, |to| body.read(to))?;
         refuse_unsupported(&head[..n])?;
@@ -304,6 +297,28 @@ impl Input {
     }
 }
 
+/// Returns the decompressor that the first bytes ask for.
+fn decompressor(hashing: HashingReader) -> Result<Decompressor, FileError> {
+    let head = hashing.head.clone();
+    let buffered = |hashing| BufReader::with_capacity(COMPRESSED_BUFFER_BYTES, hashing);
+    Ok(match head.as_slice() {
+        [0x1f, 0x8b, ..] => Decompressor::Gzip(Box::new(Gzip(GzDecoder::new(buffered(hashing))))),
+        // The second pattern is a skippable frame, which some tools write first.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            let decoder = zstd::Decoder::with_buffer(buffered(hashing));
+            Decompressor::Zstd(Box::new(decoder.map_err(|error| file_error(&error, true))?))
+        }
+        [b'B', b'Z', b'h', _, rest @ ..] if BZIP2_STARTS.iter().any(|s| rest.starts_with(s)) => {
+            Decompressor::Bzip2(Box::new(MultiBzDecoder::new(buffered(hashing))))
+        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            let decoder = XzReader::new_mem_limit(buffered(hashing), true, MAX_XZ_KIB);
+            Decompressor::Xz(Box::new(decoder))
+        }
+        _ => Decompressor::Plain(hashing),
+    })
+}
+
 /// Reads until `to` is full, the input ends, or an error occurs.
 fn fill(
     to: &mut [u8],
@@ -334,7 +349,9 @@ fn peek(
 }
 
 fn file_error(error: &io::Error, compressed: bool) -> FileError {
-    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    use io::ErrorKind::{
+        InvalidData, InvalidInput, Other, OutOfMemory, UnexpectedEof, Unsupported,
+    };
     if compressed && error.kind() == UnexpectedEof {
         let message = "the compressed data ends too early".to_owned();
         return FileError {
@@ -353,7 +370,8 @@ fn file_error(error: &io::Error, compressed: bool) -> FileError {
                     .to_owned(),
         };
     }
-    if compressed && matches!(error.kind(), InvalidData | InvalidInput | Other) {
+    let is_damage = [InvalidData, InvalidInput, Other, OutOfMemory, Unsupported];
+    if compressed && is_damage.contains(&error.kind()) {
         let message = format!("the compressed data is damaged: {error}");
         return FileError {
             code: &codes::DAMAGED,
@@ -374,8 +392,6 @@ fn file_error(error: &io::Error, compressed: bool) -> FileError {
 const OTHER_TYPES: &[(usize, &[u8], &str, &str)] = &[
     (257, b"ustar\0", "a tar archive", "unpack it with tar -xf, and pass the file inside"),
     (257, b"ustar ", "a tar archive", "unpack it with tar -xf, and pass the file inside"),
-    (0, b"\xfd7zXZ\0", "compressed with xz", "decompress it, or use gzip or zstd"),
-    (4, b"1AY&SY", "compressed with bzip2", "decompress it, or use gzip or zstd"),
     (0, b"\x04\x22\x4d\x18", "compressed with lz4", "decompress it, or use gzip or zstd"),
     (0, b"\x5d\0\0", "compressed with lzma", "decompress it, or use gzip or zstd"),
     (0, b"\x1f\x9d", "compressed with compress", "decompress it, or use gzip or zstd"),

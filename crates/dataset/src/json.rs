@@ -1,9 +1,9 @@
-//! Extracts text and label from a line of JSON.
+//! Extracts text, label and other values from JSON objects.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::columns::quoted_for_shell;
@@ -24,33 +24,61 @@ pub(super) enum Cell {
     Wrong(&'static str),
 }
 
-/// Text and label of a line, and the values of the kept keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) text: Cell,
-    pub(super) label: Cell,
-    /// In the order of the kept keys; true for JSON other than a string.
-    pub(super) kept: Vec<(Cell, bool)>,
+impl Cell {
+    /// Returns the content, if there is any.
+    pub(super) fn value(&self) -> Option<&str> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null | Self::Wrong(_) => None,
+        }
+    }
 }
 
-/// Parses one line. Appends the names of all keys to `keys`, if given.
-pub(super) fn parse(
-    line: &str,
-    text: &str,
-    label: Option<&str>,
-    keep: &[String],
+/// Returns the values of the keys `names` in an object; `None` for an absent one. A name with dots
+/// is the path of a nested value, unless an object has a key with that name. Appends the names of
+/// all keys to `keys`, if given.
+pub(super) fn parse<'a>(
+    json: &'a str,
+    names: &[&str],
     keys: Option<&mut Vec<String>>,
-) -> Result<Line, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_str(line);
-    let seed = LineSeed {
-        text,
-        label,
-        keep,
-        keys,
-    };
-    let line = seed.deserialize(&mut reader)?;
+) -> Result<Vec<Option<&'a RawValue>>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let values = ObjectSeed { names, keys }.deserialize(&mut reader)?;
     reader.end()?;
-    Ok(line)
+    Ok(values)
+}
+
+/// Returns a text. Only strings: a number in the text column probably means the wrong column.
+pub(super) fn text(value: Option<&RawValue>) -> Result<Cell, serde_json::Error> {
+    Ok(match (cell(value)?, value) {
+        (Cell::Value(_), Some(value)) if !value.get().starts_with('"') => {
+            Cell::Wrong(kind(value.get()))
+        }
+        (cell, _) => cell,
+    })
+}
+
+/// Returns a label.
+pub(super) fn cell(value: Option<&RawValue>) -> Result<Cell, serde_json::Error> {
+    let Some(raw) = value.map(RawValue::get) else {
+        return Ok(Cell::Absent);
+    };
+    Ok(match raw.as_bytes().first() {
+        Some(b'"') => Cell::Value(serde_json::from_str(raw)?),
+        Some(b'n') => Cell::Null,
+        Some(b'[' | b'{') => Cell::Wrong(kind(raw)),
+        _ => Cell::Value(raw.to_owned()),
+    })
+}
+
+/// Returns a value that is kept; true for JSON other than a string. Arrays and objects are kept as
+/// JSON.
+pub(super) fn kept(value: Option<&RawValue>) -> Result<(Cell, bool), serde_json::Error> {
+    let is_json = value.is_some_and(|value| !value.get().starts_with('"'));
+    Ok(match (cell(value)?, value) {
+        (Cell::Wrong(_), Some(value)) => (Cell::Value(value.get().to_owned()), is_json),
+        (cell, _) => (cell, is_json),
+    })
 }
 
 /// Refuses other layouts of JSON, by their first line.
@@ -60,33 +88,71 @@ pub(super) fn refuse_layout(
     labels: Labels,
 ) -> Result<(), FileError> {
     let line = line.trim();
-    let found = if let Some(rest) = line.strip_prefix('[') {
-        let rest = rest.trim_start();
-        let array = rest.is_empty() || rest.starts_with('{');
-        let rows = || {
-            let columns = [&options.text_column, &options.label_column];
-            let [text, label] = columns.map(|name| serde_json::json!(name));
-            let filter = format!(".[] | {{{text}: .[0], {label}: .[1]}}");
-            ("an array of arrays", filter)
-        };
-        match array {
-            true => Some(("an array", ".[]".to_owned())),
-            false => rest.starts_with('[').then(rows),
-        }
-    } else if line == "{" {
-        Some(("an object over several lines", ".".to_owned()))
-    } else {
-        one_object(line, options, labels)
+    let rows = line.strip_prefix('[').map(str::trim_start);
+    if rows.is_some_and(|rows| rows.starts_with('[')) {
+        return Err(array_of_arrays(options));
+    }
+    let found = match line {
+        "{" => Some(("an object over several lines", ".".to_owned())),
+        _ => one_object(line, options, labels),
     };
     let Some((what, filter)) = found else {
         return Ok(());
     };
-    Err(FileError::unsupported(
+    Err(other_layout(what, &filter))
+}
+
+fn other_layout(what: &str, filter: &str) -> FileError {
+    FileError::unsupported(
         &format!("the file has {what}, expected one JSON object per line"),
         &format!(
             "convert it: jq -c {} FILE > FILE.jsonl",
-            quoted_for_shell(&filter)
+            quoted_for_shell(filter)
         ),
+    )
+}
+
+/// Returns the error that the rows are arrays in an array.
+pub(super) fn array_of_arrays(options: &ReadOptions) -> FileError {
+    let columns = [&options.text_column, &options.label_column];
+    let [text, label] = columns.map(|name| serde_json::json!(name));
+    let filter = format!(".[] | {{{text}: .[0], {label}: .[1]}}");
+    other_layout("an array of arrays", &filter)
+}
+
+/// True if JSON begins as an array of objects, or is an empty array.
+pub(super) fn begins_array(json: &[u8]) -> bool {
+    let inner = json.trim_ascii_start().strip_prefix(b"[");
+    let first = inner.and_then(|inner| inner.trim_ascii_start().first());
+    matches!(first, Some(b'{' | b']'))
+}
+
+/// Returns the first key of an array's first object.
+pub(super) fn first_key(json: &[u8]) -> Option<String> {
+    let inner = json.trim_ascii_start().strip_prefix(b"[")?;
+    let object = inner.trim_ascii_start().strip_prefix(b"{")?;
+    let mut keys = serde_json::Deserializer::from_slice(object).into_iter::<String>();
+    keys.next()?.ok()
+}
+
+/// Key of augmented manifests with the address of a text.
+const REFERENCE: &str = "source-ref";
+
+/// Refuses augmented manifests whose texts are in other files.
+pub(super) fn refuse_references(line: &str, options: &ReadOptions) -> Result<(), FileError> {
+    let is_text = options.text_column == REFERENCE;
+    let has = |keys: Object<'_>| {
+        keys.contains_key(REFERENCE) && (is_text || !keys.contains_key(&options.text_column))
+    };
+    if !object(line).is_some_and(has) {
+        return Ok(());
+    }
+    let help = "write the texts into it as `source`: while read -r row; do jq -c --arg text \
+                \"$(aws s3 cp \"$(jq -r '.\"source-ref\"' <<< \"$row\")\" -)\" \
+                '. + {source: $text}' <<< \"$row\"; done < FILE > NEW-FILE";
+    Err(FileError::unsupported(
+        "the manifest has the addresses of texts (`source-ref`), not the texts",
+        help,
     ))
 }
 
@@ -156,85 +222,78 @@ fn one_object(line: &str, options: &ReadOptions, labels: Labels) -> Option<(&'st
     Some(("an array in an object", filter))
 }
 
-struct LineSeed<'a> {
-    text: &'a str,
-    label: Option<&'a str>,
-    keep: &'a [String],
+struct ObjectSeed<'a> {
+    names: &'a [&'a str],
     keys: Option<&'a mut Vec<String>>,
 }
 
-impl<'de> DeserializeSeed<'de> for LineSeed<'_> {
-    type Value = Line;
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
+    type Value = Vec<Option<&'de RawValue>>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Line, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for LineSeed<'_> {
-    type Value = Line;
+impl<'de> Visitor<'de> for ObjectSeed<'_> {
+    type Value = Vec<Option<&'de RawValue>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Line, A::Error> {
-        let mut line = Line {
-            kept: vec![<(Cell, bool)>::default(); self.keep.len()],
-            ..Line::default()
-        };
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut values = vec![None; self.names.len()];
+        let mut nested = vec![None; self.names.len()];
         while let Some(key) = map.next_key::<String>()? {
             let value: &RawValue = map.next_value()?;
-            for (name, (to, is_json)) in self.keep.iter().zip(&mut line.kept) {
-                if *name == key {
-                    put(to, as_it_stands(value)?, &key)?;
-                    *is_json = !value.get().starts_with('"');
-                }
-            }
-            if key == self.text {
-                // Only strings: a number in the text column probably means the wrong column.
-                let cell = match cell(value)? {
-                    Cell::Value(_) if !value.get().starts_with('"') => {
-                        Cell::Wrong(kind(value.get()))
-                    }
-                    cell => cell,
+            for (at, name) in self.names.iter().enumerate() {
+                let Some(rest) = name.strip_prefix(key.as_str()) else {
+                    continue;
                 };
-                put(&mut line.text, cell, &key)?;
-            } else if self.label == Some(key.as_str()) {
-                put(&mut line.label, cell(value)?, &key)?;
+                let (to, found) = match rest.strip_prefix('.') {
+                    _ if rest.is_empty() => (&mut values[at], Some(value)),
+                    Some(path) => {
+                        let found = inside(value, path).map_err(A::Error::custom)?;
+                        (&mut nested[at], found)
+                    }
+                    None => continue,
+                };
+                if to.is_some() && found.is_some() {
+                    return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
+                }
+                *to = to.or(found);
             }
             if let Some(keys) = &mut self.keys {
-                keys.push(key);
+                list_keys(key, value, MAX_DEPTH, keys);
             }
         }
-        Ok(line)
+        let values = values.into_iter().zip(nested);
+        Ok(values.map(|(value, nested)| value.or(nested)).collect())
     }
 }
 
-fn put<E: serde::de::Error>(to: &mut Cell, cell: Cell, key: &str) -> Result<(), E> {
-    if *to != Cell::Absent {
-        return Err(E::custom(format_args!("duplicate key `{key}`")));
+/// Returns the value at a path inside of an object.
+fn inside<'a>(value: &'a RawValue, path: &str) -> Result<Option<&'a RawValue>, serde_json::Error> {
+    if !value.get().starts_with('{') {
+        return Ok(None);
     }
-    *to = cell;
-    Ok(())
+    Ok(parse(value.get(), &[path], None)?.pop().flatten())
 }
 
-fn cell<E: serde::de::Error>(value: &RawValue) -> Result<Cell, E> {
-    let raw = value.get();
-    Ok(match raw.as_bytes().first() {
-        Some(b'"') => Cell::Value(serde_json::from_str(raw).map_err(E::custom)?),
-        Some(b'n') => Cell::Null,
-        Some(b'[' | b'{') => Cell::Wrong(kind(raw)),
-        _ => Cell::Value(raw.to_owned()),
-    })
-}
+/// Depth to which the keys of nested objects are listed.
+const MAX_DEPTH: usize = 4;
 
-/// As [`cell`], but arrays and objects are kept as JSON.
-fn as_it_stands<E: serde::de::Error>(value: &RawValue) -> Result<Cell, E> {
-    Ok(match cell(value)? {
-        Cell::Wrong(_) => Cell::Value(value.get().to_owned()),
-        cell => cell,
-    })
+/// Appends a key; the keys inside of its value instead, if that is an object.
+fn list_keys(key: String, value: &RawValue, depth: usize, keys: &mut Vec<String>) {
+    match object(value.get()).filter(|inner| depth > 0 && !inner.is_empty()) {
+        Some(inner) => {
+            for (name, value) in inner {
+                list_keys(format!("{key}.{name}"), value, depth - 1, keys);
+            }
+        }
+        None => keys.push(key),
+    }
 }
 
 fn kind(raw: &str) -> &'static str {
@@ -252,6 +311,12 @@ mod tests {
 
     fn value(text: &str) -> Cell {
         Cell::Value(text.to_owned())
+    }
+
+    /// Returns text and label.
+    fn row(json: &str) -> Result<(Cell, Cell), serde_json::Error> {
+        let values = parse(json, &["text", "label"], None)?;
+        Ok((text(values[0])?, cell(values[1])?))
     }
 
     #[test]
@@ -277,25 +342,50 @@ mod tests {
             (r#"{"te\u0078t":"x","label":null}"#, value("x"), Cell::Null),
             ("{}", Cell::Absent, Cell::Absent),
         ] {
-            assert_eq!(
-                parse(json, "text", Some("label"), &[], None).unwrap(),
-                Line {
-                    text,
-                    label,
-                    kept: Vec::new()
-                },
-                "{json}"
-            );
+            assert_eq!(row(json).unwrap(), (text, label), "{json}");
         }
+    }
+
+    /// A name with dots is a path, unless a key has that name.
+    #[test]
+    fn paths_find_nested_values() {
+        let found = |json: &str| {
+            let values = parse(json, &["data.text", "a.b.c"], None).unwrap();
+            let text = |value: Option<&RawValue>| value.map(|value| value.get().to_owned());
+            values.into_iter().map(text).collect::<Vec<_>>()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        for (json, first, second) in [
+            (
+                r#"{"data":{"text":"x","y":1},"a":{"b":{"c":2}}}"#,
+                some("\"x\""),
+                some("2"),
+            ),
+            (
+                r#"{"data":{"text":"x"},"data.text":"y"}"#,
+                some("\"y\""),
+                None,
+            ),
+            (r#"{"a.b":{"c":1},"data":null}"#, None, some("1")),
+            (r#"{"a":{"b.c":1},"data":[{"text":"x"}]}"#, None, some("1")),
+            (r#"{"a":{"b":1},"data":{"Text":"x"}}"#, None, None),
+        ] {
+            assert_eq!(found(json), [first, second], "{json}");
+        }
+        let twice = parse(r#"{"a":{"b":1},"a":{"b":2}}"#, &["a.b"], None).unwrap_err();
+        assert!(
+            twice.to_string().starts_with("duplicate key `a`"),
+            "{twice}"
+        );
+        let mut keys = Vec::new();
+        let json = r#"{"id":1,"data":{"text":"x","meta":{}},"l":[{"z":1}]}"#;
+        parse(json, &[], Some(&mut keys)).unwrap();
+        assert_eq!(keys, ["id", "data.meta", "data.text", "l"]);
     }
 
     #[test]
     fn invalid_lines_are_refused() {
-        let message = |json| {
-            parse(json, "text", Some("label"), &[], None)
-                .unwrap_err()
-                .to_string()
-        };
+        let message = |json| row(json).unwrap_err().to_string();
         insta::assert_snapshot!(message(r#"{"text":"a","text":"b"}"#), @"duplicate key `text` at line 1 column 23");
         insta::assert_snapshot!(message(r#"["text"]"#), @"invalid type: sequence, expected an object at line 1 column 0");
         insta::assert_snapshot!(message(r#"{"text":"a"} x"#), @"trailing characters at line 1 column 14");

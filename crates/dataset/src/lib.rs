@@ -1,5 +1,5 @@
-//! Reads the rows of a channel: CSV, TSV, JSON lines, fastText's format, plain lines and parquet,
-//! plain or compressed, in blocks.
+//! Reads the rows of a channel: CSV, TSV, JSON, fastText's format, plain lines and parquet, plain
+//! or compressed, in blocks.
 //!
 //! One thread at a time reads the next block, hashes it and finds its records. The rest of the work
 //! (UTF-8 validation, unescaping, the caller's encoding) runs in parallel, and the results are
@@ -12,6 +12,7 @@
 mod audit;
 mod block;
 mod block_reader;
+mod channel;
 mod check;
 pub mod codes;
 mod columns;
@@ -23,14 +24,17 @@ mod fetch;
 mod findings;
 mod input;
 mod json;
+mod near;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod random;
 mod read;
+mod sniff;
 mod source;
 mod stream;
 
 pub use audit::similar_label;
+pub use channel::sources;
 pub use check::{CheckSummary, check};
 pub use columns::quoted_for_shell;
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
@@ -38,9 +42,9 @@ pub use decode::{Batch, Kept, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
-pub use read::{Encode, RowRef, Rows, leak, read, text_hash, unusable_labels};
+pub use read::{Encode, RowRef, Rows, TrainTexts, read, single_rows, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
-pub use source::{Format, Source, sources};
+pub use source::{Format, Source};
 pub use stream::{Streamed, stream};
 
 use diagnostics::Place;
@@ -51,8 +55,10 @@ use std::num::NonZeroUsize;
 /// Options for reading.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// Name of the text column.
+    /// Name of the text column. Without a header, the number of the column, from 0.
     pub text_column: String,
+    /// Names of further text columns. Their values follow the first text after a blank.
+    pub other_text_columns: Vec<String>,
     /// Name of the label column.
     pub label_column: String,
     /// Names of columns whose values are kept: see [`Batch::kept`].
@@ -65,6 +71,11 @@ pub struct ReadOptions {
     /// Quoting of CSV and TSV files. `None`: minimal, but a quoted field of a TSV file that
     /// contains whole rows is an error.
     pub quoting: Option<Quoting>,
+    /// Byte before a byte of a CSV or TSV file that is part of the text, such as a quote.
+    pub escape: Option<u8>,
+    /// The first line of CSV and TSV files is a row; the names of the columns are their numbers,
+    /// from 0.
+    pub no_header: bool,
     /// Drop and count rows without text or label, instead of reporting errors.
     pub drop_missing: bool,
     /// Drop and count rows that cannot be parsed, instead of reporting errors.
@@ -73,6 +84,8 @@ pub struct ReadOptions {
     pub keep_blank: bool,
     /// Compute the hashes that find texts which are almost equal.
     pub near_duplicates: bool,
+    /// Compute the sketches that find texts which share most of their words.
+    pub sketches: bool,
     /// Number of threads, including the calling one.
     pub threads: NonZeroUsize,
     /// Compute the SHA-256 of each file.
@@ -87,15 +100,19 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             text_column: "text".to_owned(),
+            other_text_columns: Vec::new(),
             label_column: "label".to_owned(),
             keep_columns: Vec::new(),
             encoding: None,
             delimiter: None,
             quoting: None,
+            escape: None,
+            no_header: false,
             drop_missing: false,
             drop_malformed: false,
             keep_blank: false,
             near_duplicates: false,
+            sketches: false,
             threads: NonZeroUsize::MIN,
             hash: true,
             block_bytes: 512 * 1024,

@@ -375,12 +375,15 @@ fn refuse_lists(
     options: &ReadOptions,
     labels: Labels,
 ) -> Result<(), FileError> {
-    let label = (labels != Labels::Ignored).then_some(&options.label_column);
-    let named = [Some(&options.text_column), label].into_iter().flatten();
-    for wanted in named.chain(&options.keep_columns) {
+    let label = (labels != Labels::Ignored).then_some(options.label_column.as_str());
+    let named = [Some(options.text_column.as_str()), label]
+        .into_iter()
+        .flatten();
+    for wanted in named.chain(columns::kept_columns(options).map(|(_, name)| name)) {
         let is_list = schema.columns().iter().any(|column| {
             let root = column.path().parts().first();
-            column.max_rep_level() > 0 && (root == Some(wanted) || name(column) == *wanted)
+            column.max_rep_level() > 0
+                && (root.is_some_and(|root| root == wanted) || name(column) == wanted)
         });
         if is_list {
             let wanted = diagnostics::sanitize(wanted);
@@ -395,10 +398,12 @@ fn refuse_lists(
 
 fn check_types(metadata: &FileMetaData, columns: &Columns) -> Result<(), FileError> {
     const VALUE: &str = "a string, a number, a date or true/false";
-    let text = Some((columns.text, "a string", "--text-column"));
+    let text = |at: &usize| (*at, "a string", "--text-column");
+    let texts = std::iter::once(&columns.text).chain(columns.other_texts());
     let label = columns.label.map(|at| (at, VALUE, "--label-column"));
-    let kept = columns.kept.iter().map(|at| (*at, VALUE, KEEP_COLUMNS));
-    for (at, expected, option) in [text, label].into_iter().flatten().chain(kept) {
+    let kept = columns.kept[columns.texts..].iter();
+    let kept = kept.map(|at| (*at, VALUE, KEEP_COLUMNS));
+    for (at, expected, option) in texts.map(text).chain(label).chain(kept) {
         let column = metadata.schema_descr().column(at);
         match Kind::of(&column, metadata) {
             Some(Kind::Text) => {}

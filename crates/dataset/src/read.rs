@@ -10,6 +10,7 @@ use diagnostics::Diagnostic;
 
 use crate::audit::{self, Texts};
 use crate::decode::Batch;
+use crate::near::{self, NearTexts, Sketch, SketchedRows};
 use crate::stream::{ReadTask, Streamed, run};
 use crate::{
     BadData, Findings, Labels, ReadError, ReadOptions, RowCounts, RowPlace, Source, StreamError,
@@ -48,6 +49,8 @@ pub struct Rows<E> {
     /// Hash of the letters of the text, to find texts that are almost equal; empty without
     /// [`ReadOptions::near_duplicates`].
     pub near_hashes: Vec<u64>,
+    /// Sketches of the texts; empty without [`ReadOptions::sketches`].
+    pub(super) sketches: Vec<Option<Sketch>>,
     /// Place in the files.
     pub places: Vec<RowPlace>,
     /// Row counts.
@@ -64,6 +67,8 @@ pub(super) struct Worker<E> {
     labels: HashMap<String, u32>,
     /// Buffer for letters; `None` if no hashes of letters are wanted.
     letters: Option<Vec<u8>>,
+    /// Buffer for shingles; `None` if no sketches are wanted.
+    shingles: Option<Vec<u64>>,
 }
 
 /// Rows of one block.
@@ -76,6 +81,7 @@ struct Chunk {
     new_names: Vec<String>,
     hashes: Vec<u64>,
     near_hashes: Vec<u64>,
+    sketches: Vec<Option<Sketch>>,
     places: Vec<RowPlace>,
 }
 
@@ -89,6 +95,7 @@ impl<E: Encode> Worker<E> {
             new_names: Vec::new(),
             hashes: Vec::with_capacity(rows),
             near_hashes: Vec::new(),
+            sketches: Vec::new(),
             places: Vec::with_capacity(rows),
         };
         for row in batch.rows() {
@@ -106,6 +113,9 @@ impl<E: Encode> Worker<E> {
             chunk.hashes.push(text_hash(row.text));
             if let Some(letters) = &mut self.letters {
                 chunk.near_hashes.push(near_hash(row.text, letters));
+            }
+            if let Some(shingles) = &mut self.shingles {
+                chunk.sketches.push(near::sketch(row.text, shingles));
             }
             chunk.places.push(row.place);
             self.encoder.encode(row.text);
@@ -156,16 +166,28 @@ pub(super) struct Merge {
     encoders: Vec<Vec<(String, Option<u32>)>>,
     pub(super) hashes: Vec<u64>,
     pub(super) near_hashes: Vec<u64>,
+    /// Sketches of the texts; empty unless requested.
+    pub(super) sketches: Vec<Option<Sketch>>,
     pub(super) places: Vec<RowPlace>,
 }
 
 impl Merge {
+    pub(super) fn sketched(&self) -> SketchedRows<'_> {
+        SketchedRows {
+            sketches: &self.sketches,
+            places: &self.places,
+            labels: &self.labels,
+            hashes: &self.hashes,
+        }
+    }
+
     /// Forgets the rows, not the labels.
     pub(super) fn clear_rows(&mut self) {
         self.order.clear();
         self.labels.clear();
         self.hashes.clear();
         self.near_hashes.clear();
+        self.sketches.clear();
         self.places.clear();
     }
 
@@ -192,11 +214,21 @@ impl Merge {
         }
         self.hashes.extend(chunk.hashes);
         self.near_hashes.extend(chunk.near_hashes);
+        self.sketches.extend(chunk.sketches);
         self.places.extend(chunk.places);
     }
 }
 
 impl<E> Rows<E> {
+    pub(super) fn sketched(&self) -> SketchedRows<'_> {
+        SketchedRows {
+            sketches: &self.sketches,
+            places: &self.places,
+            labels: &self.labels,
+            hashes: &self.hashes,
+        }
+    }
+
     pub(super) fn texts(&self) -> Texts<'_> {
         Texts {
             hashes: &self.hashes,
@@ -226,20 +258,75 @@ pub fn unusable_labels<E>(
     })
 }
 
-/// Finds rows of the `split` "test" or "validation" whose text is also in the training data.
-pub fn leak<E, F>(
-    (train, train_sources): (&Rows<E>, &[Source]),
-    (test, test_sources): (&Rows<F>, &[Source]),
-    split: &str,
-) -> Findings {
+/// Finds labels that have a single row.
+pub fn single_rows<E>(rows: &Rows<E>) -> Findings {
+    let mut counts = vec![0; rows.label_names.len()];
+    for &label in &rows.labels {
+        counts[label as usize] += 1;
+    }
     let mut findings = Findings::default();
-    audit::leaked(
-        (&train.texts(), train_sources),
-        (&test.texts(), test_sources),
-        split,
-        &mut findings,
-    );
+    audit::single_rows(rows.label_names.iter().zip(counts), &mut findings);
     findings
+}
+
+/// The training data, for findings about its texts. There are none about texts that share most of
+/// their words without [`ReadOptions::sketches`].
+pub struct TrainTexts<'a, E> {
+    rows: &'a Rows<E>,
+    sources: &'a [Source],
+    options: &'a ReadOptions,
+    stop: &'a AtomicBool,
+    near: NearTexts,
+}
+
+impl<'a, E> TrainTexts<'a, E> {
+    /// Also returns the findings within the training data about texts that share most of their words.
+    ///
+    /// # Errors
+    /// If `stop` was set.
+    pub fn new(
+        (rows, sources): (&'a Rows<E>, &'a [Source]),
+        options: &'a ReadOptions,
+        stop: &'a AtomicBool,
+    ) -> Result<(Self, Findings), ReadError> {
+        let (mut near, mut findings) = (NearTexts::default(), Findings::default());
+        near.add(rows.sketched());
+        let pairs = near::verified(near.take_pairs(), (sources, None), options, stop)?;
+        let label = |number: u32| rows.label_names[number as usize].as_str();
+        audit::near_duplicates(&pairs, label, sources, &mut findings);
+        let texts = Self {
+            rows,
+            sources,
+            options,
+            stop,
+            near,
+        };
+        Ok((texts, findings))
+    }
+
+    /// Finds rows of the `split` "test" or "validation" whose text is equal or almost equal to one
+    /// of the training data.
+    ///
+    /// # Errors
+    /// If `stop` was set.
+    pub fn leaked(
+        &self,
+        (rows, sources): (&Rows<E>, &[Source]),
+        split: &str,
+    ) -> Result<Findings, ReadError> {
+        let (mut findings, mut pairs) = (Findings::default(), Vec::new());
+        audit::leaked(
+            (&self.rows.texts(), self.sources),
+            (&rows.texts(), sources),
+            split,
+            &mut findings,
+            |row| pairs.extend(self.near.pairs_of(rows.sketched(), row)),
+        );
+        let data = (self.sources, Some(sources));
+        let pairs = near::verified(pairs, data, self.options, self.stop)?;
+        audit::near_leaks(&pairs, (self.sources, sources), split, &mut findings);
+        Ok(findings)
+    }
 }
 
 /// Reads all rows of a channel; `make` is called once for each thread.
@@ -292,6 +379,7 @@ fn read_all<E: Encode>(
         label_names: merge.names,
         hashes: merge.hashes,
         near_hashes: merge.near_hashes,
+        sketches: merge.sketches,
         places: merge.places,
         counts: streamed.counts,
         findings: streamed.findings,
@@ -312,6 +400,7 @@ pub(super) fn merged<E: Encode>(
         rows: 0,
         labels: HashMap::new(),
         letters: task.options.near_duplicates.then(Vec::new),
+        shingles: task.options.sketches.then(Vec::new),
     };
     let mut merge = Merge::default();
     let sink = |chunk| -> Result<(), Infallible> {

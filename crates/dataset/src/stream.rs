@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use diagnostics::Diagnostic;
+use diagnostics::{Diagnostic, Severity, sanitize};
 
 use crate::block::Block;
 use crate::block_reader::BlockReader;
 use crate::codes;
-use crate::columns;
+use crate::columns::{self, quoted_for_shell};
 use crate::decode::{Batch, BlockCounts, Decoder, JsonKeys};
-use crate::findings::Findings;
+use crate::findings::{Finding, Findings};
 use crate::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};
 
 /// Result of reading all rows.
@@ -92,8 +92,9 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         max_record_bytes: task.options.max_record_bytes.min(MAX_RECORD_BYTES),
         ..task.options.clone()
     };
-    if task.labels != Labels::Ignored && options.text_column == options.label_column {
-        let findings = columns::same_column(&options.text_column, task.limit);
+    let mut texts = std::iter::once(&options.text_column).chain(&options.other_text_columns);
+    if task.labels != Labels::Ignored && texts.any(|text| *text == options.label_column) {
+        let findings = columns::same_column(&options.label_column, task.limit);
         findings.iter().for_each(|finding| notice(&finding));
         return Ok(Streamed {
             counts: RowCounts::default(),
@@ -341,6 +342,8 @@ impl Merged {
             let all = self.seen.entry(seen.source).or_default();
             all.text |= seen.text;
             all.label |= seen.label;
+            all.class_names += seen.class_names;
+            all.other_labels += seen.other_labels;
             all.kept.resize(seen.kept.len(), false);
             for (all, seen) in all.kept.iter_mut().zip(seen.kept) {
                 *all |= seen;
@@ -372,9 +375,9 @@ impl Merged {
             if !seen.label && task.labels == Labels::Required {
                 absent.push(("--label-column", task.options.label_column.as_str()));
             }
-            let kept = task.options.keep_columns.iter().zip(&seen.kept);
+            let kept = columns::kept_columns(task.options).zip(&seen.kept);
             let unseen = kept.filter(|(_, seen)| !**seen);
-            absent.extend(unseen.map(|(name, _)| (columns::KEEP_COLUMNS, name.as_str())));
+            absent.extend(unseen.map(|(column, _)| column));
             let place = task.sources.get(*source as usize).map(Source::place);
             columns::report_missing(
                 &absent,
@@ -384,6 +387,7 @@ impl Merged {
                 "the first object has",
                 &mut findings,
             );
+            report_class_names(*source, seen, task, &mut findings);
         }
         if self.counts.used == 0 {
             self.findings.drop_no_rows();
@@ -400,4 +404,33 @@ impl Merged {
         }
         self.findings.merge(findings)
     }
+}
+
+/// Reports that labels are the class names of an augmented manifest; an error if only some are.
+fn report_class_names(source: u32, seen: &JsonKeys, task: ReadTask<'_>, findings: &mut Findings) {
+    if seen.class_names == 0 {
+        return;
+    }
+    let key = columns::class_name_key(&task.options.label_column);
+    let place = task.sources.get(source as usize).map(Source::place);
+    let (severity, message, help) = match seen.other_labels {
+        0 => (
+            Severity::Warning,
+            format!("the labels are the class names in `{}`", sanitize(&key)),
+            format!("pass --label-column {} to confirm", quoted_for_shell(&key)),
+        ),
+        others => (
+            Severity::Error,
+            format!(
+                "`{others}` rows with a label have no class name in `{}`",
+                sanitize(&key)
+            ),
+            "write the class names of these rows, or remove those of the others".to_owned(),
+        ),
+    };
+    findings.add(&codes::CLASS_NAMES, severity, || Finding {
+        message,
+        place,
+        help,
+    });
 }

@@ -1,11 +1,13 @@
 //! Command line, life cycle and model folder for types that implement [`Trainer`].
 
+mod analysis;
 mod command;
+pub mod features;
 pub mod model_dir;
-
 pub mod range;
 mod report;
 pub mod trainer;
 
+pub use analysis::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
 pub use command::{help, run};
 pub use trainer::{Model, Needs, NoArgs, Trained, Trainer};

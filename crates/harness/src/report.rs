@@ -7,7 +7,7 @@ use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts, qu
 use diagnostics::atomic_dir::parent;
 use diagnostics::{Error, Warning};
 use evaluation::history::{self, EpochReport};
-use evaluation::metrics::Scores;
+use evaluation::metrics::{Comparison, Scores};
 use evaluation::report::{ClassFeatures, Report, RowExample, RunInfo, SetReport, html};
 
 use crate::trainer::Summary;
@@ -38,6 +38,7 @@ pub(crate) struct Input<'a> {
     pub(crate) threads: usize,
     pub(crate) history: &'a [EpochReport],
     pub(crate) summary: &'a Summary,
+    pub(crate) comparison: Option<&'a Comparison>,
 }
 
 /// Builds the report. The texts of the examples are read again from their files.
@@ -71,6 +72,7 @@ pub(crate) fn build(
         suspects: input.examples(&suspects, suspect_texts),
         curves: history::curves(input.history, input.summary.saved_epoch),
         warnings: input.warnings.to_vec(),
+        comparison: input.comparison,
     };
     Ok(html(&report))
 }

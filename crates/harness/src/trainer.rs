@@ -29,7 +29,7 @@ pub trait Trainer {
     /// The trained model.
     type Model: Model;
     /// Arguments of `evaluate`, `predict` and `explain`, such as a device; [`NoArgs`] for none.
-    type PredictArgs: clap::Args;
+    type PredictArgs: clap::Args + Clone;
 
     /// True if it writes checkpoints: adds `--checkpoint-dir` and `--checkpoint-every`.
     const CHECKPOINTS: bool = false;
@@ -84,6 +84,12 @@ pub trait Trainer {
 
     /// Returns an empty encoder.
     fn encoder(params: &Self::Params) -> Self::Encoder;
+
+    /// Adapts the parameters to the rows that were read. If it returns a sentence, which is printed,
+    /// the data is read again, with encoders of the new parameters.
+    fn adapt(_params: &mut Self::Params, _encoders: &[Self::Encoder]) -> Option<String> {
+        None
+    }
 
     /// Trains on the rows of [`Split::Train`](dataset::Split) and scores the other splits. Must
     /// check `run.stopped()` often and then end with the best finished model.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::SplitMix64;
+
 /// One labelled text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -62,6 +64,45 @@ pub fn many_class_rows(classes: u64, rows_per_class: u64) -> Vec<Row> {
         }
     };
     (0..classes * rows_per_class).map(&mut row).collect()
+}
+
+/// Made-up film reviews without blanks between words, in Chinese and in Thai.
+pub fn unsegmented_rows(count: usize, seed: u64) -> [Vec<Row>; 2] {
+    let scripts = [
+        (
+            ["电影", "音乐", "剧情", "演员", "结局", "画面"],
+            ["让人觉得", "真的是非常", "从头到尾都", "实在太"],
+            [
+                ["精彩", "感动", "好看", "喜欢", "温暖"],
+                ["糟糕", "无聊", "难看", "失望", "拖沓"],
+            ],
+        ),
+        (
+            ["หนังเรื่องนี้", "เพลง", "นักแสดง", "ตอนจบ", "ภาพ", "เนื้อเรื่อง"],
+            ["ทำให้", "จริงๆ", "มาก", "เลย"],
+            [
+                ["สนุก", "ชอบ", "ประทับใจ", "ยอดเยี่ยม", "น่ารัก"],
+                ["เสียเวลา", "แย่", "น่าเบื่อ", "ผิดหวัง", "ง่วงนอน"],
+            ],
+        ),
+    ];
+    let mut random = SplitMix64(seed);
+    scripts.map(|(topics, links, opinions)| {
+        let mut row = |number: usize| {
+            let label = number % 2;
+            let mut text = String::new();
+            for _ in 0..2 {
+                text.push_str(random.pick(&topics));
+                text.push_str(random.pick(&links));
+                text.push_str(random.pick(&opinions[label]));
+            }
+            Row {
+                text,
+                label: label.to_string(),
+            }
+        };
+        (0..count).map(&mut row).collect()
+    })
 }
 
 /// Rows as a CSV with the columns `text` and `label`.

@@ -1,17 +1,23 @@
 //! Tokenises texts into sequences of word ids, counts n-grams, and guards the readers of
 //! tokenizer.json files.
 
+mod analyzer;
+mod characters;
 pub mod features;
+mod pattern;
 mod rows;
 mod scan;
 pub mod tokenizer_json;
 mod word_ranges;
 mod words;
 
+pub use analyzer::{Accents, Analyzer, Tokens};
+pub use pattern::Pattern;
 pub use rows::{WordList, WordReader, WordRows};
 pub(crate) use scan::Scanner;
 pub(crate) use words::{FirstSlots, NO_ID, Words};
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dataset::Encode;
@@ -37,16 +43,15 @@ pub struct TokenizedRows {
 }
 
 impl TokenizedRows {
-    /// Creates an encoder that skips `stop_words` (lower case) and words of fewer than
-    /// `min_word_length` (1 or 2) characters.
-    pub fn new(stop_words: &Arc<[String]>, min_word_length: u8) -> Self {
+    /// Creates an encoder of the tokens of `analyzer`, without `stop_words`.
+    pub fn new(stop_words: &Arc<[String]>, analyzer: &Analyzer) -> Self {
         let mut words = Words::new();
         for word in stop_words.iter() {
             words.intern_bytes(word.as_bytes());
         }
         let stop_words = words.len() as u32;
         Self {
-            scanner: Scanner::new(min_word_length),
+            scanner: Scanner::new(analyzer),
             first_slots: FirstSlots::default(),
             words,
             stop_words,
@@ -70,6 +75,17 @@ impl TokenizedRows {
         self.ends.push(self.tokens.len());
     }
 
+    /// Number of rows, and of those without blanks between words, such as Chinese and Thai ones.
+    /// The latter are counted for lower-case words only.
+    pub fn unsegmented(encoders: &[Self]) -> (usize, usize) {
+        encoders
+            .iter()
+            .fold((0, 0), |(rows, unsegmented), encoder| {
+                let encoder = (encoder.ends.len(), encoder.scanner.unsegmented);
+                (rows + encoder.0, unsegmented + encoder.1)
+            })
+    }
+
     /// Returns the range of row `index` in `tokens`.
     pub(crate) fn row(&self, index: usize) -> std::ops::Range<usize> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
@@ -80,6 +96,20 @@ impl TokenizedRows {
 /// Returns scikit-learn's English stop words.
 pub fn english() -> Arc<[String]> {
     ENGLISH.lines().map(str::to_owned).collect()
+}
+
+/// Returns the stop words that the list does not remove from texts: their own tokens are others,
+/// which are not on the list, such as `don` of `don't`.
+pub fn stop_words_without_match<'a>(analyzer: &Analyzer, stop_words: &'a [String]) -> Vec<&'a str> {
+    let list: HashSet<&[u8]> = stop_words.iter().map(|word| word.as_bytes()).collect();
+    let mut scanner = Scanner::new(analyzer);
+    let mut is_split = |word: &str| {
+        let (tokens, prepared) = scanner.scan(word);
+        let mut tokens = tokens.iter().map(|token| token.bytes(prepared));
+        tokens.any(|token| !list.contains(token))
+    };
+    let words = stop_words.iter().map(String::as_str);
+    words.filter(|word| is_split(word)).collect()
 }
 
 impl Encode for TokenizedRows {

@@ -1,6 +1,6 @@
 //! Texts as sequences of word ids: rows of a corpus, and new texts.
 
-use crate::{FirstSlots, NO_ID, Scanner, TokenizedRows, Words};
+use crate::{Analyzer, FirstSlots, NO_ID, Scanner, TokenizedRows, Words};
 
 /// Words of all rows of a corpus, in row order, independent of the number of threads.
 pub struct WordRows {
@@ -107,12 +107,21 @@ pub struct WordReader {
 }
 
 impl WordReader {
-    /// Creates a reader of words of at least `min_word_length` (1 or 2) characters.
-    pub fn new(min_word_length: u8) -> Self {
+    /// Creates a reader of the tokens of `analyzer`.
+    pub fn new(analyzer: &Analyzer) -> Self {
         Self {
-            scanner: Scanner::new(min_word_length),
+            scanner: Scanner::new(analyzer),
             first_slots: FirstSlots::default(),
             numbers: Vec::new(),
+        }
+    }
+
+    /// Calls `each` with each word of the text.
+    pub fn each(&mut self, text: &str, mut each: impl FnMut(&str)) {
+        let (tokens, prepared) = self.scanner.scan(text);
+        for token in tokens {
+            // Lossless: words come from `&str`, split at character boundaries.
+            each(&String::from_utf8_lossy(token.bytes(prepared)));
         }
     }
 
@@ -134,7 +143,7 @@ mod tests {
     use std::sync::Arc;
 
     fn encoder(texts: &[&str]) -> TokenizedRows {
-        let mut encoder = TokenizedRows::new(&Arc::from([]), 1);
+        let mut encoder = TokenizedRows::new(&Arc::from([]), &Analyzer::words(1));
         texts.iter().for_each(|text| encoder.push(text));
         encoder
     }
@@ -161,7 +170,7 @@ mod tests {
     #[test]
     fn word_list_maps_words_to_positions() {
         let list = WordList::new(["film", "good"].into_iter()).unwrap();
-        let mut reader = WordReader::new(1);
+        let mut reader = WordReader::new(&Analyzer::words(1));
         let found: Vec<_> = reader.read(&list, "A GOOD film!").collect();
         assert_eq!(found, [None, Some(1), Some(0)]);
         assert!(WordList::new(["film", "good", "film"].into_iter()).is_none());

@@ -1,7 +1,12 @@
-//! Splits text into words like scikit-learn's `CountVectorizer`: lower-case, then all maximal runs
-//! of two or more word characters (`(?u)\b\w\w+\b`), or of one or more (`(?u)\b\w+\b`).
+//! Splits text into tokens like scikit-learn's `CountVectorizer`. By default: lower-case, then all
+//! maximal runs of two or more word characters (`(?u)\b\w\w+\b`), or of one or more
+//! (`(?u)\b\w+\b`). [`other`] has the other analyzers.
 
-use crate::word_ranges::WORD_RANGES;
+mod other;
+
+use self::other::OtherScanner;
+use crate::analyzer::Analyzer;
+use crate::characters::{is_ascii_word, is_word};
 
 /// Maximum number of bytes of a word in its key.
 pub(crate) const INLINE: usize = 16;
@@ -67,10 +72,14 @@ impl Token {
     }
 }
 
-/// Splits texts into words; reuses its buffers.
+/// Splits texts into tokens; reuses its buffers.
 pub(crate) struct Scanner {
     /// Minimum word length in characters: 1 or 2.
     shortest: usize,
+    /// `None` for lower-case words.
+    other: Option<Box<OtherScanner>>,
+    /// Number of texts so far for which [`other::is_unsegmented`] is true.
+    pub(crate) unsegmented: usize,
     lowered: Vec<u8>,
     masks: Vec<u64>,
     starts: Places,
@@ -80,11 +89,12 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Creates a scanner of words of at least `shortest` characters.
-    pub(crate) fn new(shortest: u8) -> Self {
-        let shortest = shortest.into();
+    /// Creates a scanner of the tokens of `analyzer`.
+    pub(crate) fn new(analyzer: &Analyzer) -> Self {
         Self {
-            shortest,
+            shortest: analyzer.min_word_length.into(),
+            other: OtherScanner::new(analyzer).map(Box::new),
+            unsegmented: 0,
             lowered: Vec::new(),
             masks: Vec::new(),
             starts: Places::default(),
@@ -94,10 +104,19 @@ impl Scanner {
         }
     }
 
-    /// Returns the words of `text`, in order, and the lower-cased text that they refer to.
+    /// Returns the tokens of `text`, in order, and the prepared text that they refer to. Words with
+    /// `char_wb` are separated by an empty token.
     pub(crate) fn scan(&mut self, text: &str) -> (&[Token], &[u8]) {
         self.tokens.clear();
+        if let Some(other) = &mut self.other {
+            other.scan(text, &mut self.lowered, &mut self.spans);
+            self.take_spans();
+            return (&self.tokens, &self.lowered);
+        }
         let ascii = text.is_ascii();
+        if !ascii {
+            self.unsegmented += usize::from(other::is_unsegmented(text));
+        }
         self.lower_blocks(text.as_bytes());
         if ascii || self.lower_others(text) {
             self.place_words();
@@ -223,6 +242,11 @@ impl Scanner {
             }
         }
         run.step(false, self.lowered.len(), &mut self.spans);
+        self.take_spans();
+    }
+
+    /// Makes tokens of the spans of the lower-cased text.
+    fn take_spans(&mut self) {
         self.lowered.resize(self.lowered.len() + INLINE, 0);
         let spans = self.spans.iter();
         self.tokens
@@ -335,20 +359,6 @@ fn lower_block(block: &[u8; BLOCK], lowered: &mut [u8; BLOCK]) -> u64 {
 fn is_one_wide_character(word: &[u8]) -> bool {
     // Continuation bytes start with the bits 10.
     word.len() <= 4 && word[0] >= 0x80 && word[1..].iter().all(|&byte| byte & 0xc0 == 0x80)
-}
-
-fn is_ascii_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
-/// Python's `\w`: `str.isalnum()` or `_`.
-fn is_word(character: char) -> bool {
-    let code = u32::from(character);
-    if let Ok(byte @ ..0x80) = u8::try_from(code) {
-        return is_ascii_word(byte);
-    }
-    let after = WORD_RANGES.partition_point(|&(first, _)| first <= code);
-    after > 0 && code <= WORD_RANGES[after - 1].1
 }
 
 #[cfg(test)]

@@ -1,35 +1,264 @@
 //! Class weights.
 
-use clap::ValueEnum;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use dataset::RowTable;
+use dataset::{RowTable, similar_label};
+use diagnostics::{Error, listed, sanitize, sha256_file};
+
+use crate::Run;
 
 /// The value of `--class-weight`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassWeight {
-    /// Every row has the same weight
+    /// Every row has the same weight.
+    #[default]
     None,
-    /// Every class has the same total weight: rows / (classes x rows of the class)
+    /// Every class has the same total weight: rows / (classes x rows of the class).
     Balanced,
+    /// The weights are in a file.
+    File {
+        /// A JSON object, or CSV with the columns `label` and `weight`.
+        path: PathBuf,
+        /// Weight of each class; empty before [`ClassWeight::resolve`].
+        weights: Vec<f64>,
+    },
+}
+
+impl FromStr for ClassWeight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "balanced" => Ok(Self::Balanced),
+            // A misspelt word is not looked for as a file.
+            path if path.contains(['.', '/']) => Ok(Self::File {
+                path: path.into(),
+                weights: Vec::new(),
+            }),
+            _ => Err("expected none, balanced, or a file such as weights.json".to_owned()),
+        }
+    }
 }
 
 impl ClassWeight {
+    /// Reads the file, if it is one. Classes that are not in it weigh 1, with a warning.
+    ///
+    /// # Errors
+    /// The file cannot be read, a weight is not a positive number, or a label is not in `classes`.
+    pub fn resolve(&self, classes: &[String], run: &mut Run) -> Result<Self, Error> {
+        let Self::File { path, .. } = self else {
+            return Ok(self.clone());
+        };
+        let given = read(path)?;
+        let unknown: Vec<&String> = given
+            .keys()
+            .filter(|label| !classes.contains(label))
+            .collect();
+        if let Some(first) = unknown.first() {
+            return Err(unknown_labels(path, first, &unknown, classes));
+        }
+        let missing = classes.iter().filter(|label| !given.contains_key(*label));
+        let count = missing.clone().count();
+        if count > 0 {
+            run.warn(format!(
+                "{count} of {} labels are not in `{}` and weigh 1: {}\n  help: add them to the file",
+                classes.len(),
+                sanitize(&path.to_string_lossy()),
+                listed(missing, MAX_LISTED)
+            ));
+        }
+        let weights = classes
+            .iter()
+            .map(|label| given.get(label).copied().unwrap_or(1.0));
+        Ok(Self::File {
+            path: path.clone(),
+            weights: weights.collect(),
+        })
+    }
+
+    /// Returns what a checkpoint must agree with instead of the path of the file: its SHA-256.
+    pub fn fingerprint(&self) -> Option<(String, String)> {
+        let Self::File { path, .. } = self else {
+            return None;
+        };
+        // If the file cannot be read, `resolve` fails.
+        let sha256 = sha256_file(path).ok()?;
+        Some(("--class-weight".to_owned(), sha256))
+    }
+
     /// Returns the weight of each class for these training rows.
-    pub fn weights(self, table: &RowTable, train: &[u32]) -> Vec<f32> {
+    pub fn weights(&self, table: &RowTable, train: &[u32]) -> Vec<f32> {
         let classes = table.classes.len();
         let mut sizes = vec![0u32; classes];
         for &row in train {
             sizes[table.labels[row as usize] as usize] += 1;
         }
-        let weight = |size: u32| self.weight(size as usize, train.len(), classes);
-        sizes.into_iter().map(weight).collect()
+        let sizes = sizes.into_iter().enumerate();
+        let all = (train.len(), classes);
+        sizes
+            .map(|(class, size)| self.weight(class, size as usize, all) as f32)
+            .collect()
     }
 
     /// Returns the weight of a class with `size` of `rows` training rows.
-    pub fn weight(self, size: usize, rows: usize, classes: usize) -> f32 {
+    pub fn weight(&self, class: usize, size: usize, (rows, classes): (usize, usize)) -> f64 {
         match self {
             Self::None => 1.0,
-            Self::Balanced => rows as f32 / (classes as f32 * size.max(1) as f32),
+            Self::Balanced => rows as f64 / (classes * size.max(1)) as f64,
+            Self::File { weights, .. } => weights.get(class).copied().unwrap_or(1.0),
         }
+    }
+}
+
+/// Labels that a message names.
+const MAX_LISTED: usize = 5;
+
+/// First line of a CSV file.
+const HEADER: &str = "label,weight";
+
+/// Returns the weight of each label of the file.
+fn read(path: &Path) -> Result<BTreeMap<String, f64>, Error> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let given: Vec<(String, Option<f64>)> = if text.starts_with('{') {
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(text).map_err(|error| wrong(path, &error.to_string()))?;
+        let pair = |(label, weight): (String, serde_json::Value)| (label, weight.as_f64());
+        object.into_iter().map(pair).collect()
+    } else {
+        csv_pairs(path, text)?
+    };
+    let mut weights = BTreeMap::new();
+    for (label, weight) in given {
+        let shown = sanitize(&label);
+        // Most trainers compute in single precision.
+        let fits = |weight: &f64| (*weight as f32).is_finite() && *weight as f32 > 0.0;
+        let Some(weight) = weight.filter(fits) else {
+            let found = format!("expected a number above 0 as the weight of `{shown}`");
+            return Err(wrong(path, &found));
+        };
+        if weights.contains_key(&label) {
+            return Err(wrong(path, &format!("the label `{shown}` is there twice")));
+        }
+        weights.insert(label, weight);
+    }
+    Ok(weights)
+}
+
+/// Returns labels and weights of a CSV file. A quoted label may contain a comma, but no line break.
+fn csv_pairs(path: &Path, text: &str) -> Result<Vec<(String, Option<f64>)>, Error> {
+    let mut lines = text.lines();
+    if lines.next().map(str::trim_end) != Some(HEADER) {
+        let expected = format!("expected a JSON object, or `{HEADER}` as the first line");
+        return Err(wrong(path, &expected));
+    }
+    let rows = lines.filter(|line| !line.trim().is_empty());
+    rows.map(|line| {
+        let Some((label, weight)) = line.rsplit_once(',') else {
+            return Err(wrong(path, "expected a label and a weight in each line"));
+        };
+        let quoted = label
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let label = quoted.map_or_else(|| label.to_owned(), |label| label.replace("\"\"", "\""));
+        Ok((label, weight.trim().parse().ok()))
+    })
+    .collect()
+}
+
+fn wrong(path: &Path, found: &str) -> Error {
+    let path = path.to_string_lossy();
+    let message = format!(
+        "cannot use the class weights in `{}`: {found}",
+        sanitize(&path)
+    );
+    Error::new(message).help(format!(
+        "write {{\"LABEL\": 2.5, ...}}, or CSV with the first line `{HEADER}`"
+    ))
+}
+
+fn unknown_labels(path: &Path, first: &str, all: &[&String], classes: &[String]) -> Error {
+    let message = format!(
+        "expected labels of the training data in `{}`, found {}",
+        sanitize(&path.to_string_lossy()),
+        listed(all, MAX_LISTED)
+    );
+    Error::new(message).help(match similar_label(first, classes) {
+        Some(similar) => format!("write `{}` as `{}`", sanitize(first), sanitize(similar)),
+        None => format!(
+            "remove what is not a label; the labels are {}",
+            listed(classes, MAX_LISTED)
+        ),
+    })
+}
+
+#[cfg(test)]
+mod public_reports {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::stop::Stop;
+
+    /// Reads the file's text for the labels `a` and `b, c`.
+    fn resolved(text: &str) -> Result<(Vec<f64>, Vec<String>), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        std::fs::write(&path, text).unwrap();
+        let mut run = Run::new(1, 0, Stop::default(), Arc::default());
+        let classes = ["a", "b, c"].map(str::to_owned);
+        let given: ClassWeight = path.to_str().unwrap().parse().unwrap();
+        match given.resolve(&classes, &mut run) {
+            Ok(ClassWeight::File { weights, .. }) => {
+                let warnings = run.warnings().iter().map(ToString::to_string);
+                Ok((weights, warnings.collect()))
+            }
+            Ok(other) => unreachable!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// scikit-learn#20992: weights of the user's own, as `class_weight={label: weight}`.
+    #[test]
+    fn weights_are_those_of_the_file() {
+        let texts = [
+            "{\"b, c\": 0.5, \"a\": 3}",
+            "label,weight\r\n\"b, c\",0.5\r\na,3\r\n",
+        ];
+        for text in texts {
+            assert_eq!(resolved(text), Ok((vec![3.0, 0.5], Vec::new())), "{text}");
+        }
+    }
+
+    #[test]
+    fn missing_labels_weigh_1_and_are_counted() {
+        let (weights, warnings) = resolved("{\"a\": 2}").unwrap();
+        assert_eq!(weights, [2.0, 1.0]);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("1 of 2 labels") && warnings[0].contains("weigh 1: `b, c`"));
+    }
+
+    #[test]
+    fn wrong_files_are_errors_with_help() {
+        for (text, expected) in [
+            ("{\"A\": 2}", "write `A` as `a`"),
+            ("{\"x\": 2}", "the labels are `a`, `b, c`"),
+            ("{\"a\": 0}", "a number above 0 as the weight of `a`"),
+            ("{\"a\": \"2\"}", "a number above 0 as the weight of `a`"),
+            ("label,weight\na,1e400\n", "a number above 0"),
+            ("label,weight\na,1\na,2\n", "`a` is there twice"),
+            ("label,weight\na\n", "a label and a weight in each line"),
+            ("a,1\n", "`label,weight` as the first line"),
+            ("{\"a\": 2", "write {\"LABEL\": 2.5, ...}"),
+        ] {
+            let error = resolved(text).unwrap_err();
+            assert!(
+                error.contains(expected) && error.contains("help: "),
+                "{text}: {error}"
+            );
+        }
+        assert!("balancd".parse::<ClassWeight>().is_err());
     }
 }

@@ -12,9 +12,9 @@ use crate::output::quoted;
 const DATA_CHANNELS: [&str; 3] = ["train", "validation", "test"];
 
 /// Extensions of files in which no trainer finds rows.
-const NO_ROWS: [&str; 21] = [
+const NO_ROWS: [&str; 20] = [
     "text", "md", "log", "html", "xml", "pdf", "doc", "docx", "xls", "xlsx", "ods", "zip", "tar",
-    "tgz", "rar", "7z", "pkl", "npy", "npz", "h5", "manifest",
+    "tgz", "rar", "7z", "pkl", "npy", "npz", "h5",
 ];
 
 /// Bytes of a file that are searched for a manifest.
@@ -167,6 +167,7 @@ mod tests {
             ("a.csv.gz", false),
             ("part-0000", false),
             ("a.json", false),
+            ("a.manifest", false),
         ] {
             assert_eq!(has_no_rows(key), expected, "{key}");
         }

@@ -8,6 +8,7 @@ pub(crate) mod infra;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod push;
+pub(crate) mod recommend;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod train;

@@ -16,12 +16,14 @@ use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too: the data is read as the job reads
 /// it.
-const SHARED_OPTIONS: [&str; 7] = [
+const SHARED_OPTIONS: [&str; 9] = [
     "text_column",
     "label_column",
     "encoding",
     "delimiter",
     "quoting",
+    "escape",
+    "no_header",
     "drop_missing",
     "drop_malformed",
 ];

@@ -13,7 +13,6 @@ mod naive_bayes;
 mod net;
 mod params;
 mod rows;
-mod temperature;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -52,15 +51,20 @@ impl Trainer for Bag {
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: BagArgs) -> Result<BagParams, Error> {
-        Ok(args.into_params())
+        args.check()
     }
 
-    fn fingerprint(_: &BagParams) -> BTreeMap<String, String> {
-        any_threads()
+    fn fingerprint(params: &BagParams) -> BTreeMap<String, String> {
+        let class_weight = params.class_weight.fingerprint();
+        class_weight.into_iter().chain(any_threads()).collect()
     }
 
-    fn encoder(_: &BagParams) -> TokenizedRows {
-        TokenizedRows::new(&Arc::from([]), rows::MIN_WORD_LENGTH)
+    fn encoder(params: &BagParams) -> TokenizedRows {
+        TokenizedRows::new(&Arc::from([]), &params.analysis.analyzer)
+    }
+
+    fn adapt(params: &mut BagParams, encoders: &[TokenizedRows]) -> Option<String> {
+        params.analysis.adapt(encoders)
     }
 
     fn train(

@@ -2,33 +2,54 @@
 
 pub(crate) mod files;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
+use text::features::{
+    LazyLookup, Lookup, Subwords, TermCounter, TermShape, Terms, default_min_ngrams,
+    is_default_min_ngrams,
+};
+use text::{Analyzer, WordReader};
 
 use crate::net::{Net, NetScratch};
-use crate::rows::{MIN_WORD_LENGTH, Row, weigh};
+use crate::rows::{Row, weigh};
 
 /// A bag of embeddings of words and n-grams.
 pub struct BagModel {
     pub(crate) classes: Vec<String>,
     /// In code point order.
     pub(crate) terms: Terms,
-    /// Maximum n-gram length, in words.
-    pub(crate) max_ngrams: usize,
+    /// How texts become terms.
+    pub(crate) features: FeatureConfig,
     pub(crate) net: Net,
     pub(crate) lookup: LazyLookup,
 }
 
+/// Feature extraction: from texts to terms and buckets. Part of `config.json`.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct FeatureConfig {
+    /// Maximum n-gram length, in tokens.
+    pub(crate) max_ngrams: usize,
+    #[serde(flatten)]
+    pub(crate) analyzer: Analyzer,
+    /// Minimum n-gram length, in tokens.
+    #[serde(
+        default = "default_min_ngrams",
+        skip_serializing_if = "is_default_min_ngrams"
+    )]
+    pub(crate) min_ngrams: usize,
+    /// Character n-grams of words; their buckets follow the terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subwords: Option<Subwords>,
+}
+
 /// Buffers of one prediction thread.
 pub struct Scratch {
-    lookup_scratch: LookupScratch,
-    /// Count of each term in the current text; all zero between texts.
-    counts: Vec<f32>,
+    counter: TermCounter,
     terms: Vec<u32>,
     weights: Vec<f32>,
     buffers: NetScratch,
@@ -51,8 +72,7 @@ impl Model for BagModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            lookup_scratch: LookupScratch::new(MIN_WORD_LENGTH),
-            counts: vec![0.0; self.terms.len()],
+            counter: TermCounter::new(self.terms.len(), self.shape()),
             terms: Vec::new(),
             weights: Vec::new(),
             buffers: NetScratch::default(),
@@ -60,7 +80,8 @@ impl Model for BagModel {
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let lookup = self.lookup.for_batch(texts.len(), &self.terms, &[]);
+        let shape = self.shape();
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, shape);
         let mut logits = Vec::with_capacity(texts.len() * self.classes.len());
         for text in texts {
             self.count_terms(lookup, scratch, text);
@@ -87,13 +108,7 @@ impl BagModel {
     /// Returns the terms that raise the logit of a class most above the mean of all classes: terms
     /// of a text, or all terms of the model. Classes from `shown` on have none.
     fn explain_classes(&self, text: Option<&str>, top: usize, shown: usize) -> Vec<ClassFeatures> {
-        let mut scratch = match text {
-            Some(_) => self.scratch(),
-            None => Scratch {
-                counts: Vec::new(),
-                ..self.scratch()
-            },
-        };
+        let mut scratch = self.scratch();
         match text {
             Some(text) => self.count_terms(None, &mut scratch, text),
             None => {
@@ -105,49 +120,66 @@ impl BagModel {
             terms: &scratch.terms,
             weights: &scratch.weights,
         };
+        let subwords = self.subwords_of(text);
+        let name = |term: u32| match term.checked_sub(self.terms.len() as u32) {
+            None => self.terms.get(term as usize).to_owned(),
+            Some(bucket) => subwords.get(&bucket).cloned().unwrap_or_default(),
+        };
         let names = self.classes.iter().enumerate();
         names
-            .map(|(class, name)| match class < shown {
-                true => self.top_features(class, row, top),
-                false => ClassFeatures::none(name),
+            .map(|(class, label)| match class < shown {
+                true => self.top_features(class, row, top, name),
+                false => ClassFeatures::none(label),
             })
             .collect()
     }
 
-    /// Writes the terms of the text and their weights to `scratch`; uses binary search if there is
-    /// no `lookup`.
+    /// Returns a character n-gram of the text for each bucket: the first one.
+    fn subwords_of(&self, text: Option<&str>) -> HashMap<u32, String> {
+        let mut of_bucket = HashMap::new();
+        if let (Some(text), Some(subwords)) = (text, self.features.subwords) {
+            WordReader::new(&self.features.analyzer).each(text, |word| {
+                subwords.each(word, |ngram, bucket| {
+                    of_bucket.entry(bucket).or_insert_with(|| ngram.to_owned());
+                });
+            });
+        }
+        of_bucket
+    }
+
+    /// Returns how the terms of a text are found.
+    fn shape(&self) -> TermShape<'_> {
+        TermShape {
+            stop_words: &[],
+            analyzer: &self.features.analyzer,
+            max_ngrams: self.features.max_ngrams,
+            subwords: self.features.subwords,
+        }
+    }
+
+    /// Writes the terms of the text and their weights to `scratch`.
     fn count_terms(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
         let Scratch {
-            lookup_scratch,
-            counts,
+            counter,
             terms,
             weights,
             ..
         } = scratch;
+        counter.count(text, &self.terms, lookup, self.shape());
         terms.clear();
-        let each = |term: u32| {
-            let count = &mut counts[term as usize];
-            if *count == 0.0 {
-                terms.push(term);
-            }
-            *count += 1.0;
-        };
-        match lookup {
-            Some(lookup) => lookup.columns(lookup_scratch, text, each),
-            None => self
-                .terms
-                .columns(text, &[], (MIN_WORD_LENGTH, self.max_ngrams), each),
-        }
+        terms.extend_from_slice(counter.columns());
         weights.clear();
-        weights.extend(
-            terms
-                .iter()
-                .map(|&term| std::mem::take(&mut counts[term as usize])),
-        );
+        weights.extend_from_slice(counter.counts());
         weigh(weights);
     }
 
-    fn top_features(&self, class: usize, row: Row<'_>, top: usize) -> ClassFeatures {
+    fn top_features(
+        &self,
+        class: usize,
+        row: Row<'_>,
+        top: usize,
+        name: impl Fn(u32) -> String,
+    ) -> ClassFeatures {
         let classes = self.classes.len();
         let mut weight: Vec<f64> = self
             .net
@@ -172,7 +204,6 @@ impl BagModel {
         };
         let terms = row.terms.iter().zip(row.weights);
         let lifts = terms.map(|(&term, &weight)| (term, lift(term) * f64::from(weight)));
-        let name = |term: u32| self.terms.get(term as usize).to_owned();
         ClassFeatures::of_class(&self.classes[class], lifts.collect(), top, name)
     }
 }

@@ -1,24 +1,47 @@
 //! Command line arguments and checked parameters.
 
 use clap::Args;
+use diagnostics::Error;
 use harness::range::{above, integer, number};
+use harness::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
+use text::features::Subwords;
 use training::{ClassWeight, Schedule};
 
 use crate::net::MANY_CLASSES;
+use crate::rows::MIN_WORD_LENGTH;
+
+/// Default of `--bucket`. fastText has 2,000,000, which would be a model of 128 MB.
+const BUCKETS: u32 = 200_000;
 
 /// Arguments of the trainer.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Text")]
 pub struct BagArgs {
-    /// Maximum n-gram length, in words
-    #[arg(long, value_name = "N", alias = "word-ngrams", default_value_t = Self::default().max_ngrams, value_parser = integer::<u8>(1..=8))]
-    pub max_ngrams: u8,
+    /// Maximum n-gram length, in words or characters [default: 2; 3 with characters]
+    #[arg(long, value_name = "N", alias = "word-ngrams", value_parser = integer::<u8>(1..=8))]
+    pub max_ngrams: Option<u8>,
+    /// Tokens.
+    #[command(flatten)]
+    pub analysis: AnalysisArgs,
     /// Drop terms that occur in fewer than N training rows
     #[arg(long, value_name = "N", default_value_t = Self::default().min_df, value_parser = integer::<u32>(1..=u32::MAX.into()))]
     pub min_df: u32,
     /// Maximum number of terms; the most frequent are kept [default: no limit]
     #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=10_000_000))]
     pub vocab_size: Option<u32>,
+
+    /// Maximum length of the character n-grams of words (subwords), as in fastText [default: none]
+    ///
+    /// Besides the terms, the model has embeddings of the character n-grams of each word between
+    /// `<` and `>`, so that it knows something about words that are not in the training rows.
+    #[arg(long, value_name = "N", value_parser = integer::<u8>(1..=20))]
+    pub maxn: Option<u8>,
+    /// Minimum length of the character n-grams of words, as in fastText [default: 1]
+    #[arg(long, value_name = "N", requires = "maxn", value_parser = integer::<u8>(1..=20))]
+    pub minn: Option<u8>,
+    /// Number of hash buckets of the character n-grams of words, as in fastText [default: 200000]
+    #[arg(long, value_name = "N", requires = "maxn", value_parser = integer::<u32>(1..=10_000_000))]
+    pub bucket: Option<u32>,
 
     /// Embedding size [default: 16; 64 for more than 20 classes]
     #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=65_536), help_heading = "Model")]
@@ -50,8 +73,17 @@ pub struct BagArgs {
     /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Self::default().schedule, help_heading = "Training")]
     pub schedule: Schedule,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = Self::default().class_weight, help_heading = "Training")]
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1.
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        default_value = "none",
+        help_heading = "Training"
+    )]
     pub class_weight: ClassWeight,
     /// Do not train again on all rows after the validation rows were scored
     ///
@@ -67,8 +99,10 @@ pub struct BagArgs {
 pub struct BagParams {
     /// Embedding size; `None`: depends on the number of classes.
     emb_size: Option<usize>,
-    /// Maximum n-gram length, in words.
-    pub(crate) max_ngrams: usize,
+    /// How texts become terms.
+    pub(crate) analysis: TextAnalysis,
+    /// Character n-grams of words.
+    pub(crate) subwords: Option<Subwords>,
     /// Terms that occur in fewer training rows are dropped.
     pub(crate) min_df: u32,
     /// Maximum number of terms; the most frequent are kept.
@@ -102,7 +136,11 @@ impl Default for BagArgs {
     /// Returns the defaults of the command line.
     fn default() -> Self {
         Self {
-            max_ngrams: 2,
+            max_ngrams: None,
+            analysis: AnalysisArgs::default(),
+            maxn: None,
+            minn: None,
+            bucket: None,
             min_df: 2,
             vocab_size: None,
             emb_size: None,
@@ -117,12 +155,23 @@ impl Default for BagArgs {
 }
 
 impl BagArgs {
-    /// Returns the parameters. The parser has checked the ranges.
-    #[must_use]
-    pub fn into_params(self) -> BagParams {
-        BagParams {
+    /// Checks the arguments. The parser has checked the ranges.
+    ///
+    /// # Errors
+    ///
+    /// A value is not valid, or excludes another one.
+    pub fn check(self) -> Result<BagParams, Error> {
+        let subwords = self.subwords()?;
+        let analysis = self.analysis.check(&AnalysisDefaults {
+            max_ngrams: self.max_ngrams,
+            max_word_ngrams: 2,
+            min_word_length: MIN_WORD_LENGTH,
+            of_words: subwords.iter().map(|_| "--maxn").collect(),
+        })?;
+        Ok(BagParams {
             emb_size: self.emb_size.map(|size| size as usize),
-            max_ngrams: self.max_ngrams.into(),
+            analysis,
+            subwords,
             min_df: self.min_df,
             vocab_size: self.vocab_size.map(|size| size as usize),
             dropout: self.dropout,
@@ -131,6 +180,22 @@ impl BagArgs {
             schedule: self.schedule,
             class_weight: self.class_weight,
             refit: !self.no_refit,
+        })
+    }
+
+    fn subwords(&self) -> Result<Option<Subwords>, Error> {
+        let Some(maxn) = self.maxn else {
+            return Ok(None);
+        };
+        let minn = self.minn.unwrap_or(1);
+        if minn > maxn {
+            let message = format!("expected --minn of at most --maxn, found `{minn}` and `{maxn}`");
+            return Err(Error::usage(message).help("lower --minn, or raise --maxn"));
         }
+        Ok(Some(Subwords {
+            minn: minn.into(),
+            maxn: maxn.into(),
+            bucket: self.bucket.unwrap_or(BUCKETS),
+        }))
     }
 }

@@ -7,7 +7,7 @@ use text::features::{Counts, FeatureParams, FitError, Frequency, fit};
 
 use crate::params::BagParams;
 
-/// Shortest word, in characters: `I` is a word.
+/// Shortest word without a pattern, in characters: `I` is a word.
 pub(crate) const MIN_WORD_LENGTH: u8 = 1;
 
 /// Terms of a text and their weights.
@@ -47,8 +47,11 @@ pub(crate) fn weighted_terms(
     let features = FeatureParams {
         min_df: Frequency::Count(params.min_df),
         max_df: Frequency::Share(1.0),
-        max_ngrams: params.max_ngrams,
+        tokens: params.analysis.analyzer.tokens,
+        min_ngrams: params.analysis.min_ngrams,
+        max_ngrams: params.analysis.max_ngrams,
         max_features: params.vocab_size,
+        subwords: params.subwords,
     };
     let mut counts =
         fit(encoders, order, &counted, &features).map_err(|error| fit_error(error, params))?;
@@ -76,6 +79,8 @@ fn fit_error(error: FitError, params: &BagParams) -> Error {
         .help("lower --min-df, or check that the text column is the right one"),
         FitError::NoWords => Error::new(error.to_string())
             .help("words are letters and digits, not emoji or punctuation; check --text-column"),
+        FitError::Blank(_) => Error::new(error.to_string())
+            .help("use --max-ngrams 1, or a --token-pattern that matches no blanks"),
         FitError::TooManyTokens(_) => {
             Error::new(error.to_string()).help("give fewer rows, or use --max-ngrams 1")
         }

@@ -2,10 +2,12 @@
 //! rows of memory; threads would wait for each other, and without locks the result is not
 //! deterministic.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use dataset::{RowTable, Split};
 use diagnostics::Error;
+use evaluation::fit_temperature;
 use evaluation::history::{EpochReport, Validation};
 use evaluation::metrics::Scores;
 use harness::Trained;
@@ -16,15 +18,17 @@ use text::features::{Counts, LazyLookup};
 use training::{BestMetric, Random, Run, not_finite};
 
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
-use crate::model::BagModel;
+use crate::model::{BagModel, FeatureConfig};
 use crate::naive_bayes::term_scale;
 use crate::net::{MAX_SOFTMAX, Net, NetScratch, SAMPLED_CLASSES};
 use crate::params::BagParams;
 use crate::rows::{self, Row};
-use crate::temperature::fit_temperature;
 
 /// Steps between two progress reports; a step takes 10 to 50 µs.
 const PROGRESS_INTERVAL: u64 = 1024;
+
+/// Range of the temperature: without misclassified rows the optimum is at 0.
+const TEMPERATURE_RANGE: RangeInclusive<f64> = 0.5..=20.0;
 
 /// Maximum scores that are computed after a stop.
 const MAX_SCORES_AFTER_STOP: usize = 1 << 24;
@@ -55,6 +59,9 @@ pub fn train(
     run: &mut Run,
 ) -> Result<Trained<BagModel>, Error> {
     table.check_classes()?;
+    let mut params = params.clone();
+    params.class_weight = params.class_weight.resolve(&table.classes, run)?;
+    let params = &params;
     let all = table.unsplit().filter(|_| params.refit);
     let prepared = run.prepare(|| -> Result<_, Error> {
         let counts = rows::weighted_terms(params, table, encoders, all.is_some())?;
@@ -68,7 +75,7 @@ pub fn train(
     let (context, refit) = prepared?;
     run.progress(&format!(
         "{} terms in {} training rows",
-        context.scale.len(),
+        context.counts.terms.len(),
         context.train.len()
     ));
     if run.stopped() {
@@ -314,7 +321,7 @@ impl<'a> TrainContext<'a> {
         let mut details = Map::new();
         details.insert("steps".to_owned(), json!(state.step));
         details.insert("epochs".to_owned(), json!(state.epoch));
-        details.insert("terms".to_owned(), json!(net.terms()));
+        details.insert("terms".to_owned(), json!(self.counts.terms.len()));
         details.insert("emb_size".to_owned(), json!(net.width));
         details.insert("temperature".to_owned(), json!(temperature));
         let mut summary = Summary::default();
@@ -344,11 +351,19 @@ impl<'a> TrainContext<'a> {
             }
             counts = context.counts;
         }
+        // The buckets follow the terms.
+        let mut order = counts.column_of_term;
+        order.extend(order.len() as u32..scale.len() as u32);
         let model = BagModel {
             classes: table.classes.clone(),
             terms: counts.terms,
-            max_ngrams: params.max_ngrams,
-            net: net.scaled(&scale).reordered(&counts.column_of_term),
+            features: FeatureConfig {
+                max_ngrams: params.analysis.max_ngrams,
+                analyzer: params.analysis.analyzer.clone(),
+                min_ngrams: params.analysis.min_ngrams,
+                subwords: params.subwords,
+            },
+            net: net.scaled(&scale).reordered(&order),
             lookup: LazyLookup::default(),
         };
         Ok(Trained {
@@ -369,6 +384,8 @@ impl<'a> TrainContext<'a> {
             &self.logits(net, &self.validation, run.threads()),
             &self.labels(&self.validation),
             &self.class_weights,
+            TEMPERATURE_RANGE,
+            0.0,
         )
     }
 

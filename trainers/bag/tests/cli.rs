@@ -93,7 +93,21 @@ fn model_is_byte_identical_for_any_number_of_threads() {
 fn pytorch_reads_the_model() {
     let workspace = Workspace::new();
     let rows = movie_csv();
-    for more in [&["--emb-size", "5"][..], &["--max-ngrams", "3"]] {
+    for more in [
+        &["--emb-size", "5"][..],
+        &["--max-ngrams", "3"],
+        &["--analyzer", "char", "--no-lowercase"],
+        &[
+            "--analyzer",
+            "char_wb",
+            "--min-ngrams",
+            "4",
+            "--max-ngrams",
+            "5",
+        ],
+        &["--token-pattern", r"\S+", "--strip-accents", "ascii"],
+        &["--minn", "2", "--maxn", "4", "--bucket", "5000"],
+    ] {
         train(&workspace, &rows, more).expect_code(0);
         let theirs = torch_judge("read_bag", &[&workspace.path("model"), &rows]);
         let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
@@ -120,8 +134,18 @@ fn pytorch_reads_the_model() {
 /// A small batch is predicted without a lookup table.
 #[test]
 fn score_of_a_text_is_independent_of_the_batch() {
+    for more in [
+        &[] as &[&str],
+        &["--analyzer", "char_wb"],
+        &["--maxn", "3", "--bucket", "1000"],
+    ] {
+        scores_are_independent_of_the_batch(more);
+    }
+}
+
+fn scores_are_independent_of_the_batch(more: &[&str]) {
     let workspace = Workspace::new();
-    train(&workspace, &movie_csv(), &[]).expect_code(0);
+    train(&workspace, &movie_csv(), more).expect_code(0);
     let all = workspace.bag(
         "predict",
         &[
@@ -293,8 +317,10 @@ fn balanced_class_weights_find_more_rows_of_a_rare_class() {
     });
     let path = workspace.path("skewed.csv");
     std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
+    let file = workspace.path("weights.json");
+    std::fs::write(&file, "{\"1\": 5}").unwrap();
     let mut predicted = Vec::new();
-    for weight in ["none", "balanced"] {
+    for weight in ["none", "balanced", file.to_str().unwrap()] {
         train(
             &workspace,
             &path,
@@ -306,6 +332,9 @@ fn balanced_class_weights_find_more_rows_of_a_rare_class() {
         predicted.push(rare["predicted"].as_u64().unwrap());
     }
     assert!(predicted[1] > predicted[0], "{predicted:?}");
+    assert!(predicted[2] > predicted[0], "{predicted:?}");
+    let warnings = workspace.metrics()["warnings"].to_string();
+    assert!(warnings.contains("1 of 2 labels are not in"), "{warnings}");
 }
 
 /// fastText 0.9.2 (bigrams, dim 10, lr 0.5, 5 epochs) reaches 0.8997, 0.8631 and 0.9851 on these

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
-use text::{TokenizedRows, WordRows};
+use text::{Analyzer, TokenizedRows, WordRows};
 
 use crate::tokenizer::{FIRST, FileTokenizer, MIN_WORD_LENGTH, Tokenizer, UNKNOWN};
 
@@ -22,7 +22,7 @@ impl Encoder {
         match tokenizer {
             None => Self::Words(Box::new(TokenizedRows::new(
                 &Arc::from([]),
-                MIN_WORD_LENGTH,
+                &Analyzer::words(MIN_WORD_LENGTH),
             ))),
             Some(tokenizer) => Self::Tokens(TokenRows {
                 tokenizer: Arc::clone(tokenizer),

@@ -75,7 +75,8 @@ impl Trainer for BiLstm {
             params::ArchParams::Bilstm(_) => BTreeMap::new(),
             params::ArchParams::Bag(_) => bag::any_threads(),
         };
-        tokenizer.chain(threads).collect()
+        let class_weight = text.class_weight.fingerprint();
+        tokenizer.chain(threads).chain(class_weight).collect()
     }
 
     fn load_to_device(

@@ -96,8 +96,17 @@ pub struct TextArgs {
     /// With the rows of --validation-split too. Rows of --validation are never trained on.
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
     refit: bool,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Training")]
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1.
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        default_value = "none",
+        help_heading = "Training"
+    )]
     class_weight: ClassWeight,
 
     /// Device to train on: auto, cpu, cuda, cuda:N [default: auto; cpu for bag]
@@ -274,19 +283,20 @@ impl TextArgs {
             ],
         )?;
         let default = BagArgs::default();
-        Ok(BagArgs {
+        BagArgs {
             emb_size: self.emb_size,
-            max_ngrams: self.max_ngrams.unwrap_or(default.max_ngrams),
+            max_ngrams: self.max_ngrams,
             min_df: self.min_df.unwrap_or(default.min_df),
             vocab_size: self.vocab_size,
             dropout: self.dropout.unwrap_or(default.dropout),
             epochs: self.epochs,
             learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
             schedule: self.schedule,
-            class_weight: self.class_weight,
+            class_weight: self.class_weight.clone(),
             no_refit: !self.refit,
+            ..default
         }
-        .into_params())
+        .check()
     }
 
     /// Refuses flags of the other architecture, `arch`.

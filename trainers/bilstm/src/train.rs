@@ -31,13 +31,14 @@ pub(crate) fn train(
     let devices =
         find_devices(lstm.device, lstm.precision)?.with_threads(run.threads(), lstm.batch_size);
     table.check_classes()?;
+    let class_weight = params.class_weight.resolve(&table.classes, run)?;
     // libtorch's own threads: see `replicas`.
     tch::set_num_threads(1);
     let (tokenizer, rows) = encode_rows(table, encoders, lstm.vocab_size, lstm.seq_len)?;
     let plan = TrainPlan::new(table, lstm.batch_size, &lstm.fit);
     let mut context = TrainContext {
         params: lstm,
-        class_weights: params.class_weight.weights(table, &plan.train),
+        class_weights: class_weight.weights(table, &plan.train),
         plan,
         table,
         rows,
@@ -67,7 +68,7 @@ pub(crate) fn train(
     let details = details(&context, &devices, &fitted);
     let refitted = match fitted.refit_plan(&first_plan, table, run.stopped()) {
         Some(plan) => {
-            context.class_weights = params.class_weight.weights(table, &plan.train);
+            context.class_weights = class_weight.weights(table, &plan.train);
             refit(&mut context, &devices, plan, &mut fitted, run)?
         }
         None => false,

@@ -37,3 +37,10 @@ fn trainer() -> testkit::Trainer {
 }
 
 testkit::contract_suite!(trainer());
+
+/// `train --config`, also with the run file that a training wrote.
+#[test]
+fn run_files_train_the_same_model() {
+    testkit::contract::run_file_trains_the_same_model(&trainer());
+    testkit::contract::run_file_is_between_flags_and_hyperparameters(&trainer());
+}

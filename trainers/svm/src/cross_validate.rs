@@ -230,8 +230,9 @@ impl Searcher<'_> {
     /// Tries weightings and n-grams at one C, then C at the best of them.
     fn try_built_in(&mut self) -> Result<(), Error> {
         // Most promising candidates first, as there may be few trials. Duplicates are skipped.
-        let longest = self.params.features.max_ngrams;
-        let lengths = [longest.min(2), longest, 1];
+        let analysis = &self.params.analysis;
+        let (shortest, longest) = (analysis.min_ngrams, analysis.max_ngrams);
+        let lengths = [2, longest, 1].map(|length| length.clamp(shortest, longest));
         for weighting in [Weighting::Nbsvm, Weighting::Tfidf] {
             let tf = if weighting == Weighting::Nbsvm {
                 TermFrequency::Binary
@@ -329,7 +330,7 @@ pub(crate) fn take_ngrams(counts: &mut Counts, max_ngrams: usize) -> (CsrPattern
     )
 }
 
-/// Returns the counts of n-grams of at most `max_ngrams` words.
+/// Returns the counts of n-grams of at most `max_ngrams` tokens.
 fn restrict_ngrams(counts: &Counts, max_ngrams: usize) -> (Cow<'_, CsrPattern>, Cow<'_, [f32]>) {
     if counts
         .length

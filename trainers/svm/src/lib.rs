@@ -7,7 +7,6 @@ mod model;
 mod one_vs_rest;
 pub mod params;
 pub mod solver;
-mod tensors;
 pub mod tf_idf;
 mod train;
 mod weights;
@@ -43,7 +42,11 @@ impl Trainer for Svm {
     }
 
     fn encoder(params: &SvmParams) -> TokenizedRows {
-        TokenizedRows::new(&params.stop_words, params.min_word_length)
+        TokenizedRows::new(&params.vocabulary.stop_words, &params.analysis.analyzer)
+    }
+
+    fn adapt(params: &mut SvmParams, encoders: &[TokenizedRows]) -> Option<String> {
+        params.analysis.adapt(encoders)
     }
 
     fn train(

@@ -13,7 +13,10 @@ use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
 use crate::weights::OutputWeights;
-use text::features::{LazyLookup, Lookup, LookupScratch, Terms};
+use text::Analyzer;
+use text::features::{
+    LazyLookup, Lookup, TermCounter, TermShape, Terms, default_min_ngrams, is_default_min_ngrams,
+};
 
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
 pub struct SvmModel {
@@ -33,10 +36,16 @@ pub struct SvmModel {
 /// Feature extraction: from texts to term counts to features. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FeatureConfig {
-    /// Maximum n-gram length, in words.
+    /// Maximum n-gram length, in tokens.
     pub(crate) max_ngrams: usize,
-    /// Shortest word, in characters.
-    pub(crate) min_word_length: u8,
+    /// Minimum n-gram length, in tokens.
+    #[serde(
+        default = "default_min_ngrams",
+        skip_serializing_if = "is_default_min_ngrams"
+    )]
+    pub(crate) min_ngrams: usize,
+    #[serde(flatten)]
+    pub(crate) analyzer: Analyzer,
     pub(crate) stop_words: Vec<String>,
     pub(crate) term_frequency: TermFrequency,
     pub(crate) weighting: Weighting,
@@ -105,10 +114,7 @@ pub(crate) fn select(values: &[f32], columns: &[u32]) -> Vec<f32> {
 
 /// Buffers of one prediction thread.
 pub struct Scratch {
-    lookup_scratch: LookupScratch,
-    /// Count of each term in the current text; all zero between texts.
-    counts: Vec<f32>,
-    columns: Vec<u32>,
+    counter: TermCounter,
     values: Vec<f32>,
     decisions: Vec<f32>,
 }
@@ -118,44 +124,32 @@ impl SvmModel {
         outputs(self.classes.len())
     }
 
-    /// Counts the terms of the text in `scratch`, by binary search if there is no `lookup`.
-    fn count(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
-        let Scratch {
-            lookup_scratch,
-            counts,
-            columns,
-            ..
-        } = scratch;
-        columns.clear();
-        let each = |column: u32| {
-            let count = &mut counts[column as usize];
-            if *count == 0.0 {
-                columns.push(column);
-            }
-            *count += 1.0;
-        };
-        match lookup {
-            Some(lookup) => lookup.columns(lookup_scratch, text, each),
-            None => {
-                let shape = (self.features.min_word_length, self.features.max_ngrams);
-                self.terms
-                    .columns(text, &self.features.stop_words, shape, each);
-            }
+    /// Returns how the terms of a text are found.
+    fn shape(&self) -> TermShape<'_> {
+        TermShape {
+            stop_words: &self.features.stop_words,
+            analyzer: &self.features.analyzer,
+            max_ngrams: self.features.max_ngrams,
+            subwords: None,
         }
+    }
+
+    /// Counts the terms of the text in `scratch`.
+    fn count(&self, lookup: Option<&Lookup>, scratch: &mut Scratch, text: &str) {
+        let shape = self.shape();
+        scratch.counter.count(text, &self.terms, lookup, shape);
     }
 
     /// Writes the features of the counted text for `output` to `scratch.values`.
     fn features(&self, scratch: &mut Scratch, output: usize) {
         let scale = &self.scale[output.min(self.scale.len() - 1)];
         let Scratch {
-            counts,
-            columns,
-            values,
-            ..
+            counter, values, ..
         } = scratch;
         values.clear();
-        values.extend(columns.iter().map(|&column| counts[column as usize]));
-        weigh(values, columns, scale, self.features.term_frequency);
+        values.extend_from_slice(counter.counts());
+        let tf = self.features.term_frequency;
+        weigh(values, counter.columns(), scale, tf);
     }
 
     /// Writes the decision value of each output to `scratch.decisions`.
@@ -173,7 +167,7 @@ impl SvmModel {
                     if output < self.scale.len() {
                         self.features(scratch, output);
                     }
-                    let terms = scratch.columns.iter().zip(&scratch.values);
+                    let terms = scratch.counter.columns().iter().zip(&scratch.values);
                     let sum: f32 = match coefficients {
                         OutputWeights::Dense(weights) => terms
                             .map(|(&column, &value)| weights[column as usize] * value)
@@ -188,11 +182,9 @@ impl SvmModel {
             }
             Classifier::Kernel(svm) => {
                 self.features(scratch, 0);
-                svm.decision_function(&scratch.columns, &scratch.values, &mut scratch.decisions);
+                let columns = scratch.counter.columns();
+                svm.decision_function(columns, &scratch.values, &mut scratch.decisions);
             }
-        }
-        for &column in &scratch.columns {
-            scratch.counts[column as usize] = 0.0;
         }
     }
 
@@ -224,7 +216,7 @@ impl SvmModel {
             let pairs: Vec<(u32, f64)> = match &mut scratch {
                 Some(scratch) => {
                     self.features(scratch, output);
-                    let terms = scratch.columns.iter().zip(&scratch.values);
+                    let terms = scratch.counter.columns().iter().zip(&scratch.values);
                     terms
                         .map(|(&term, &value)| (term, f64::from(value * weights.get(term))))
                         .collect()
@@ -297,17 +289,15 @@ impl Model for SvmModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            lookup_scratch: LookupScratch::new(self.features.min_word_length),
-            counts: vec![0.0; self.terms.len()],
-            columns: Vec::new(),
+            counter: TermCounter::new(self.terms.len(), self.shape()),
             values: Vec::new(),
             decisions: Vec::new(),
         }
     }
 
     fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let stop_words = &self.features.stop_words;
-        let lookup = self.lookup.for_batch(texts.len(), &self.terms, stop_words);
+        let shape = self.shape();
+        let lookup = self.lookup.for_batch(texts.len(), &self.terms, shape);
         let mut decisions = Vec::with_capacity(texts.len() * self.outputs());
         for text in texts {
             self.decision_function(lookup, scratch, text);

@@ -192,7 +192,7 @@ fn fit_output(
         .iter()
         .map(|&row| data.is_positive(row, output))
         .collect();
-    let weights = row_weights(data, train, output, params.class_weight);
+    let weights = row_weights(data, train, output, &params.class_weight);
     let records = SparseRows {
         pattern: data.pattern,
         values,
@@ -234,7 +234,7 @@ fn row_weights(
     data: LabelledRows<'_>,
     train: &[u32],
     output: usize,
-    class_weight: ClassWeight,
+    class_weight: &ClassWeight,
 ) -> Array1<f32> {
     let (positive, negative) = side_weights(data, train, output, class_weight);
     train
@@ -256,20 +256,21 @@ pub(crate) fn side_weights(
     data: LabelledRows<'_>,
     train: &[u32],
     output: usize,
-    class_weight: ClassWeight,
+    class_weight: &ClassWeight,
 ) -> (f32, f32) {
-    if class_weight == ClassWeight::None {
+    if *class_weight == ClassWeight::None {
         return (1.0, 1.0);
     }
     let positive = train
         .iter()
         .filter(|&&row| data.is_positive(row, output))
         .count();
-    let weight = |size: usize| class_weight.weight(size, train.len(), data.classes);
+    let all = (train.len(), data.classes);
+    let weight = |class: usize, size: usize| class_weight.weight(class, size, all) as f32;
     (
-        weight(positive),
+        weight(positive_class(data.classes, output), positive),
         if data.classes == 2 {
-            weight(train.len() - positive)
+            weight(0, train.len() - positive)
         } else {
             1.0
         },
@@ -289,8 +290,8 @@ pub(crate) fn fit_scale(
     params: &SvmParams,
     run: &Run,
 ) -> Result<Vec<Vec<f32>>, Error> {
-    let min_df = params.features.min_df.of(train.len());
-    let frequency = document_frequency(data.pattern, train.iter().copied());
+    let min_df = params.vocabulary.min_df.of(train.len());
+    let frequency = data.pattern.document_frequency(train.iter().copied());
     let kept = |column: usize| f64::from(frequency[column]) >= min_df;
     let columns = 0..data.pattern.width;
     match candidate.weighting {
@@ -312,7 +313,7 @@ pub(crate) fn fit_scale(
                 .iter()
                 .copied()
                 .filter(|&row| data.is_positive(row, output));
-            let positive = document_frequency(data.pattern, positive_rows);
+            let positive = data.pattern.document_frequency(positive_rows);
             Ok(log_count_ratio(&positive, &frequency, kept))
         }),
     }
@@ -334,17 +335,6 @@ fn log_count_ratio(positive: &[u32], all: &[u32], kept: impl Fn(usize) -> bool) 
         }
     };
     (0..all.len()).map(ratio).collect()
-}
-
-/// Returns the number of rows that contain each column.
-fn document_frequency(pattern: &CsrPattern, rows: impl Iterator<Item = u32>) -> Vec<u32> {
-    let mut frequency = vec![0; pattern.width];
-    for row in rows {
-        for &column in pattern.row(row as usize) {
-            frequency[column as usize] += 1;
-        }
-    }
-    frequency
 }
 
 /// Runs `tasks` independent tasks on up to `threads` threads; returns the results in their order.

@@ -3,18 +3,15 @@
 mod search;
 
 use std::ops::{Bound, RangeInclusive};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::sync::Arc;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use diagnostics::Error;
+use harness::features::{Vocabulary, VocabularyArgs};
 use harness::range::{above, integer, number};
+use harness::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
 
 use crate::solver::Loss;
 use crate::tf_idf::TermFrequency;
-use text::english;
-use text::features::{FeatureParams, Frequency};
 pub use training::ClassWeight;
 
 pub(crate) use self::search::Candidate;
@@ -30,7 +27,7 @@ const SGD_TOLERANCE: f64 = 3e-3;
 /// Longest n-grams that `--tune` tries by default. measured on IMDB, naive Bayes weights:
 /// out-of-fold macro-F1 0.890, 0.916 and 0.919 for n-grams up to 1, 2 and 3 words; 4 words are not
 /// better on the test rows.
-const TUNE_NGRAMS: usize = 3;
+const TUNE_NGRAMS: u8 = 3;
 
 /// Range of the tolerance: 0 and 1 are excluded.
 const TOLERANCE_RANGE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Excluded(1.0));
@@ -48,30 +45,16 @@ const MAX_TRIALS: u64 = 100;
 #[command(next_help_heading = "Features")]
 #[command(group(ArgGroup::new("regularisation").args(["alpha", "c"])))]
 pub struct SvmArgs {
-    /// Maximum n-gram length, in words [default: 2; 3 with --tune]
+    /// Maximum n-gram length, in words or characters [default: 2; 3 with --tune or characters]
     ///
-    /// --tune tries n-grams of up to 1, 2 and this many words, unless --search is given.
+    /// --tune tries n-grams of up to 1, 2 and this many words or characters, unless --search is
+    /// given.
     #[arg(long, value_name = "N", alias = "max-ngram", value_parser = integer::<u8>(NGRAMS_RANGE))]
     max_ngrams: Option<u8>,
-    /// Drop terms that occur in fewer than N training rows: a count, or a fraction below 1.0
-    #[arg(long, value_name = "N", default_value = "2")]
-    min_df: FrequencyArg,
-    /// Drop terms that occur in more than N training rows: a count, or a fraction up to 1.0
-    #[arg(long, value_name = "N", default_value = "1.0")]
-    max_df: FrequencyArg,
-    /// Maximum number of terms; the most frequent are kept [default: no limit]
-    #[arg(long, value_name = "N", value_parser = integer::<u32>(1..=u32::MAX.into()))]
-    max_features: Option<u32>,
-    /// Words to drop: `english`, `none`, or a file
-    ///
-    /// `english` is the list of scikit-learn. A file has one word per line, in UTF-8.
-    #[arg(
-        long,
-        value_name = "LIST",
-        default_value = "none",
-        alias = "stop-words"
-    )]
-    stopwords: String,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
+    #[command(flatten)]
+    vocabulary: VocabularyArgs,
     /// Shortest word, in characters [default: 2; 1 with --tune]
     ///
     /// 2 is the default token pattern of scikit-learn. 1 keeps `I`, and the `t` of `don't`.
@@ -103,8 +86,17 @@ pub struct SvmArgs {
     /// Inverse regularisation strength as in LinearSVC [default: 1]
     #[arg(long = "c", alias = "C", value_name = "C", value_parser = number(C_RANGE), help_heading = "Solver")]
     c: Option<f64>,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1.
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        default_value = "none",
+        help_heading = "Solver"
+    )]
     class_weight: ClassWeight,
     /// Tolerance of the solver [default: 0.001; 0.003 with --alpha]
     ///
@@ -220,25 +212,6 @@ enum KernelArg {
     Poly,
 }
 
-/// A count (`5`) or a fraction (`0.01`, `1.0`); a decimal point makes it a fraction, as in
-/// scikit-learn.
-#[derive(Clone, Copy, Debug)]
-struct FrequencyArg(Frequency);
-
-impl FromStr for FrequencyArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(count) = text.parse() {
-            return Ok(Self(Frequency::Count(count)));
-        }
-        match text.parse() {
-            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(Frequency::Share(share))),
-            _ => Err("expected a whole number of rows, or a fraction from 0.0 to 1.0".to_owned()),
-        }
-    }
-}
-
 /// The kernel of the decision function.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -318,12 +291,10 @@ pub struct Tuning {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct SvmParams {
-    /// Selection of terms.
-    pub features: FeatureParams,
-    /// Words to drop, lower case.
-    pub stop_words: Arc<[String]>,
-    /// Shortest word, in characters: 1 or 2.
-    pub min_word_length: u8,
+    /// How texts become terms.
+    pub analysis: TextAnalysis,
+    /// Selection of the terms.
+    pub vocabulary: Vocabulary,
     /// Function of the count of a term in a row.
     pub tf: TermFrequency,
     /// Weights of the terms.
@@ -381,7 +352,6 @@ impl SvmArgs {
             TOLERANCE
         });
         let algorithm = self.algorithm();
-        self.check_frequencies()?;
         self.check_combination()?;
         self.check_tuning()?;
         self.check_weighting()?;
@@ -391,21 +361,13 @@ impl SvmArgs {
             ("weighting", self.weighting.is_some()),
             ("sublinear-tf", self.sublinear_tf),
         ];
-        let grid = Grid::new(self.search, &given)?;
-        let searched = grid.as_ref().and_then(Grid::max_ngrams);
-        let max_ngrams = searched.or(self.max_ngrams.map(usize::from));
+        let grid = Grid::new(self.search.clone(), &given)?;
+        let vocabulary = self.vocabulary.check(self.analysis.lowercase())?;
+        let analysis = self.analysis(&vocabulary, grid.as_ref())?;
         let weighting = self.weighting.unwrap_or(Weighting::Tfidf);
         let params = SvmParams {
-            features: FeatureParams {
-                min_df: self.min_df.0,
-                max_df: self.max_df.0,
-                max_ngrams: max_ngrams.unwrap_or(if self.tune { TUNE_NGRAMS } else { 2 }),
-                max_features: self.max_features.map(|n| n as usize),
-            },
-            stop_words: load_stop_words(&self.stopwords)?,
-            min_word_length: self
-                .min_word_length
-                .unwrap_or(if self.tune { 1 } else { 2 }),
+            analysis,
+            vocabulary,
             tf: match weighting {
                 Weighting::Nbsvm => TermFrequency::Binary,
                 Weighting::Tfidf if self.sublinear_tf => TermFrequency::Sublinear,
@@ -435,6 +397,25 @@ impl SvmArgs {
         Ok(params)
     }
 
+    fn analysis(
+        &self,
+        vocabulary: &Vocabulary,
+        grid: Option<&Grid>,
+    ) -> Result<TextAnalysis, Error> {
+        let (max_word_ngrams, shortest) = if self.tune { (TUNE_NGRAMS, 1) } else { (2, 2) };
+        if let Some(grid) = grid {
+            grid.check_ngrams(self.analysis.min_ngrams().into())?;
+        }
+        let searched = grid.and_then(Grid::max_ngrams);
+        let searched = searched.and_then(|length| u8::try_from(length).ok());
+        self.analysis.check(&AnalysisDefaults {
+            max_ngrams: searched.or(self.max_ngrams),
+            max_word_ngrams,
+            min_word_length: self.min_word_length.unwrap_or(shortest),
+            of_words: vocabulary.options_of_words(self.min_word_length),
+        })
+    }
+
     fn algorithm(&self) -> Algorithm {
         let gamma = self.gamma.unwrap_or(1.0);
         let kernel = match self.kernel {
@@ -447,27 +428,6 @@ impl SvmArgs {
             },
         };
         Algorithm::Kernel(kernel, self.components.unwrap_or(100).into())
-    }
-
-    /// Refuses document frequencies that no term can have, for any number of rows.
-    fn check_frequencies(&self) -> Result<(), Error> {
-        if matches!(self.max_df.0, Frequency::Count(0)) || self.max_df.0 == Frequency::Share(0.0) {
-            return Err(Error::usage("expected --max-df above 0, found `0`")
-                .help("leave out --max-df: `1.0`, the default, drops no frequent terms"));
-        }
-        let (min, max) = match (self.min_df.0, self.max_df.0) {
-            (Frequency::Count(min), Frequency::Count(max)) => (f64::from(min), f64::from(max)),
-            (Frequency::Share(min), Frequency::Share(max)) => (min, max),
-            _ => return Ok(()),
-        };
-        if min <= max {
-            return Ok(());
-        }
-        let message = format!("expected --min-df of at most --max-df, found `{min}` and `{max}`");
-        Err(Error::usage(message).help(
-            "lower --min-df, or raise --max-df; a number without a point is a number of rows, \
-             and `1.0` is all rows",
-        ))
     }
 
     /// Refuses arguments that `--tune` would override, and folds without a cross-validation.
@@ -568,25 +528,4 @@ impl SvmArgs {
             }
         }
     }
-}
-
-fn load_stop_words(list: &str) -> Result<Arc<[String]>, Error> {
-    match list {
-        "none" | "None" | "" => Ok(Arc::new([])),
-        "english" => Ok(english()),
-        file => {
-            let path = PathBuf::from(file);
-            read_stop_words(&path).map_err(|source| {
-                let message = format!("cannot read the stop words from `{file}`: {source}");
-                Error::usage(message)
-                    .help("use --stopwords english, none, or a UTF-8 file with one word per line")
-            })
-        }
-    }
-}
-
-fn read_stop_words(path: &Path) -> std::io::Result<Arc<[String]>> {
-    let text = std::fs::read_to_string(path)?;
-    let words = text.lines().map(|line| line.trim().to_lowercase());
-    Ok(words.filter(|word| !word.is_empty()).collect())
 }

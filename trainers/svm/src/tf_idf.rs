@@ -2,32 +2,19 @@
 //! the one of `TfidfVectorizer`.
 
 use text::features::CsrPattern;
+pub use text::features::TermFrequency;
 
-/// Returns the inverse document frequency, smoothed as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
+/// Returns the inverse document frequency, as `text::features::idf`.
 pub fn idf(documents: usize, frequency: u32) -> f32 {
-    (((1 + documents) as f64 / (1 + u64::from(frequency)) as f64).ln() + 1.0) as f32
+    text::features::idf(documents, frequency) as f32
 }
 
-/// Function of a term count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TermFrequency {
-    /// The count.
-    Raw,
-    /// 1 + ln(count)
-    Sublinear,
-    /// 1
-    Binary,
-}
-
-impl TermFrequency {
-    #[inline]
-    fn of(self, count: f32) -> f32 {
-        match self {
-            Self::Raw => count,
-            Self::Sublinear => 1.0 + count.ln(),
-            Self::Binary => 1.0,
-        }
+#[inline]
+fn term_frequency(count: f32, tf: TermFrequency) -> f32 {
+    match tf {
+        TermFrequency::Raw => count,
+        TermFrequency::Sublinear => 1.0 + count.ln(),
+        TermFrequency::Binary => 1.0,
     }
 }
 
@@ -37,7 +24,7 @@ impl TermFrequency {
 pub fn weigh(values: &mut [f32], columns: &[u32], scale: &[f32], tf: TermFrequency) {
     let mut square = 0.0;
     for (value, &column) in values.iter_mut().zip(columns) {
-        *value = tf.of(*value) * scale[column as usize];
+        *value = term_frequency(*value, tf) * scale[column as usize];
         square += f64::from(*value) * f64::from(*value);
     }
     if square > 0.0 {

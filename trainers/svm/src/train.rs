@@ -6,6 +6,7 @@ use dataset::{RowTable, Split};
 use diagnostics::{Error, ErrorKind, listed};
 use evaluation::metrics::Scores;
 use harness::Trained;
+use harness::features::count_terms;
 use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, Value, json};
 use training::Run;
@@ -17,7 +18,7 @@ use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
 use crate::one_vs_rest::{self, LabelledRows, OneVsRest, outputs};
 use crate::params::{Algorithm, Calibration, Candidate, Kernel, SvmParams};
 use text::TokenizedRows;
-use text::features::{Counts, CsrPattern, FitError, LazyLookup, fit};
+use text::features::{Counts, CsrPattern, LazyLookup};
 
 pub(crate) fn train(
     params: &SvmParams,
@@ -31,10 +32,26 @@ pub(crate) fn train(
     params.regularisation.check(train.len())?;
     params.regularisation.check(largest)?;
     rows.check_classes()?;
+    let params = &SvmParams {
+        class_weight: params.class_weight.resolve(&rows.classes, run)?,
+        ..params.clone()
+    };
     if let Algorithm::Kernel(kernel, _) = params.algorithm {
         MemoryBudget::available(Path::new("/")).check(largest, kernel.name())?;
     }
-    let counts = run.prepare(|| count_terms(params, rows, shards, all.is_some()))?;
+    params
+        .vocabulary
+        .warn_stop_words(&params.analysis.analyzer, run);
+    let count = || {
+        count_terms(
+            &params.vocabulary,
+            &params.analysis,
+            rows,
+            shards,
+            all.is_some(),
+        )
+    };
+    let counts = run.prepare(count)?;
     run.progress(&format!(
         "{} terms in {largest} training rows",
         counts.terms.len()
@@ -54,75 +71,6 @@ pub(crate) fn train(
     };
     fit.cross_validate(&counts, run)?;
     fit.finish(counts, run)
-}
-
-/// Counts the terms of all rows. The vocabulary is that of the training rows, with `unsplit` also
-/// of the validation rows, which will be trained on.
-fn count_terms(
-    params: &SvmParams,
-    rows: &RowTable,
-    shards: Vec<TokenizedRows>,
-    unsplit: bool,
-) -> Result<Counts, Error> {
-    let is_counted =
-        |&split: &Split| split == Split::Train || unsplit && split == Split::Validation;
-    let counted: Vec<bool> = rows.splits.iter().map(is_counted).collect();
-    let order = rows
-        .order
-        .iter()
-        .map(|row| (row.encoder as usize, row.index as usize));
-    let documents = counted.iter().filter(|&&counted| counted).count();
-    fit(shards, order, &counted, &params.features)
-        .map_err(|error| vocabulary_error(error, params, documents))
-}
-
-fn vocabulary_error(error: FitError, params: &SvmParams, rows: usize) -> Error {
-    match error {
-        FitError::NoTerms => no_terms(params, rows),
-        FitError::NoWords => no_words(error, params),
-        FitError::TooManyTokens(_) => Error::new(error.to_string())
-            .help("give fewer rows, or use --max-ngrams 1 without --tune"),
-    }
-}
-
-/// Names the option that leaves no terms, for rows that have words.
-fn no_terms(params: &SvmParams, rows: usize) -> Error {
-    let [min_df, max_df] = [params.features.min_df, params.features.max_df].map(|df| df.of(rows));
-    let (min_df, max_df) = (min_df.ceil().max(1.0), max_df.floor());
-    let has_max = max_df < rows as f64;
-    if has_max && min_df > max_df {
-        let message = format!(
-            "expected --min-df of at most --max-df, found `{min_df}` and `{max_df}` of the `{rows}` \
-             training rows"
-        );
-        return Error::new(message).help("lower --min-df, or raise --max-df");
-    }
-    let at_most = match has_max {
-        true => format!(" and at most `{max_df}`"),
-        false => String::new(),
-    };
-    let message = format!(
-        "expected terms in at least `{min_df}`{at_most} of the `{rows}` training rows, found none"
-    );
-    Error::new(message).help(match (min_df > 1.0, has_max) {
-        (true, true) => "lower --min-df, or raise --max-df",
-        (true, false) => "lower --min-df, or check that the text column is the right one",
-        (false, _) => "raise --max-df",
-    })
-}
-
-/// Names the options that leave no words.
-fn no_words(error: FitError, params: &SvmParams) -> Error {
-    let mut help = Vec::new();
-    if !params.stop_words.is_empty() {
-        help.push("pass --stopwords none if all words are stop words");
-    }
-    if params.min_word_length > 1 {
-        help.push("pass --min-word-length 1 if the words have one character");
-    }
-    help.push("words are letters and digits, not emoji or punctuation; check --text-column");
-    let error = Error::new(error.to_string());
-    help.into_iter().fold(error, |error, help| error.help(help))
 }
 
 /// Chooses the hyperparameters, trains and scores the final model.
@@ -247,8 +195,9 @@ impl<'a> FinalFit<'a> {
             terms: terms.subset(&kept),
             features: FeatureConfig {
                 max_ngrams,
-                min_word_length: self.params.min_word_length,
-                stop_words: self.params.stop_words.to_vec(),
+                min_ngrams: self.params.analysis.min_ngrams,
+                analyzer: self.params.analysis.analyzer.clone(),
+                stop_words: self.params.vocabulary.stop_words.to_vec(),
                 term_frequency: self.candidate.tf,
                 weighting: self.candidate.weighting,
             },

@@ -63,7 +63,7 @@ fn description_has_defaults_and_ranges() {
         ),
         (
             "max-ngrams",
-            "2; 3 with --tune",
+            "2; 3 with --tune or characters",
             json!({"min": "1", "max": "8"}),
             true,
         ),
@@ -89,6 +89,72 @@ fn description_has_defaults_and_ranges() {
         .find(|found| found["name"] == "delimiter")
         .unwrap();
     assert_eq!(delimiter["type"], "FreeText");
+}
+
+/// The schema has every option of `train`, with type, range and default.
+#[test]
+fn schema_of_run_files_has_types_and_ranges() {
+    let schema = svm(&["describe", "--json-schema"]).expect_code(0).json();
+    assert_eq!(schema["additionalProperties"], false);
+    let property = |name: &str| &schema["properties"][name];
+    let max_ngrams = property("max_ngrams");
+    assert_eq!(max_ngrams["type"], "integer");
+    assert_eq!(max_ngrams["minimum"], 1);
+    assert_eq!(max_ngrams["maximum"], 8);
+    for (name, key, expected) in [
+        ("c", "type", json!("number")),
+        ("tune", "type", json!("boolean")),
+        ("tune", "default", json!(false)),
+        ("train", "type", json!("string")),
+        ("min_df", "type", json!(["string", "number"])),
+        ("loss", "enum", json!(["hinge", "squared_hinge", "log"])),
+        ("validation_split", "default", json!(0.1)),
+    ] {
+        assert_eq!(property(name)[key], expected, "{name}");
+    }
+    let either = &property("text_column")["anyOf"];
+    assert_eq!(either[0]["type"], "string");
+    assert_eq!(either[1]["items"]["default"], "text");
+    assert!(property("config").is_null());
+}
+
+/// Errors in a run file name the line; obeying the help removes them.
+#[test]
+fn errors_in_run_files_name_the_line() {
+    let fixture = fixture();
+    for (line, expected) in [
+        (
+            "min_fd = 5",
+            "error: unknown option `min_fd` in `run.toml:3`\n  help: did you mean `min_df`?",
+        ),
+        (
+            "config = \"other.toml\"",
+            "error: `config` in `run.toml:3` is not an option of run files\n  help: remove it",
+        ),
+        (
+            "max_ngrams = 9",
+            "error: `run.toml:3`: expected a whole number from 1 to 8 for --max-ngrams, found `9`",
+        ),
+        (
+            "data = \"rows.csv\"",
+            "error: the options `data` and `train` in `run.toml:2` set the same argument",
+        ),
+    ] {
+        let text = format!("# mine\ntrain = \"rows.csv\"\n{line}\n");
+        fixture.write("run.toml", text);
+        let output = fixture.run(&["train --config run.toml --model-dir model --check"]);
+        assert!(output.contains(expected), "{output}");
+    }
+    fixture.write("run.toml", "# mine\ntrain = \"rows.csv\"\nmin_df = 5\n");
+    let output = fixture.run(&[
+        "train --config run.toml --model-dir model --check",
+        "train --config missing.toml --model-dir model",
+        "train --config run.toml --model-dir .",
+    ]);
+    assert!(output.contains("--check\n[exit code 0]"), "{output}");
+    assert!(output.contains("cannot read `missing.toml`"), "{output}");
+    // It would replace the user's file.
+    assert!(output.contains("was not written by a training"), "{output}");
 }
 
 /// A folder with invalid input files.

@@ -73,10 +73,10 @@ impl Trainer for Transformer {
     }
 
     fn fingerprint(params: &TransformerParams) -> BTreeMap<String, String> {
-        params
-            .pretrained()
-            .map(|found| found.fingerprint())
-            .unwrap_or_default()
+        let pretrained = params.pretrained().map(|found| found.fingerprint());
+        let class_weight = params.class_weight.fingerprint();
+        let pretrained = pretrained.unwrap_or_default();
+        pretrained.into_iter().chain(class_weight).collect()
     }
 
     fn load_to_device(

@@ -123,8 +123,12 @@ struct TrainingArgs {
     /// With the rows of --validation-split too. Rows of --validation are never trained on.
     #[arg(long, action = clap::ArgAction::SetTrue)]
     refit: bool,
-    /// Class weights
-    #[arg(long, value_enum, default_value_t = ClassWeight::None)]
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1.
+    #[arg(long, value_name = "WEIGHTS", default_value = "none")]
     class_weight: ClassWeight,
 }
 
@@ -239,7 +243,7 @@ impl TransformerArgs {
             },
             weight_decay: training.weight_decay,
             label_smoothing: training.label_smoothing,
-            class_weight: training.class_weight,
+            class_weight: training.class_weight.clone(),
             device: self.device,
             precision: self.precision,
             host_timeout: self.host_timeout.get().into(),

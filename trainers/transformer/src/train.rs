@@ -26,6 +26,7 @@ pub(crate) fn train(
     run: &mut Run,
 ) -> Result<Trained<TransformerModel>, Error> {
     table.check_classes()?;
+    let class_weight = params.class_weight.resolve(&table.classes, run)?;
     let pretrained = params.pretrained()?;
     let rows = EncodedRows::new(table, encoders)?;
     let architecture = pretrained.architecture(table.classes.len(), params.dropout)?;
@@ -34,7 +35,7 @@ pub(crate) fn train(
     let plan = TrainPlan::new(table, rows_per_step, &params.fit);
     let mut context = TrainContext {
         params,
-        class_weights: params.class_weight.weights(table, &plan.train),
+        class_weights: class_weight.weights(table, &plan.train),
         plan,
         table,
         rows,
@@ -68,7 +69,7 @@ pub(crate) fn train(
     if let (Some(plan), Some(values)) = (plan, copy) {
         score_validation(&context, &mut fitted, run)?;
         run.progress(&format!("training again, on all {} rows", plan.train.len()));
-        context.class_weights = params.class_weight.weights(table, &plan.train);
+        context.class_weights = class_weight.weights(table, &plan.train);
         context.plan = plan;
         let again = fit_once(&context, values, group, &mut run.again());
         refitted = fitted.adopt(again.map(|(fitted, ..)| fitted), run);

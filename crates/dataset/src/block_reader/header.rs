@@ -1,6 +1,6 @@
 //! Finds the delimiter and the columns in the first lines of a CSV or TSV file.
 
-use diagnostics::{Place, Severity};
+use diagnostics::{Place, Severity, sanitize};
 
 use super::records::names;
 use crate::codes;
@@ -52,7 +52,11 @@ pub(super) struct HeaderTask<'a> {
 impl HeaderTask<'_> {
     /// Returns a splitter for the options.
     pub(super) fn splitter(options: &ReadOptions, delimiter: u8) -> Splitter {
-        Splitter::new(delimiter, options.quoting != Some(Quoting::None))
+        Splitter::new(
+            delimiter,
+            options.quoting != Some(Quoting::None),
+            options.escape,
+        )
     }
 
     /// Interprets the record `found`, and sets `found` and `splitter` to another delimiter if only
@@ -84,14 +88,19 @@ impl HeaderTask<'_> {
             }
             return Ok(First::Separator);
         }
-        let mut header = names(&splitter.fields, bytes, unescaped);
+        let mut header = self.names(splitter, bytes, unescaped);
         let mut has = columns::HEADER_HAS.to_owned();
         if !self.complete(&header) {
             let others = self.others(splitter.delimiter, found, bytes, unescaped);
             match others.into_iter().max_by_key(|other| other.2.len()) {
                 Some((other, span, names)) if self.complete(&names) => {
-                    self.changed(other.delimiter, "as its header shows", findings);
+                    let why = format!("as its {} shows", columns::first_row(self.options));
+                    self.changed(other.delimiter, &why, findings);
                     (*splitter, *found, header) = (other, span, names);
+                }
+                _ if self.options.no_header => {
+                    refuse_other_formats(line, self)?;
+                    return Err(self.no_such_number(&names(&splitter.fields, bytes, unescaped)));
                 }
                 best => {
                     if header.len() == 1 {
@@ -112,12 +121,49 @@ impl HeaderTask<'_> {
         }
         let (options, place) = (self.options, &self.place);
         let columns = columns::resolve(&header, options, self.labels, place, &has, findings);
+        // A row of numbers is not a header.
+        let names = if options.no_header {
+            Vec::new()
+        } else {
+            header
+        };
         Ok(columns.map_or(First::Unusable, |columns| {
-            First::Header(Header {
-                columns,
-                names: header,
-            })
+            First::Header(Header { columns, names })
         }))
+    }
+
+    /// Returns the names of the columns: those in the header, or numbers from 0.
+    fn names(&self, splitter: &Splitter, bytes: &[u8], unescaped: &[u8]) -> Vec<String> {
+        match self.options.no_header {
+            true => (0..splitter.fields.len())
+                .map(|number| number.to_string())
+                .collect(),
+            false => names(&splitter.fields, bytes, unescaped),
+        }
+    }
+
+    /// Returns the error that a column of a file without a header is not given by its number.
+    fn no_such_number(&self, values: &[String]) -> FileError {
+        let numbers: Vec<String> = (0..values.len()).map(|number| number.to_string()).collect();
+        let absent = columns::absent(&numbers, self.options, self.labels);
+        let wanted: Vec<_> = absent.iter().map(|(_, name)| sanitize(name)).collect();
+        let flags = absent.iter().map(|(flag, _)| format!("{flag} NUMBER"));
+        let values = values.iter().zip(&numbers);
+        let values: Vec<String> = values
+            .map(|(value, number)| format!("{number}: {value}"))
+            .collect();
+        FileError {
+            code: &codes::NO_COLUMN,
+            message: format!(
+                "no column has the number `{}`; the first row has {}",
+                wanted.join("` or `"),
+                columns::listed(values.iter().map(String::as_str))
+            ),
+            help: format!(
+                "pass {}, counted from 0; or leave out --no-header if the first row has names",
+                flags.collect::<Vec<_>>().join(" ")
+            ),
+        }
     }
 
     fn complete(&self, names: &[String]) -> bool {
@@ -165,7 +211,7 @@ impl HeaderTask<'_> {
         let Step::Record(span) = splitter.step(bytes, found.start, true, unescaped) else {
             return None;
         };
-        let names = names(&splitter.fields, bytes, unescaped);
+        let names = self.names(&splitter, bytes, unescaped);
         let is_split = span.next == found.next && span.malformed.is_none() && names.len() > 1;
         is_split.then_some((splitter, span, names))
     }
@@ -297,18 +343,17 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
         let message = "the file has fastText's format, `__label__LABEL TEXT`, expected CSV";
         return Err(FileError::unsupported(message, help));
     }
-    json::refuse_layout(&text, task.options, task.labels)?;
-    if text.starts_with('{') && json::parse(&text, "", None, &[], None).is_ok() {
-        let help = match task.stdin {
-            true => "pass --input-format jsonl",
-            false => "rename it to end in .jsonl",
+    let is_object = || text.starts_with('{') && json::parse(&text, &[], None).is_ok();
+    if json::begins_array(line) || text.trim() == "[" || is_object() {
+        let help = match (task.stdin, is_object()) {
+            (true, _) => "pass --input-format jsonl",
+            (false, true) => "rename it to end in .jsonl",
+            (false, false) => "rename it to end in .json",
         };
-        return Err(FileError::unsupported(
-            "the file has JSON lines, expected CSV",
-            help,
-        ));
+        let message = "the file has JSON, expected CSV";
+        return Err(FileError::unsupported(message, help));
     }
-    Ok(())
+    json::refuse_layout(&text, task.options, task.labels)
 }
 
 /// Returns the name of a delimiter in messages.

@@ -4,9 +4,10 @@ use memchr::memchr;
 
 use diagnostics::Place;
 
+use crate::ReadOptions;
 use crate::block::{HeaderRow, KeptField, RecordBody};
 use crate::codes;
-use crate::columns::Columns;
+use crate::columns::{self, Columns};
 use crate::delimited::{Field, Malformed, RecordSpan, Shape, Step};
 use crate::findings::Findings;
 use crate::source::Source;
@@ -67,7 +68,7 @@ fn holds_rows(record: &[u8], delimiter: u8, columns: &Columns) -> bool {
         // Without a label column, as in `predict`, each other column may have the labels.
         let is_label = columns.label.is_none_or(|label| label == at);
         let words = is_label && blanks >= MAX_LABEL_WORDS;
-        at == columns.text || !(blank || words)
+        at == columns.text || columns.other_texts().contains(&at) || !(blank || words)
     };
     let is_row = |line: Option<&[u8]>| {
         let fields = || {
@@ -139,6 +140,7 @@ pub(super) fn names(fields: &[Field], bytes: &[u8], unescaped: &[u8]) -> Vec<Str
 pub(super) fn open_quote_in_header(
     source: &Source,
     (line, column): (u64, u64),
+    options: &ReadOptions,
     findings: &mut Findings,
 ) {
     let place = Place {
@@ -146,7 +148,8 @@ pub(super) fn open_quote_in_header(
         column: Some(column),
         ..source.place()
     };
-    let message = "the quote opened here in the header is never closed".to_owned();
+    let row = columns::first_row(options);
+    let message = format!("the quote opened here in the {row} is never closed");
     findings.error(
         &codes::OPEN_QUOTE,
         message,

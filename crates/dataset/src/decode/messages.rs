@@ -4,8 +4,9 @@ use diagnostics::{Place, Severity, sanitize};
 use memchr::{memchr_iter, memmem};
 
 use super::{Finding, Findings, MYSQL_NULL};
-use crate::block::{Block, HeaderRow, Record, column};
+use crate::block::{Block, HeaderRow, Record, RecordBody, column};
 use crate::codes::{self, Code};
+use crate::columns::first_row;
 use crate::delimited::lines;
 use crate::encoding;
 use crate::{Format, Quoting, ReadOptions, Source};
@@ -34,10 +35,12 @@ impl Reporter<'_> {
         }
         let before = &self.block.bytes[record.start as usize..at as usize];
         let (line, column) = column(before, record.line);
+        // The first line of an element may begin in another block.
+        let is_known = !is_element(record) || line > record.line;
         Place {
             file,
             line: Some(line),
-            column: Some(column),
+            column: is_known.then_some(column),
             record: number,
         }
     }
@@ -121,22 +124,10 @@ impl Reporter<'_> {
     /// Returns the help for a record whose quotes are escaped with backslashes.
     fn backslash(&self, record: &Record) -> Option<&'static str> {
         let bytes = self.bytes(record);
-        // Quotes may be neighbours, so `\"` is searched twice; `\\` before a quote is text.
-        let has_escape = memchr_iter(b'"', bytes).any(|at| ends_escaping(&bytes[..at]));
-        has_escape.then_some(concat!(
-            r#"double quotes that are part of the text, instead of `\"`: sed -E "#,
-            r#"'s/(^|[^\\])((\\\\)*)\\"/\1\2""/g; s/(^|[^\\])((\\\\)*)\\"/\1\2""/g; "#,
-            r#"s/\\\\/\\/g' FILE > NEW-FILE"#,
-        ))
-    }
-
-    /// Returns the help for rows in which backslashes escape delimiters or line ends.
-    fn unescape_help(&self) -> String {
-        let delimiter = char::from(self.block.delimiter).escape_default();
-        format!(
-            "convert it: pandas.read_csv(FILE, sep='{delimiter}', escapechar='\\\\', dtype=str, \
-             keep_default_na=False).to_csv(NEW, index=False)"
-        )
+        // `\\` before a quote is text.
+        let may_escape = self.options.escape.is_none();
+        let has_escape = || memchr_iter(b'"', bytes).any(|at| ends_escaping(&bytes[..at]));
+        (may_escape && has_escape()).then_some(ESCAPE)
     }
 
     /// Reports a backslash before the end of a field without quotes.
@@ -145,8 +136,7 @@ impl Reporter<'_> {
             message: "the field ends here, although a backslash precedes its end".to_owned(),
             place: Some(self.place(record, at)),
             help: format!(
-                "if backslashes escape delimiters and line ends, {}; otherwise, quote the fields",
-                self.unescape_help()
+                "{ESCAPE} if backslashes escape delimiters and line ends; otherwise, quote the fields"
             ),
         });
     }
@@ -173,8 +163,9 @@ impl Reporter<'_> {
         let is_end = |at: usize| bytes.get(at).is_none_or(|byte| *byte == delimiter);
         let is_escaped = |end: usize| is_end(end) && ends_escaping(&bytes[..end]);
         let is_unquoted = !bytes.contains(&b'"') || ends_escaping(before(bytes, b'"'));
-        if is_unquoted && (0..=bytes.len()).any(is_escaped) {
-            return Some(self.unescape_help());
+        let may_escape = self.options.escape.is_none();
+        if may_escape && is_unquoted && (0..=bytes.len()).any(is_escaped) {
+            return Some(ESCAPE.to_owned());
         }
         let single = [b'\'', delimiter];
         if bytes.starts_with(b"'") && memmem::find(bytes, &single).is_some() {
@@ -300,7 +291,10 @@ impl Reporter<'_> {
                 .layout_help(record, fields)
                 .or_else(|| self.quoting_help(record));
             Finding {
-                message: format!("row has `{fields}` {unit}, the header has `{expected}`"),
+                message: format!(
+                    "row has `{fields}` {unit}, the {} has `{expected}`",
+                    first_row(self.options)
+                ),
                 place: Some(self.place(record, at)),
                 help: help.unwrap_or_else(|| hint.to_owned()),
             }
@@ -421,27 +415,38 @@ impl Reporter<'_> {
         findings: &mut Findings,
     ) {
         self.malformed(&codes::NOT_JSON, findings, || {
-            // The parser's place is relative to the line.
+            // The parser's place is relative to the record.
             let text = error.to_string();
             let reason = text
                 .rsplit_once(" at line ")
                 .map_or(text.as_str(), |(reason, _)| reason);
             let length = u64::from(record.end - record.start);
             let mut place = self.place(record, record.start);
-            place.column = Some((error.column() as u64).clamp(1, length + 1));
+            let column = (error.column() as u64).clamp(1, length + 1);
+            match error.line() as u64 {
+                0 | 1 => place.column = place.column.map(|start| start + column - 1),
+                line => {
+                    place.line = place.line.map(|first| first + line - 1);
+                    place.column = Some(column);
+                }
+            }
+            let is_element = is_element(record);
             let line = self.bytes(record).trim_ascii();
             let nan = memmem::find(line, b"NaN").is_some() && reason == "expected value";
             let help = if nan {
                 "write null instead of NaN"
             } else if let Some(help) = json_help(reason, line) {
                 help
+            } else if is_element {
+                "write an array of JSON objects"
             } else if line.contains(&b'\r') {
                 r"end lines with a line feed: tr '\r' '\n' < FILE > NEW-FILE"
             } else {
                 "write one JSON object per line"
             };
+            let what = if is_element { "element" } else { "line" };
             Finding {
-                message: format!("the line is not a JSON object: {}", shorten(reason)),
+                message: format!("the {what} is not a JSON object: {}", shorten(reason)),
                 place: Some(place),
                 help: help.to_owned(),
             }
@@ -470,6 +475,14 @@ impl Reporter<'_> {
         });
     }
 }
+
+/// True for an element of a JSON array.
+fn is_element(record: &Record) -> bool {
+    matches!(record.body, RecordBody::Json { is_element: true })
+}
+
+/// Help for files in which a backslash makes the next byte part of the text.
+const ESCAPE: &str = r"pass --escape '\'";
 
 /// Returns the help about a line of JSON for the parser's message.
 fn json_help(reason: &str, line: &[u8]) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use super::*;
 /// Returns all records of `input`, read in blocks of `block` bytes, and the offset of an open
 /// quote.
 fn ours(input: &[u8], delimiter: u8, block: usize) -> (Vec<Vec<Vec<u8>>>, Option<usize>) {
-    let mut splitter = Splitter::new(delimiter, true);
+    let mut splitter = Splitter::new(delimiter, true, None);
     let (mut records, mut open, mut lines) = (Vec::new(), None, 1);
     let (mut from, mut until) = (0, 0);
     loop {

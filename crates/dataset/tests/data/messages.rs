@@ -100,7 +100,7 @@ fn headers() {
     insta::assert_snapshot!(messages("a.csv", "sentiment,review\na,b\n"), @r"
     error[D005]: no column is named `text` or `label`; the header has `sentiment`, `review`
       --> a.csv:1
-      help: pass --text-column NAME --label-column NAME; the first line must be a header
+      help: pass --text-column NAME --label-column NAME; the first line must be a header, or pass --no-header and the numbers of columns from 0
     ");
     insta::assert_snapshot!(messages("a.csv", "text,label,text,text\na,b,c,d\n"), @r"
     error[D004]: expected one column named `text`, found `3`
@@ -115,7 +115,7 @@ fn headers() {
     insta::assert_snapshot!(messages("a.csv", "\"A long review, which is not a header at all, but the first row\",1\nb,2\n"), @r"
     error[D005]: no column is named `text` or `label`; the header has `A long review, which is not a header at ...`, `1`
       --> a.csv:1
-      help: pass --text-column NAME --label-column NAME; the first line must be a header
+      help: pass --text-column NAME --label-column NAME; the first line must be a header, or pass --no-header and the numbers of columns from 0
     ");
     insta::assert_snapshot!(messages("a.csv", "t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0b\0\n\0"), @r"
     error[D007]: the file looks like UTF-16 without a byte order mark
@@ -129,7 +129,7 @@ fn headers() {
     insta::assert_snapshot!(messages("a.csv", wide), @r"
     error[D005]: no column is named `text` or `label`; the header has `c1`, `c2`, `c3`, `c4`, `c5`, `c6`, `c7`, `c8`, `c9`, `c10`, `c11`, `c12` and 17 more
       --> a.csv:1
-      help: pass --text-column NAME --label-column NAME; the first line must be a header
+      help: pass --text-column NAME --label-column NAME; the first line must be a header, or pass --no-header and the numbers of columns from 0
     ");
 }
 
@@ -155,10 +155,17 @@ fn json_lines() {
       --> a.jsonl
       help: pass --text-column NAME --label-column lable
     ");
-    insta::assert_snapshot!(messages("a.json", "[\n{\"text\":\"a\",\"label\":1}\n]\n"), @r"
-    error[D007]: the file has an array, expected one JSON object per line
-      --> a.json
-      help: convert it: jq -c '.[]' FILE > FILE.jsonl
+    let array = "[\n{\"text\":\"a\",\"label\":1},\n{\"text\":\"b\",\n\"label\":}, 3\n, {\"text\":1,\"label\":2}\n";
+    insta::assert_snapshot!(messages("a.json", array), @r"
+    error[D015]: the element is not a JSON object: expected value
+      --> a.json:4:9 (record 2)
+      help: 2 such rows; write an array of JSON objects, or pass --drop-malformed
+    error[D016]: expected `text` to be a string, found a number
+      --> a.json:5 (record 4)
+      help: 1 such row; fix it, or pass another column, or pass --drop-malformed
+    error[D044]: the file ends before the JSON array does: rows are missing or damaged
+      --> a.json:6
+      help: download or write the file again, or end it with `]`
     ");
     insta::assert_snapshot!(messages("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"\xff\",\"label\":1}\n"), @r"
     error[D012]: byte `0xff` at offset `32` of the file is not valid UTF-8

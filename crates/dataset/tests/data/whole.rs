@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rows::long;
-use dataset::{RowPlace, check, codes, fetch_texts, leak, unusable_labels};
+use dataset::{RowPlace, TrainTexts, check, codes, fetch_texts, unusable_labels};
 
 #[test]
 fn texts_can_be_reread() {
@@ -48,11 +48,10 @@ fn single_class_and_leaks_are_found() {
         unusable_labels(&test_rows, &test.source(), &options()),
         None
     );
-    let found = leak(
-        (&train_rows, &train.source()),
-        (&test_rows, &test.source()),
-        "test",
-    );
+    let (train_source, test_source, all) = (train.source(), test.source(), options());
+    let (texts, near) = TrainTexts::new((&train_rows, &train_source), &all, &GO).unwrap();
+    assert!(near.is_empty());
+    let found = texts.leaked((&test_rows, &test_source), "test").unwrap();
     assert_eq!(found.count(&codes::LEAK), 1);
     let message = without(&found.to_string(), train.folder.path());
     insta::assert_snapshot!(without(&message, test.folder.path()), @r"

@@ -4,6 +4,7 @@
 //! expected numbers.
 
 mod calibration;
+mod comparison;
 mod counts;
 mod curve;
 mod ranking;
@@ -11,6 +12,7 @@ mod ranking;
 mod tests;
 
 pub use calibration::Bin;
+pub use comparison::Comparison;
 pub use counts::wilson;
 pub(crate) use curve::thin;
 
@@ -130,6 +132,23 @@ pub struct UnseenTexts {
     pub rows: u64,
     /// Share of them with the right prediction; 0 without rows.
     pub accuracy: f64,
+}
+
+impl UnseenTexts {
+    /// Takes for each row if its text is in the training data and if its prediction is right.
+    /// Returns `None` if no text is in the training data.
+    pub fn of(rows: impl Iterator<Item = (bool, bool)>) -> Option<Self> {
+        let (mut seen, mut unseen, mut right) = (0, 0, 0);
+        for (is_seen, is_right) in rows {
+            seen += u64::from(is_seen);
+            unseen += u64::from(!is_seen);
+            right += u64::from(!is_seen && is_right);
+        }
+        (seen > 0).then(|| Self {
+            rows: unseen,
+            accuracy: counts::share(right, unseen),
+        })
+    }
 }
 
 /// The quality of a model on one class.

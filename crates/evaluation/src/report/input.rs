@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dataset::RowCounts;
 use diagnostics::Warning;
 
-use crate::metrics::{Evaluation, UnseenTexts};
+use crate::metrics::{Comparison, Evaluation, UnseenTexts};
 
 /// A run, as `report.html` shows it.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ pub struct Report<'a> {
     pub curves: Vec<LearningCurve>,
     /// Warnings.
     pub warnings: Vec<Warning>,
+    /// Comparison with another model.
+    pub comparison: Option<&'a Comparison>,
 }
 
 /// Settings that repeat the run, and its time and memory.

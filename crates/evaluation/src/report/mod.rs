@@ -57,6 +57,7 @@ pub fn html(report: &Report) -> String {
     quality::headline(&mut page, report, primary);
     run::summary(&mut page, report.summary);
     run::warnings(&mut page, &report.warnings);
+    quality::comparison(&mut page, report.comparison);
     if let Some(set) = primary {
         quality::section(&mut page, set);
     }
@@ -102,7 +103,11 @@ fn primary<'r, 'a>(sets: &'r [SetReport<'a>]) -> Option<&'r SetReport<'a>> {
 
 /// Links to the sections that the page has.
 fn contents(page: &mut Html, report: &Report) {
-    let links: [(bool, &str); 8] = [
+    let links: [(bool, &str); 9] = [
+        (
+            report.comparison.is_some(),
+            "<a href=\"#comparison\">comparison</a>",
+        ),
         (!report.sets.is_empty(), "<a href=\"#quality\">quality</a>"),
         (
             !report.curves.is_empty(),

@@ -4,7 +4,7 @@ use super::format::{bytes, count, optional, percent, seconds, short};
 use super::html::Html;
 use super::input::{Report, SetReport};
 use super::{curves, format};
-use crate::metrics::{ClassMetrics, Evaluation};
+use crate::metrics::{ClassMetrics, Comparison, Evaluation};
 
 /// Rows of the class table and columns of the matrix.
 const MAX_CLASSES: usize = 40;
@@ -82,6 +82,48 @@ fn tile(page: &mut Html, name: &str, value: &str, note: &str) {
     page.wrap("<div><h3>", name, "</h3>")
         .wrap("<b>", value, "</b>");
     page.wrap("<p>", note, "</p></div>");
+}
+
+/// The comparison with another model on the same rows.
+pub(super) fn comparison(page: &mut Html, comparison: Option<&Comparison>) {
+    let Some(c) = comparison else {
+        return;
+    };
+    page.raw("<section id=\"comparison\"><h2>Comparison</h2><p class=\"quiet\">");
+    page.wrap(
+        "with <code>",
+        short(&c.against, 200),
+        "</code> on the same rows</p>",
+    );
+    page.raw("<dl>");
+    let (low, high) = c.difference_interval;
+    let entries = [
+        ("accuracy of the other model", percent(c.accuracy, 2)),
+        (
+            "difference of the accuracies",
+            format!("{:+.4}", c.difference),
+        ),
+        (
+            "95 % interval of the difference, paired bootstrap",
+            format!("{low:+.4} to {high:+.4}"),
+        ),
+        ("p-value of McNemar's exact test", c.p_value_text()),
+        ("rows that both predict right", count(c.both_right)),
+        (
+            "rows that only this model predicts right",
+            count(c.only_this_right),
+        ),
+        (
+            "rows that only the other predicts right",
+            count(c.only_other_right),
+        ),
+        ("rows that both predict wrong", count(c.both_wrong)),
+    ];
+    for (name, value) in entries {
+        page.wrap("<dt>", name, "</dt>")
+            .wrap("<dd>", value, "</dd>");
+    }
+    page.raw("</dl></section>");
 }
 
 /// The full evaluation of one set.

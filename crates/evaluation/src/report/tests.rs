@@ -4,7 +4,7 @@ use dataset::{FileCounts, RowCounts};
 use diagnostics::{Place, Warning};
 
 use super::*;
-use crate::metrics::{Evaluation, Scores, UnseenTexts, evaluate};
+use crate::metrics::{Comparison, Evaluation, Scores, UnseenTexts, evaluate};
 
 const EVIL: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
 
@@ -135,6 +135,12 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
             saved: Some(1.0),
         }],
         warnings: vec![warning(word)],
+        comparison: Some(Box::leak(Box::new(Comparison::of(
+            own(),
+            &[0, 1],
+            (&[0, 1], &[0, 0]),
+            0,
+        )))),
     }
 }
 
@@ -245,7 +251,15 @@ fn empty_sections_are_left_out() {
         ..Report::default()
     });
     for id in [
-        "quality", "learning", "tuning", "words", "worst", "suspects", "data", "warnings",
+        "quality",
+        "learning",
+        "tuning",
+        "words",
+        "worst",
+        "suspects",
+        "data",
+        "warnings",
+        "comparison",
     ] {
         assert!(
             !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("#{id}")),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 use dataset::{Format, ReadOptions, Source};
-use diagnostics::{Error, Warning};
+use diagnostics::{Error, Warning, sanitize};
 
 use crate::model_dir::Columns;
 use crate::range::{MAX_INTEGER, integer, number};
@@ -82,15 +82,22 @@ enum Quoting {
     None,
 }
 
-/// A delimiter of CSV files. A type of its own, because `describe` shows a `u8` as a number.
+/// A character of CSV files. A type of its own, because `describe` shows a `u8` as a number.
 #[derive(Clone, Copy, Debug)]
-struct Delimiter(u8);
+struct Char(u8);
 
-fn delimiter(value: &str) -> Result<Delimiter, String> {
+fn delimiter(value: &str) -> Result<Char, String> {
     match value.as_bytes() {
-        b"tab" | b"\\t" => Ok(Delimiter(b'\t')),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(Delimiter(*byte)),
+        b"tab" | b"\\t" => Ok(Char(b'\t')),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(Char(*byte)),
         _ => Err("expected one ASCII character, or `tab`".to_owned()),
+    }
+}
+
+fn escape(value: &str) -> Result<Char, String> {
+    match value.as_bytes() {
+        [byte] if byte.is_ascii_punctuation() && *byte != b'"' => Ok(Char(*byte)),
+        _ => Err("expected a character such as `\\`".to_owned()),
     }
 }
 
@@ -99,20 +106,14 @@ fn delimiter(value: &str) -> Result<Delimiter, String> {
 #[command(next_help_heading = "Data")]
 pub(super) struct TrainColumns {
     /// Column with the text
+    ///
+    /// If repeated, the values of the columns are joined with blanks. A name with dots, such as
+    /// data.text, is the path of a nested value in JSON and Parquet files.
     #[arg(long, value_name = "NAME", default_value = "text")]
-    text_column: String,
+    text_column: Vec<String>,
     /// Column with the label
     #[arg(long, value_name = "NAME", default_value = "label")]
     label_column: String,
-}
-
-impl TrainColumns {
-    pub(super) fn columns(&self) -> Columns {
-        Columns {
-            text: self.text_column.clone(),
-            label: self.label_column.clone(),
-        }
-    }
 }
 
 /// Columns of other labelled data.
@@ -141,16 +142,24 @@ impl LabelledColumns {
 #[command(next_help_heading = "Data")]
 pub(super) struct TextColumn {
     /// Column with the text [default: as in the model's training data, or `text`]
+    ///
+    /// May be repeated, as in `train`.
     #[arg(long, value_name = "NAME")]
-    text_column: Option<String>,
+    text_column: Vec<String>,
 }
 
 impl TextColumn {
-    /// Returns the given column, else that of the model.
+    /// Returns the given columns, else those of the model. Given names are in a header, unless
+    /// --no-header is given too.
     pub(super) fn or(&self, model: Columns) -> Columns {
-        Columns {
-            text: self.text_column.clone().unwrap_or(model.text),
-            ..model
+        match self.text_column.split_first() {
+            None => model,
+            Some((text, others)) => Columns {
+                text: text.clone(),
+                other_texts: others.to_vec(),
+                no_header: false,
+                ..model
+            },
         }
     }
 }
@@ -168,12 +177,18 @@ pub(super) struct DataArgs {
     ///
     /// Without it, a delimiter that alone gives the columns is used, with a warning.
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
-    delimiter: Option<Delimiter>,
+    delimiter: Option<Char>,
     /// Quoting of CSV and TSV files [default: minimal]
     ///
     /// Without it, quoted fields of a TSV file must not contain lines that look like rows.
     #[arg(long, value_name = "QUOTING", value_enum)]
     quoting: Option<Quoting>,
+    /// Character of CSV and TSV files that makes the next one part of the text, such as `\`
+    #[arg(long, value_name = "CHAR", value_parser = escape)]
+    escape: Option<Char>,
+    /// CSV and TSV files have no header: columns are given by their numbers, from 0
+    #[arg(long, action = ArgAction::SetTrue)]
+    no_header: bool,
     /// Drop and count rows without text or label instead of failing
     #[arg(long, action = ArgAction::SetTrue)]
     drop_missing: bool,
@@ -193,11 +208,30 @@ impl DataArgs {
             .as_deref()
             .map(dataset::encoding)
             .transpose()?;
+        let byte = |char: Option<Char>| char.map(|Char(byte)| byte);
+        let (delimiter, escape) = (byte(self.delimiter), byte(self.escape));
+        if escape == Some(delimiter.unwrap_or(b',')) {
+            let message = "expected different characters for --delimiter and --escape";
+            return Err(Error::usage(message).help("pass another --escape, such as '\\'"));
+        }
+        let mut texts = [&columns.text].into_iter().chain(&columns.other_texts);
+        while let Some(text) = texts.next() {
+            if texts.clone().any(|other| other == text) {
+                let message = format!(
+                    "expected different --text-column, found `{}` twice",
+                    sanitize(text)
+                );
+                return Err(Error::usage(message).help("give each column once"));
+            }
+        }
         Ok(ReadOptions {
             text_column: columns.text,
+            other_text_columns: columns.other_texts,
             label_column: columns.label,
             encoding,
-            delimiter: self.delimiter.map(|Delimiter(byte)| byte),
+            delimiter,
+            escape,
+            no_header: self.no_header || columns.no_header,
             quoting: self.quoting.map(|quoting| match quoting {
                 Quoting::Minimal => dataset::Quoting::Minimal,
                 Quoting::None => dataset::Quoting::None,
@@ -220,6 +254,8 @@ impl DataArgs {
         let unused: Vec<&str> = [
             ("--delimiter", self.delimiter.is_some() && !delimited),
             ("--quoting", self.quoting.is_some() && !delimited),
+            ("--escape", self.escape.is_some() && !delimited),
+            ("--no-header", self.no_header && !delimited),
             ("--encoding", self.encoding.is_some() && !text),
         ]
         .into_iter()
@@ -242,10 +278,17 @@ impl DataArgs {
 /// Arguments of `train` that all trainers share.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TrainArgs {
+    /// Run file: options of this command in TOML, such as `seed = 1`
+    ///
+    /// Options on the command line take precedence over the file, and the file over
+    /// hyperparameters. Paths are relative to the current folder. Each training writes such a
+    /// file, run.toml, into the folder of the model.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Training data: a file or a folder [default: the channel `train`]
     ///
-    /// Files end in .csv, .tsv, .jsonl, .ft (fastText) or .parquet, and may be compressed (.gz,
-    /// .zst).
+    /// Files end in .csv, .tsv, .jsonl, .json, .ft (fastText) or .parquet, and may be compressed
+    /// (.gz, .zst, .bz2, .xz). Files without an ending are read by their content.
     #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]
@@ -270,6 +313,11 @@ pub(super) struct TrainArgs {
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = integer::<u64>(0..=MAX_INTEGER))]
     pub(super) seed: u64,
+    /// Warn of texts that share most of their words, as `check` does
+    ///
+    /// Within the training data, and between it and the other data.
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) near_duplicates: bool,
     /// Do not write report.html
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) no_report: bool,
@@ -286,6 +334,19 @@ pub(super) struct TrainArgs {
     pub(super) columns: TrainColumns,
     #[command(flatten)]
     pub(super) data: DataArgs,
+}
+
+impl TrainArgs {
+    /// Returns the columns, which the model remembers.
+    pub(super) fn names(&self) -> Columns {
+        let texts = &self.columns.text_column;
+        Columns {
+            text: texts.first().cloned().unwrap_or_default(),
+            other_texts: texts.iter().skip(1).cloned().collect(),
+            label: self.columns.label_column.clone(),
+            no_header: self.data.no_header,
+        }
+    }
 }
 
 /// Arguments of `train` for trainers that write checkpoints.
@@ -316,6 +377,22 @@ pub(super) struct EvaluateArgs {
     /// Write a report to this file, like the report.html of `train`
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    /// Write the JSON object of --json to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics: Option<PathBuf>,
+    /// Training data of the model: adds the accuracy on the rows whose text is not in it
+    #[arg(long, value_name = "PATH")]
+    pub(super) train: Option<PathBuf>,
+    /// Compare with another model on the same rows
+    ///
+    /// OTHER is the folder of a model of the same trainer, or the file that `predict` of any
+    /// trainer wrote for the same data. Prints the difference of the accuracies with a 95 %
+    /// interval, and the p-value of McNemar's test.
+    #[arg(long, value_name = "OTHER")]
+    pub(super) against: Option<PathBuf>,
+    /// Seed of the bootstrap of --against
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "against", value_parser = integer::<u64>(0..=MAX_INTEGER))]
+    pub(super) seed: u64,
     #[command(flatten)]
     pub(super) columns: LabelledColumns,
     #[command(flatten)]
@@ -357,8 +434,8 @@ pub(super) struct PredictArgs {
     #[arg(
         value_name = "TEXT",
         conflicts_with_all = [
-            "input", "input_format", "text_column", "encoding", "delimiter", "quoting",
-            "drop_missing", "drop_malformed", "keep_columns"
+            "input", "input_format", "text_column", "encoding", "delimiter", "quoting", "escape",
+            "no_header", "drop_missing", "drop_malformed", "keep_columns"
         ]
     )]
     pub(super) texts: Vec<String>,
@@ -423,7 +500,7 @@ impl From<&str> for KeptColumn {
 pub(super) enum RowFormat {
     /// Comma-separated values with a header
     Csv,
-    /// One JSON object per line
+    /// One JSON object per line, or an array of objects
     Jsonl,
     /// `__label__LABEL TEXT` in each line
     #[value(name = "fasttext")]
@@ -445,7 +522,7 @@ impl RowFormat {
 pub(super) enum TextFormat {
     /// Comma-separated values with a header
     Csv,
-    /// One JSON object per line
+    /// One JSON object per line, or an array of objects
     Jsonl,
     /// One text per line, also in a blank one
     Lines,
@@ -520,6 +597,9 @@ pub(super) struct DescribeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    /// Print the JSON Schema of run files, for editors: see `train --config`
+    #[arg(long, conflicts_with = "json")]
+    pub(super) json_schema: bool,
 }
 
 /// Returns the data files of a path; standard input for `-` and for no path.

@@ -42,7 +42,7 @@ fn general_help(error: &clap::Error, options: &[String]) -> Option<String> {
         ErrorKind::ValueValidation => Some(format!("choose another value, or leave out {flag}")),
         ErrorKind::UnknownArgument if !argument.starts_with('-') => {
             let argument = sanitize(argument);
-            Some(match options.iter().any(|option| option == "train") {
+            Some(match options.iter().any(|option| option == "validation") {
                 true => format!("pass data as `--train {argument}`, or leave it out"),
                 false => format!("leave out `{argument}`"),
             })

@@ -14,6 +14,7 @@ use sagemaker::trainer_description::{
 
 use super::args::{CheckpointArgs, DescribeArgs, TrainArgs};
 use super::hyperparameters::RESERVED;
+use super::{json_schema, run_file};
 use crate::Trainer;
 use crate::range::RangeError;
 
@@ -25,12 +26,16 @@ pub(super) fn command<T: Trainer>() -> Command {
              `trainyard` reads this to check a job before it starts.",
         )
         .after_help(format!(
-            "Examples:\n  {name} describe\n  {name} describe --json",
+            "Examples:\n  {name} describe\n  {name} describe --json\n  \
+             {name} describe --json-schema > run.schema.json",
             name = T::NAME
         ))
 }
 
 pub(super) fn run<T: Trainer>(args: &DescribeArgs) -> Result<(), Error> {
+    if args.json_schema {
+        return print_json(&run_file_schema::<T>());
+    }
     let description = describe::<T>();
     if args.json {
         return print_json(&serde_json::json!(description));
@@ -108,6 +113,20 @@ pub(super) fn describe<T: Trainer>() -> TrainerDescription {
         },
         commands,
     }
+}
+
+/// Returns the JSON Schema of the trainer's run files.
+fn run_file_schema<T: Trainer>() -> serde_json::Value {
+    let mut command = super::command::<T>();
+    command.build();
+    let Some(train) = command.find_subcommand("train") else {
+        return serde_json::Value::Null;
+    };
+    let options = train
+        .get_arguments()
+        .filter(|arg| is_parameter(arg) && arg.get_id() != run_file::OPTION)
+        .map(|arg| (arg, hyperparameter(train, arg, false)));
+    json_schema::schema(format!("Run file of `{} train`", T::NAME), train, options)
 }
 
 /// MIME types of the data files; parquet only if the binary was built with it.
@@ -203,21 +222,51 @@ pub(super) fn typed(train: &Command, name: &str, value: &str) -> serde_json::Val
     let Some(arg) = train.get_arguments().find(|arg| arg.get_id() == name) else {
         return text();
     };
-    let texts = [TypeId::of::<String>(), TypeId::of::<PathBuf>()];
-    let parsed = arg.get_value_parser().type_id();
     let number = || match value.parse::<u64>() {
         Ok(integer) => Some(integer.into()),
         Err(_) => serde_json::Number::from_f64(value.parse().ok()?).map(Into::into),
     };
     match value.parse::<bool>() {
         Ok(flag) if is_boolean(arg) => flag.into(),
-        _ if texts.iter().any(|id| parsed == *id) => text(),
+        _ if is_text(arg) => text(),
         _ => number().unwrap_or_else(text),
     }
 }
 
 fn is_boolean(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
+}
+
+fn is_text(arg: &Arg) -> bool {
+    let parsed = arg.get_value_parser().type_id();
+    let texts = [TypeId::of::<String>(), TypeId::of::<PathBuf>()];
+    texts.iter().any(|id| parsed == *id)
+}
+
+/// Type of an option's value in JSON and TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueType {
+    /// A flag.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// A whole or decimal number.
+    Number,
+    /// A string.
+    Text,
+    /// A string or a number; the option's parser decides.
+    Other,
+}
+
+/// Returns the type of an option's value.
+pub(super) fn value_type(arg: &Arg) -> ValueType {
+    match parameter_type(arg) {
+        _ if is_boolean(arg) => ValueType::Boolean,
+        ParameterType::Integer => ValueType::Integer,
+        ParameterType::Continuous => ValueType::Number,
+        ParameterType::Categorical | ParameterType::FreeText if is_text(arg) => ValueType::Text,
+        ParameterType::Categorical | ParameterType::FreeText => ValueType::Other,
+    }
 }
 
 fn parameter_type(arg: &Arg) -> ParameterType {

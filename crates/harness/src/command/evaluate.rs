@@ -1,21 +1,24 @@
 //! `evaluate`: compares a model's predictions with labelled data.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{
-    Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split, StreamError, one_spelling,
-    similar_label, stream, text_hash,
+    Batch, Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split, StreamError,
+    one_spelling, similar_label, stream, text_hash,
 };
-use diagnostics::{Error, Warning, atomic_dir, eprint_line, print_json, print_line, sanitize};
-use evaluation::metrics::{Evaluation, Scores, evaluate};
+use diagnostics::{
+    Error, Warning, atomic_dir, counted, eprint_line, listed, print_json, print_line, sanitize,
+};
+use evaluation::metrics::{Comparison, Evaluation, Scores, UnseenTexts, evaluate};
 use evaluation::report::{MAX_STRONGEST, SetReport};
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
-use super::args::EvaluateArgs;
+use super::against::{Against, ClassNumbers};
+use super::args::{self, EvaluateArgs};
 use super::load;
 use super::predict::{refuse_input, refuse_model_file};
 use crate::trainer::Summary;
@@ -27,22 +30,28 @@ pub(super) fn command<T: Trainer>() -> Command {
         .about("Compare a model's predictions with labelled data")
         .long_about(
             "Compare a model's predictions with labelled data.\n\nPrints accuracy, macro-F1, log loss, expected calibration error, and \
-             precision and recall of each class.",
+             precision and recall of each class. Rows with a label that the model does not have are counted, not scored.",
         )
         .after_help(format!(
             "Examples:\n  {name} evaluate --model-dir models/{name} test.csv\n  \
              {name} evaluate --model-dir models/{name} test/ --json\n  \
-             {name} evaluate --model-dir models/{name} test.csv --report test.html",
+             {name} evaluate --model-dir models/{name} test.csv --report test.html --metrics test.json\n  \
+             {name} evaluate --model-dir models/{name} test.csv --against models/old",
             name = T::NAME
         ))
 }
 
 pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Result<(), Error> {
     let usage = ResourceUsage::start();
-    if let Some(report) = &args.report {
-        refuse_model_file(&args.model_dir, report, "--report")?;
+    let outputs = [("--report", &args.report), ("--metrics", &args.metrics)];
+    let outputs = outputs
+        .into_iter()
+        .filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
+    for (flag, path) in outputs.clone() {
+        refuse_model_file(&args.model_dir, path, flag)?;
     }
-    let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
+    let threads = args.read.threads().get();
+    let model = load::<T>(&args.model_dir, own.clone(), threads)?;
     let columns = args.columns.or(model_dir::columns(&args.model_dir));
     let options = args.read.options(columns)?;
     let sources = args.input.sources()?;
@@ -50,43 +59,169 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
         .unused(sources.iter())
         .iter()
         .for_each(eprint_line);
-    if let Some(report) = &args.report {
-        refuse_input(&sources, report, "--report")?;
+    for (flag, path) in outputs {
+        refuse_input(&sources, path, flag)?;
     }
-    let scored = score(args, &options, sources, &model)?;
-    let evaluation = evaluate(&scored.rows.labels, model.classes(), &scored.scores);
+    let numbers = class_numbers(model.classes());
+    let against = args.against.as_deref();
+    let other = against
+        .map(|path| Against::load::<T>(path, (own, threads), &numbers, &sources))
+        .transpose()?;
+    let trained = args.train.as_deref();
+    let trained = trained
+        .map(|path| text_hashes(path, &options))
+        .transpose()?;
+    let scored = Scoring {
+        model: &model,
+        other: other.as_ref(),
+        numbers: &numbers,
+        keeps_places: args.report.is_some() || trained.is_some(),
+    }
+    .score(&options, sources)?;
+    let evaluated = Evaluated::of(args, &scored, trained.as_ref());
     if let Some(path) = &args.report {
-        write_report::<T>(path, &scored, &evaluation, (args, &options, &model), &usage)?;
+        let page = report_page::<T>(&scored, &evaluated, (args, &options, &model), &usage)?;
+        write_output(path, "--report", page)?;
     }
-    if args.json {
-        let mut output = json!(evaluation);
-        if let Value::Object(output) = &mut output {
-            output.insert("trainer".to_owned(), json!(T::NAME));
-            output.insert("data".to_owned(), json!(scored.counts));
-            output.extend(usage.to_json());
-        }
-        return print_json(&output);
+    let output = evaluated.to_json::<T>(&scored, &usage);
+    if let Some(path) = &args.metrics {
+        write_output(path, "--metrics", format!("{output:#}\n"))?;
     }
-    print_evaluation(&evaluation)
+    match args.json {
+        true => print_json(&output),
+        false => evaluated.print(&scored.unknown),
+    }
+}
+
+/// Returns the hashes of the texts of the training data.
+fn text_hashes(path: &Path, options: &ReadOptions) -> Result<HashSet<u64>, Error> {
+    let options = ReadOptions {
+        hash: false,
+        ..options.clone()
+    };
+    let mut hashes = HashSet::new();
+    stream(
+        &args::sources(path)?,
+        &options,
+        Labels::Ignored,
+        &AtomicBool::new(false),
+        || (),
+        |(), batch| -> Vec<u64> { batch.rows().map(|row| text_hash(row.text)).collect() },
+        |block| -> Result<(), Error> {
+            hashes.extend(block);
+            Ok(())
+        },
+    )
+    .map_err(stream_error)?;
+    Ok(hashes)
 }
 
 /// Labelled rows and their scores.
 struct Scored {
-    /// All rows as test rows; their places and hashes only for a report.
+    /// The rows with a label of the model, as test rows; their places and hashes only if wanted.
     rows: RowTable,
     scores: Scores,
+    /// Predictions of the other model, if there is one.
+    other: Vec<u32>,
+    /// Rows by label that the model does not have; they are not scored.
+    unknown: BTreeMap<String, u64>,
     counts: RowCounts,
     warnings: Vec<Warning>,
 }
 
-/// Writes a report as `train` does, with these rows as the test rows.
-fn write_report<T: Trainer>(
-    path: &Path,
+/// The results of the command.
+struct Evaluated {
+    evaluation: Evaluation,
+    /// Present if texts of --train are among the rows.
+    unseen: Option<UnseenTexts>,
+    comparison: Option<Comparison>,
+}
+
+impl Evaluated {
+    fn of(args: &EvaluateArgs, scored: &Scored, trained: Option<&HashSet<u64>>) -> Self {
+        let Scored { rows, scores, .. } = scored;
+        let predicted = scores.predictions();
+        let right = rows.labels.iter().zip(&predicted).map(|(a, b)| a == b);
+        let seen = |trained: &HashSet<u64>| {
+            let is_seen = rows.hashes.iter().map(|hash| trained.contains(hash));
+            UnseenTexts::of(is_seen.zip(right))
+        };
+        let compared = |path: &PathBuf| {
+            let path = path.display().to_string();
+            let predictions = (predicted.as_slice(), scored.other.as_slice());
+            Comparison::of(path, &rows.labels, predictions, args.seed)
+        };
+        Self {
+            evaluation: evaluate(&rows.labels, &rows.classes, scores),
+            unseen: trained.and_then(seen),
+            comparison: args.against.as_ref().map(compared),
+        }
+    }
+
+    fn to_json<T: Trainer>(&self, scored: &Scored, usage: &ResourceUsage) -> Value {
+        let mut output = json!(self.evaluation);
+        let frequent = self.evaluation.most_frequent();
+        let frequent =
+            frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
+        output["most_frequent_class"] = json!(frequent);
+        if let Some(unseen) = self.unseen {
+            output["without_texts_of_train"] = json!(unseen);
+        }
+        if let Some(comparison) = &self.comparison {
+            output["comparison"] = json!(comparison);
+        }
+        output["unknown_labels"] = json!({
+            "rows": scored.unknown.values().sum::<u64>(),
+            "labels": scored.unknown.len(),
+        });
+        output["trainer"] = json!(T::NAME);
+        output["data"] = json!(scored.counts);
+        output["warnings"] = json!(scored.warnings);
+        if let Value::Object(output) = &mut output {
+            output.extend(usage.to_json());
+        }
+        output
+    }
+
+    fn print(&self, unknown: &BTreeMap<String, u64>) -> Result<(), Error> {
+        let evaluation = &self.evaluation;
+        print_line(format_args!("rows      {}", evaluation.rows))?;
+        if !unknown.is_empty() {
+            let rows: u64 = unknown.values().sum();
+            print_line(format_args!(
+                "unknown   {rows} (rows with labels that the model does not have; not scored)"
+            ))?;
+        }
+        print_scores(evaluation)?;
+        if let Some(UnseenTexts { rows, accuracy }) = self.unseen {
+            print_line(format_args!(
+                "unseen    {accuracy:.4} (accuracy on the {} whose text is not in --train)",
+                counted(rows, "row")
+            ))?;
+        }
+        if let Some(comparison) = &self.comparison {
+            print_comparison(comparison)?;
+        }
+        print_classes(evaluation)
+    }
+}
+
+/// Writes an output file of the command.
+fn write_output(path: &Path, flag: &str, content: String) -> Result<(), Error> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        let message = format!("expected the name of a file, found `{}`", path.display());
+        return Err(Error::usage(message).help(format!("pass {flag} FILE")));
+    };
+    atomic_dir::write_files(atomic_dir::parent(path), &[(name, content.into_bytes())])
+}
+
+/// Builds a report as `train` does, with these rows as the test rows.
+fn report_page<T: Trainer>(
     scored: &Scored,
-    evaluation: &Evaluation,
+    evaluated: &Evaluated,
     (args, options, model): (&EvaluateArgs, &ReadOptions, &T::Model),
     usage: &ResourceUsage,
-) -> Result<(), Error> {
+) -> Result<String, Error> {
     let input = report::Input {
         title: T::NAME,
         model: args.model_dir.display().to_string(),
@@ -103,29 +238,22 @@ fn write_report<T: Trainer>(
         threads: options.threads.get(),
         history: &[],
         summary: &Summary::default(),
+        comparison: evaluated.comparison.as_ref(),
     };
     let set = SetReport {
         name: "test",
-        evaluation,
+        evaluation: &evaluated.evaluation,
         note: "it is not known if the model was trained on these rows",
         seen: false,
-        unseen: None,
+        unseen: evaluated.unseen,
     };
-    let page = report::build(&input, vec![set], usage)?;
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-        let message = format!("expected the name of a file, found `{}`", path.display());
-        return Err(Error::usage(message).help("pass --report FILE"));
-    };
-    atomic_dir::write_files(atomic_dir::parent(path), &[(name, page.into_bytes())])
+    report::build(&input, vec![set], usage)
 }
 
-/// A row's place and the hash of its text.
-type HashedPlace = (RowPlace, u64);
-
 /// Returns the number of each name of a class.
-fn class_numbers(classes: &[String]) -> HashMap<&str, u32> {
+fn class_numbers(classes: &[String]) -> ClassNumbers<'_> {
     let names = || classes.iter().map(String::as_str).zip(0..);
-    let mut numbers: HashMap<&str, u32> = names().collect();
+    let mut numbers: ClassNumbers<'_> = names().collect();
     for (name, number) in names() {
         // A default name of transformers: `LABEL_1` is the class `1`.
         if let Some(short) = name.strip_prefix("LABEL_") {
@@ -135,83 +263,151 @@ fn class_numbers(classes: &[String]) -> HashMap<&str, u32> {
     numbers
 }
 
-/// Reads and scores the rows.
-fn score<M: Model>(
-    args: &EvaluateArgs,
-    options: &ReadOptions,
-    sources: Vec<Source>,
-    model: &M,
-) -> Result<Scored, Error> {
-    let classes = model.classes();
-    let numbers = class_numbers(classes);
-    let (mut labels, mut places) = (Vec::new(), Vec::new());
-    let mut scores = Scores {
-        classes: classes.len(),
-        ..Scores::default()
-    };
-    let streamed = stream(
-        &sources,
-        &ReadOptions {
-            block_bytes: M::BLOCK_BYTES,
-            ..options.clone()
-        },
-        Labels::Required,
-        &AtomicBool::new(false),
-        || model.scratch(),
-        |scratch, batch| {
-            let texts: Vec<&str> = batch.rows().map(|row| row.text).collect();
-            let number = |row: dataset::Row<'_>| {
-                let label = row.label.unwrap_or_default();
-                let place = || row.place.place(&sources).to_string();
-                let known = numbers.get(label).copied();
-                known.ok_or_else(|| unknown_label(label, &place(), classes))
-            };
-            let labels: Result<Vec<u32>, Error> = batch.rows().map(number).collect();
-            let places: Vec<HashedPlace> = match args.report {
-                Some(_) => batch
-                    .rows()
-                    .map(|row| (row.place, text_hash(row.text)))
-                    .collect(),
-                None => Vec::new(),
-            };
-            Ok((labels?, places, model.predict(scratch, &texts)?))
-        },
-        |block: Result<(Vec<u32>, Vec<HashedPlace>, Scores), Error>| {
-            let (block_labels, block_places, block_scores) = block?;
-            labels.extend(block_labels);
-            places.extend(block_places);
-            scores.decision.extend(block_scores.decision);
-            if let Some(probability) = block_scores.probability {
-                let all = scores.probability.get_or_insert_default();
-                all.extend(probability);
+/// Rows of a block.
+#[derive(Default)]
+struct Block {
+    labels: Vec<u32>,
+    places: Vec<RowPlace>,
+    hashes: Vec<u64>,
+    scores: Scores,
+    /// Predictions of the other model.
+    other: Vec<u32>,
+    /// Rows whose label the model does not have.
+    unknown: Vec<(String, RowPlace)>,
+}
+
+/// What scores the rows.
+struct Scoring<'a, M> {
+    model: &'a M,
+    other: Option<&'a Against<M>>,
+    numbers: &'a ClassNumbers<'a>,
+    /// Keeps places and hashes of the rows.
+    keeps_places: bool,
+}
+
+impl<M: Model> Scoring<'_, M> {
+    /// Reads and scores the rows.
+    fn score(&self, options: &ReadOptions, sources: Vec<Source>) -> Result<Scored, Error> {
+        let classes = self.model.classes();
+        let mut all = Block::default();
+        all.scores.classes = classes.len();
+        let mut first_unknown = None;
+        let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
+        let streamed = stream(
+            &sources,
+            &ReadOptions {
+                block_bytes: M::BLOCK_BYTES,
+                ..options.clone()
+            },
+            Labels::Required,
+            &AtomicBool::new(false),
+            || (self.model.scratch(), None),
+            |scratch, batch| self.block(scratch, batch, &sources),
+            |block: Result<Block, Error>| {
+                let block = block?;
+                all.labels.extend(block.labels);
+                all.other.extend(block.other);
+                if self.keeps_places {
+                    all.places.extend(block.places);
+                    all.hashes.extend(block.hashes);
+                }
+                all.scores.decision.extend(block.scores.decision);
+                if let Some(probability) = block.scores.probability {
+                    let probabilities = all.scores.probability.get_or_insert_default();
+                    probabilities.extend(probability);
+                }
+                for (label, place) in block.unknown {
+                    first_unknown.get_or_insert_with(|| (label.clone(), place));
+                    *unknown.entry(label).or_default() += 1;
+                }
+                Ok(())
+            },
+        )
+        .map_err(stream_error)?;
+        if let (true, Some((label, place))) = (all.labels.is_empty(), &first_unknown) {
+            let place = place.place(&sources).to_string();
+            return Err(unknown_label(label, &place, classes));
+        }
+        if let Some(other) = self.other {
+            other.check_rows(streamed.counts.read)?;
+        }
+        let findings = streamed.findings.warnings().map(Warning::from);
+        let warnings: Vec<Warning> = findings.chain(warn_unknown(&unknown, classes)).collect();
+        warnings.iter().for_each(eprint_line);
+        Ok(Scored {
+            rows: RowTable {
+                order: Vec::new(),
+                splits: vec![Split::Test; all.labels.len()],
+                hashes: all.hashes,
+                labels: all.labels,
+                places: all.places,
+                classes: classes.to_vec(),
+                sources,
+                split_off: false,
+            },
+            scores: all.scores,
+            other: all.other,
+            unknown,
+            counts: streamed.counts,
+            warnings,
+        })
+    }
+
+    /// Scores the rows of a block. `scratch` is the working memory for both models.
+    fn block(
+        &self,
+        scratch: &mut (M::Scratch, Option<M::Scratch>),
+        batch: &Batch<'_>,
+        sources: &[Source],
+    ) -> Result<Block, Error> {
+        let mut block = Block::default();
+        let mut texts = Vec::with_capacity(batch.rows().len());
+        for row in batch.rows() {
+            let label = row.label.unwrap_or_default();
+            match self.numbers.get(label) {
+                Some(number) => {
+                    block.labels.push(*number);
+                    block.places.push(row.place);
+                    block.hashes.push(text_hash(row.text));
+                    texts.push(row.text);
+                }
+                None => block.unknown.push((label.to_owned(), row.place)),
             }
-            Ok(())
-        },
-    )
-    .map_err(stream_error)?;
-    let warnings: Vec<Warning> = streamed.findings.warnings().map(Warning::from).collect();
-    warnings.iter().for_each(eprint_line);
-    let (places, hashes) = places.into_iter().unzip();
-    Ok(Scored {
-        rows: RowTable {
-            order: Vec::new(),
-            splits: vec![Split::Test; labels.len()],
-            hashes,
-            labels,
-            places,
-            classes: classes.to_vec(),
-            sources,
-            split_off: false,
-        },
-        scores,
-        counts: streamed.counts,
-        warnings,
+        }
+        if !texts.is_empty() {
+            block.scores = self.model.predict(&mut scratch.0, &texts)?;
+            if let Some(other) = self.other {
+                let places = (block.places.as_slice(), sources);
+                block.other = other.predict(&mut scratch.1, &texts, places)?;
+            }
+        }
+        Ok(block)
+    }
+}
+
+/// Labels that a warning names, and those that are compared with the model's.
+const MAX_LABELS: usize = 5;
+const MAX_SIMILAR: usize = 100;
+
+/// Returns the warning about rows that are not scored, if there are any.
+fn warn_unknown(unknown: &BTreeMap<String, u64>, classes: &[String]) -> Option<Warning> {
+    let rows: u64 = unknown.values().sum();
+    let similar = |label: &String| Some((label.clone(), similar_label(label, classes)?));
+    let help = match unknown.keys().take(MAX_SIMILAR).find_map(similar) {
+        Some((label, similar)) => one_spelling(&sanitize(&label), similar),
+        None => "check --label-column, or train a model with these labels".to_owned(),
+    };
+    (rows > 0).then(|| {
+        Warning::from(format!(
+            "not scored: {} with labels that the model does not have: {}\n  help: {help}",
+            counted(rows, "row"),
+            listed(unknown.keys(), MAX_LABELS)
+        ))
     })
 }
 
-fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
+fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
     let (low, high) = evaluation.accuracy_interval;
-    print_line(format_args!("rows      {}", evaluation.rows))?;
     print_line(format_args!(
         "accuracy  {:.4} ({low:.4} to {high:.4})",
         evaluation.accuracy
@@ -227,6 +423,29 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
         print_line(format_args!("log loss  {log_loss:.4}"))?;
         print_line(format_args!("ECE       {ece:.4}"))?;
     }
+    Ok(())
+}
+
+fn print_comparison(comparison: &Comparison) -> Result<(), Error> {
+    let (low, high) = comparison.difference_interval;
+    print_line(format_args!(
+        "against   {:.4} (accuracy of `{}`)",
+        comparison.accuracy,
+        sanitize(&comparison.against)
+    ))?;
+    print_line(format_args!(
+        "gain      {:+.4} ({low:+.4} to {high:+.4})",
+        comparison.difference
+    ))?;
+    print_line(format_args!(
+        "p-value   {} (McNemar; only this model is right in {}, only the other in {})",
+        comparison.p_value_text(),
+        counted(comparison.only_this_right, "row"),
+        comparison.only_other_right,
+    ))
+}
+
+fn print_classes(evaluation: &Evaluation) -> Result<(), Error> {
     print_line(format_args!(
         "{:>9} {:>9} {:>9} {:>9}  class",
         "precision", "recall", "F1", "rows"

@@ -1,4 +1,5 @@
-//! Turns the hyperparameters of a job into flags of `train`. Flags on the command line win.
+//! Turns the run file and the hyperparameters of a job into flags of `train`. Flags on the command
+//! line win over the run file, and that over the hyperparameters.
 
 use std::ffi::{OsStr, OsString};
 
@@ -6,12 +7,12 @@ use clap::{ArgAction, ArgGroup, Command, Id};
 use diagnostics::{Error, sanitize};
 use sagemaker::{Hyperparameter, Paths, Value, hyperparameters};
 
-use super::args;
 use super::suggest::{self, Suggestion};
+use super::{args, run_file};
 
 /// Arguments of `train` that SageMaker sets in a job. With other values the job would succeed
 /// without a model.
-pub(super) const RESERVED: [&str; 7] = [
+pub(super) const RESERVED: [&str; 8] = [
     "train",
     "validation",
     "test",
@@ -19,11 +20,43 @@ pub(super) const RESERVED: [&str; 7] = [
     "output_data_dir",
     "checkpoint_dir",
     "check",
+    run_file::OPTION,
 ];
 
-/// Normalises the arguments (hyphens in flags, `--flag=true` to `--flag`) and inserts the job's
-/// hyperparameters before the arguments of `train`. A hyperparameter is left out if the command
-/// line has its flag, or one that excludes it.
+/// An option in a file.
+pub(super) struct Entry {
+    pub(super) option: Hyperparameter,
+    /// The file, with the line if it is known.
+    pub(super) place: String,
+}
+
+/// Kind of a file with options.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Job,
+    RunFile,
+}
+
+impl Origin {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Job => "hyperparameter",
+            Self::RunFile => "option",
+        }
+    }
+
+    /// True if files of this kind do not have the argument.
+    fn refuses(self, id: &str) -> bool {
+        match self {
+            Self::Job => RESERVED.contains(&id),
+            Self::RunFile => id == run_file::OPTION,
+        }
+    }
+}
+
+/// Normalises the arguments (hyphens in flags, `--flag=true` to `--flag`) and inserts the options
+/// of the run file and the job's hyperparameters before the arguments of `train`. An option is left
+/// out if it, or one that excludes it, was given with a higher precedence.
 pub(super) fn merge(
     command: &Command,
     paths: &Paths,
@@ -37,19 +70,39 @@ pub(super) fn merge(
     };
     let known = known_flags(subcommand);
     if subcommand.get_name() == "train" {
-        let found = hyperparameters::read(&paths.hyperparameters())?;
-        let flags = job_flags(subcommand, &known, paths, found, &arguments)?;
+        if let Some(path) = run_file::path(&arguments) {
+            let find = |name: &str| {
+                let flag = known.iter().find(|flag| flag.name == name)?;
+                subcommand
+                    .get_arguments()
+                    .find(|arg| *arg.get_id() == flag.id)
+            };
+            let found = run_file::read(&path, subcommand, find)?;
+            let flags = accepted(subcommand, &known, found, Origin::RunFile, &arguments)?;
+            arguments.splice(at + 1..at + 1, flags);
+        }
+        let path = paths.hyperparameters();
+        let place = path.display().to_string();
+        let entry = |option| Entry {
+            option,
+            place: place.clone(),
+        };
+        let found = hyperparameters::read(&path)?
+            .into_iter()
+            .map(entry)
+            .collect();
+        let flags = accepted(subcommand, &known, found, Origin::Job, &arguments)?;
         arguments.splice(at + 1..at + 1, flags);
     }
     boolean_values(&known, arguments)
 }
 
-/// Checks the hyperparameters and returns them as flags.
-fn job_flags(
+/// Checks the options of a file and returns as flags those that `arguments` do not replace.
+fn accepted(
     train: &Command,
     known: &[Flag],
-    paths: &Paths,
-    found: Vec<Hyperparameter>,
+    found: Vec<Entry>,
+    origin: Origin,
     arguments: &[OsString],
 ) -> Result<Vec<OsString>, Error> {
     let given: Vec<&Flag> = known
@@ -58,22 +111,22 @@ fn job_flags(
         .collect();
     let mut accepted = Vec::new();
     let mut seen: Vec<(String, Id)> = Vec::new();
-    for mut hyperparameter in found {
-        let name = hyperparameter.name.replace('_', "-");
+    for Entry { mut option, place } in found {
+        let name = option.name.replace('_', "-");
         let Some(flag) = known.iter().find(|flag| flag.name == name) else {
-            return Err(unknown(paths, &hyperparameter.name, known));
+            return Err(unknown(origin, &place, &option.name, known));
         };
-        if RESERVED.contains(&flag.id.as_str()) {
-            return Err(reserved(paths, &hyperparameter.name));
+        if origin.refuses(flag.id.as_str()) {
+            return Err(refused(origin, &place, &option.name));
         }
         if let Some((first, _)) = seen.iter().find(|(_, id)| *id == flag.id) {
-            return Err(duplicate(paths, first, &hyperparameter.name));
+            return Err(duplicate(origin, &place, first, &option.name));
         }
-        seen.push((hyperparameter.name.clone(), flag.id.clone()));
-        if let (false, Value::Many(values)) = (flag.is_list, &hyperparameter.value) {
-            return Err(several_values(paths, &hyperparameter.name, values.len()));
+        seen.push((option.name.clone(), flag.id.clone()));
+        if let (false, Value::Many(values)) = (flag.is_list, &option.value) {
+            return Err(several_values(origin, &place, &option.name, values.len()));
         }
-        if let (true, Value::One(value)) = (flag.is_boolean, &mut hyperparameter.value) {
+        if let (true, Value::One(value)) = (flag.is_boolean, &mut option.value) {
             // Python writes `True`.
             value.make_ascii_lowercase();
         }
@@ -81,7 +134,7 @@ fn job_flags(
             .iter()
             .any(|given| given.id == flag.id || excludes(train, given, flag))
         {
-            accepted.push(hyperparameter);
+            accepted.push(option);
         }
     }
     let flags = hyperparameters::to_arguments(&accepted);
@@ -204,39 +257,47 @@ fn known_flags(command: &Command) -> Vec<Flag> {
     flags.collect()
 }
 
-fn reserved(paths: &Paths, name: &str) -> Error {
-    Error::usage(format!(
-        "`{}` in `{}` is reserved: SageMaker sets the paths of a job",
-        sanitize(name),
-        paths.hyperparameters().display()
-    ))
-    .help("remove it; data comes through channels, and the model folder is uploaded at the end")
+fn refused(origin: Origin, place: &str, name: &str) -> Error {
+    let name = sanitize(name);
+    match origin {
+        Origin::Job => Error::usage(format!(
+            "`{name}` in `{place}` is reserved: SageMaker sets the paths of a job"
+        ))
+        .help(
+            "remove it; data comes through channels, and the model folder is uploaded at the end",
+        ),
+        Origin::RunFile => Error::usage(format!(
+            "`{name}` in `{place}` is not an option of run files"
+        ))
+        .help("remove it: a run file cannot name another one"),
+    }
 }
 
-fn duplicate(paths: &Paths, first: &str, second: &str) -> Error {
+fn duplicate(origin: Origin, place: &str, first: &str, second: &str) -> Error {
     Error::usage(format!(
-        "the hyperparameters `{}` and `{}` in `{}` set the same argument",
+        "the {}s `{}` and `{}` in `{place}` set the same argument",
+        origin.noun(),
         sanitize(first),
         sanitize(second),
-        paths.hyperparameters().display()
     ))
     .help("keep one of them")
 }
 
-fn several_values(paths: &Paths, name: &str, values: usize) -> Error {
+fn several_values(origin: Origin, place: &str, name: &str, values: usize) -> Error {
     Error::usage(format!(
-        "expected one value for the hyperparameter `{}` in `{}`, found a list with {values} of them",
+        "expected one value for the {} `{}` in `{place}`, found a list with {values} of them",
+        origin.noun(),
         sanitize(name),
-        paths.hyperparameters().display()
     ))
     .help("write one value, without `[` and `]`; lists and maps are not accepted")
 }
 
-fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Error {
+fn unknown(origin: Origin, place: &str, name: &str, known: &[Flag]) -> Error {
     let names = known.iter().map(|flag| flag.name.as_str());
+    let noun = origin.noun();
     let advice = match suggest::option(name, names) {
         Suggestion::Name(option) => match option.replace('-', "_") {
-            path if RESERVED.contains(&path.as_str()) => {
+            path if origin == Origin::Job && RESERVED.contains(&path.as_str()) => {
                 format!("remove it: SageMaker sets `{path}`; ")
             }
             option => format!("did you mean `{option}`? "),
@@ -245,12 +306,6 @@ fn unknown(paths: &Paths, name: &str, known: &[Flag]) -> Error {
         Suggestion::NotNeeded(why) => format!("remove it: {why}; "),
         Suggestion::Unknown => "remove it; ".to_owned(),
     };
-    let message = format!(
-        "unknown hyperparameter `{}` in `{}`",
-        sanitize(name),
-        paths.hyperparameters().display()
-    );
-    Error::usage(message).help(format!(
-        "{advice}run `train --help` for all hyperparameters"
-    ))
+    let message = format!("unknown {noun} `{}` in `{place}`", sanitize(name));
+    Error::usage(message).help(format!("{advice}run `train --help` for all {noun}s"))
 }

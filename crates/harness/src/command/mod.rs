@@ -1,6 +1,7 @@
 //! The command line of every trainer: `train`, `evaluate`, `predict`, `check`, `explain`,
 //! `describe`.
 
+mod against;
 mod args;
 mod check;
 mod clap_error;
@@ -9,7 +10,9 @@ mod describe;
 mod evaluate;
 mod explain;
 mod hyperparameters;
+mod json_schema;
 mod predict;
+mod run_file;
 mod suggest;
 mod train;
 

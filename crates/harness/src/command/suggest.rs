@@ -19,6 +19,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["delimiter"],
     ),
     (&["quotechar", "quote-char", "quote"], &["quoting"]),
+    (&["escapechar", "escape-char"], &["escape"]),
     (
         &[
             "on-bad-lines",
@@ -35,7 +36,9 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
         &["vocab-size", "max-features"],
     ),
     (&["sublinear"], &["sublinear-tf"]),
+    (&["lowercase"], &["no-lowercase"]),
     (&["reg-lambda", "regularization"], &["alpha"]),
+    (&["fit-prior"], &["no-fit-prior"]),
     (
         &[
             "epoch",
@@ -162,9 +165,11 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
             "smooth-idf",
             "norm",
             "analyzer",
-            "lowercase",
             "strip-accents",
             "token-pattern",
+            "minn",
+            "maxn",
+            "bucket",
             "shrinking",
             "cache-size",
             "decision-function-shape",
@@ -200,17 +205,14 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
 /// Options elsewhere that are not needed here, and why.
 const NOT_NEEDED: &[(&[&str], &str)] = &[
     (
-        &["header", "no-header", "names", "skiprows", "index-col"],
-        "the first line of a CSV or TSV file names the columns",
+        &["header", "names", "skiprows", "index-col"],
+        "the first line of a CSV or TSV file names the columns, unless --no-header is given",
     ),
     (
         &["usecols", "columns", "feature-columns"],
-        "only the text and the label column are read",
+        "only the text and label columns are read",
     ),
-    (
-        &["escapechar", "doublequote"],
-        "a quote within a quoted field is doubled",
-    ),
+    (&["doublequote"], "a quote within a quoted field is doubled"),
     (
         &["na-values", "keep-default-na", "na-filter"],
         "only an empty field is missing",
@@ -322,6 +324,7 @@ mod tests {
         let options = [
             "delimiter",
             "quoting",
+            "escape",
             "encoding",
             "drop-malformed",
             "drop-missing",
@@ -330,6 +333,7 @@ mod tests {
             ("sep", "delimiter"),
             ("separator", "delimiter"),
             ("quotechar", "quoting"),
+            ("escapechar", "escape"),
             ("Encoding", "encoding"),
             ("on_bad_lines", "drop-malformed"),
             ("dropna", "drop-missing"),
@@ -341,7 +345,7 @@ mod tests {
             "header",
             "index_col",
             "usecols",
-            "escapechar",
+            "doublequote",
             "na_values",
             "shuffle",
         ] {

@@ -34,14 +34,22 @@ struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Columns {
     pub(crate) text: String,
+    /// Further text columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) other_texts: Vec<String>,
     pub(crate) label: String,
+    /// True if the names are numbers, because the data has no header.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) no_header: bool,
 }
 
 impl Default for Columns {
     fn default() -> Self {
         Self {
             text: "text".to_owned(),
+            other_texts: Vec::new(),
             label: "label".to_owned(),
+            no_header: false,
         }
     }
 }
@@ -232,11 +240,20 @@ mod tests {
         let own = Columns {
             text: "größe \"x\"".to_owned(),
             label: "b".to_owned(),
+            ..Columns::default()
         };
-        remember_columns(home.path(), &own).unwrap();
-        seal(home.path(), false).unwrap();
-        check_model(home.path()).unwrap();
-        assert_eq!(columns(home.path()), own);
+        let several = Columns {
+            other_texts: vec!["1".to_owned(), "3".to_owned()],
+            no_header: true,
+            ..own.clone()
+        };
+        for own in [&own, &several] {
+            fs::write(home.path().join("config.json"), "{\n  \"x\": 1\n}\n").unwrap();
+            remember_columns(home.path(), own).unwrap();
+            seal(home.path(), false).unwrap();
+            check_model(home.path()).unwrap();
+            assert_eq!(columns(home.path()), *own);
+        }
         assert_eq!(columns(&home.path().join("missing")), Columns::default());
     }
 

@@ -1,10 +1,11 @@
 //! Model folders: names of files, and functions that read, check and write them.
 
+pub mod arrays;
 mod checksums;
 mod save;
 
 pub(crate) use checksums::{CHECKSUMS, Columns, check_model, columns, names, remember_columns};
-pub(crate) use save::{ModelLock, forget_report, save, writable};
+pub(crate) use save::{ModelLock, forget_report, keep_run_file, save, writable};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +14,7 @@ use std::path::Path;
 use diagnostics::{Error, sanitize};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use text::Analyzer;
 use text::features::Terms;
 use training::{Arrays, TensorError, read_tensors};
 
@@ -22,6 +24,10 @@ pub const CONFIG: &str = "config.json";
 pub const TENSORS: &str = "model.safetensors";
 /// The file with the terms, one per line.
 pub const VOCABULARY: &str = "vocabulary.txt";
+/// The file with the options of the training.
+pub(crate) const RUN_FILE: &str = "run.toml";
+/// Begins every run file that a training wrote.
+pub(crate) const RUN_FILE_START: &str = "# Options of this model's training";
 
 /// The first members of `config.json` in a format with several architectures.
 #[derive(serde::Deserialize)]
@@ -99,6 +105,35 @@ pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
         None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
         None => Ok(()),
     }
+}
+
+/// Refuses a shape of terms that training never writes: words of 1 or 2 characters or more, n-grams
+/// of at most 255 tokens.
+///
+/// # Errors
+/// A message about the wrong value.
+pub fn check_terms(
+    (min_ngrams, max_ngrams): (usize, usize),
+    analyzer: &Analyzer,
+) -> Result<(), String> {
+    if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
+        return Err(format!(
+            "expected `max_ngrams` from 1 to {}, found `{max_ngrams}`",
+            u8::MAX
+        ));
+    }
+    if !(1..=max_ngrams).contains(&min_ngrams) {
+        return Err(format!(
+            "expected `min_ngrams` from 1 to {max_ngrams}, found `{min_ngrams}`"
+        ));
+    }
+    if !(1..=2).contains(&analyzer.min_word_length) {
+        return Err(format!(
+            "expected `min_word_length` 1 or 2, found `{}`",
+            analyzer.min_word_length
+        ));
+    }
+    Ok(())
 }
 
 /// Writes `config.json`.

@@ -11,10 +11,10 @@ use evaluation::report;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::checksums::seal;
-use super::{CHECKSUMS, CONFIG};
+use super::{CHECKSUMS, CONFIG, RUN_FILE, RUN_FILE_START};
 
 /// Files that belong to one model and are removed with it.
-const STALE: [&str; 4] = [CONFIG, CHECKSUMS, "metrics.json", "report.html"];
+const STALE: [&str; 5] = [CONFIG, CHECKSUMS, RUN_FILE, "metrics.json", "report.html"];
 
 /// Fails if a model could not be written to `dir`. Creates nothing.
 pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
@@ -28,6 +28,18 @@ pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
         .help("choose another --model-dir, or move the file away; it would be replaced"));
     }
     check_writable(dir)
+}
+
+/// Fails if the model's run file would replace one that a person wrote.
+pub(crate) fn keep_run_file(dir: &Path) -> Result<(), Error> {
+    match fs::read(dir.join(RUN_FILE)) {
+        Ok(bytes) if !bytes.starts_with(RUN_FILE_START.as_bytes()) => Err(Error::new(format!(
+            "`{RUN_FILE}` in `{}` was not written by a training",
+            dir.display()
+        ))
+        .help("choose another --model-dir, or move the file away; it would be replaced")),
+        _ => Ok(()),
+    }
 }
 
 /// True if a trainer of this workspace wrote this `config.json`.
@@ -220,6 +232,18 @@ mod tests {
             fs::write(&config, text).unwrap();
             assert_eq!(writable(home.path()).is_ok(), ours, "{text}");
         }
+    }
+
+    #[test]
+    fn run_file_of_the_user_is_not_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(keep_run_file(home.path()).is_ok());
+        let path = home.path().join(RUN_FILE);
+        fs::write(&path, format!("{RUN_FILE_START}. To ...\nseed = 1\n")).unwrap();
+        assert!(keep_run_file(home.path()).is_ok());
+        fs::write(&path, "# mine\nseed = 1\n").unwrap();
+        let error = keep_run_file(home.path()).unwrap_err().to_string();
+        assert!(error.contains("was not written by a training"), "{error}");
     }
 
     fn config(word: &str) -> String {

@@ -5,6 +5,7 @@
 
 mod inputs;
 mod outputs;
+mod run_file;
 mod stopping;
 mod storage;
 
@@ -13,6 +14,7 @@ use std::process::Command;
 
 pub use inputs::*;
 pub use outputs::*;
+pub use run_file::*;
 pub use stopping::*;
 pub use storage::*;
 

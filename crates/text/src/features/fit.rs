@@ -2,7 +2,7 @@
 
 use super::ngrams::{Documents, Level, extend};
 use super::{CsrPattern, FeatureParams, Terms};
-use crate::{NO_ID, TokenizedRows, WordRows, Words};
+use crate::{NO_ID, TokenizedRows, Tokens, WordRows, Words};
 
 /// Term counts of all rows, and the vocabulary.
 pub struct Counts {
@@ -15,12 +15,13 @@ pub struct Counts {
     pub length: Vec<u8>,
     /// Terms in code point order.
     pub terms: Terms,
-    /// Column of each term.
+    /// Column of each term. With [`FeatureParams::subwords`], columns of buckets follow those of
+    /// all terms.
     pub column_of_term: Vec<u32>,
 }
 
 /// Error of [`fit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
     /// No term is left after `min_df` and `max_df`.
     #[error("expected terms, found none")]
@@ -28,6 +29,9 @@ pub enum FitError {
     /// The training rows have no words.
     #[error("expected words in the training rows, found none")]
     NoWords,
+    /// Terms of several words would be ambiguous.
+    #[error("expected words without blanks in n-grams, found `{}`", .0.escape_debug())]
+    Blank(String),
     /// Positions of n-grams have 32 bits.
     #[error("expected at most `{}` words with n-grams, found `{_0}`", u32::MAX)]
     TooManyTokens(usize),
@@ -48,8 +52,8 @@ impl FitError {
 /// `order` has each row's encoder and its index there.
 ///
 /// # Errors
-/// If no word or no term is left, or if n-grams are requested and there are more than `u32::MAX`
-/// tokens.
+/// If no word or no term is left; with n-grams also if there are more than `u32::MAX` tokens, or if
+/// a word has a blank.
 pub fn fit(
     encoders: Vec<TokenizedRows>,
     order: impl ExactSizeIterator<Item = (usize, usize)>,
@@ -60,13 +64,16 @@ pub fn fit(
     check_positions(tokens, params.max_ngrams)?;
     let documents = counted.iter().filter(|&&counted| counted).count();
     let min_df = params.min_df.of(documents).ceil().max(1.0) as u32;
+    let rows = WordRows::gather(encoders, order);
+    let subwords = params.subwords.map(|subwords| subwords.count(&rows));
     let WordRows {
         words,
         mut tokens,
         ends,
-    } = WordRows::gather(encoders, order);
+    } = rows;
     let frequency = document_frequency(&tokens, &ends, counted, words.len());
     let kept = keep_words(&words, &frequency, min_df);
+    check_blanks(&kept, params)?;
     let mut names = vec![NO_ID; words.len()];
     for (name, word) in kept.iter().enumerate() {
         names[word.number as usize] = name as u32;
@@ -75,47 +82,29 @@ pub fn fit(
         .iter_mut()
         .for_each(|token| *token = names[*token as usize]);
 
-    let mut levels = vec![Level {
-        grams: (0..kept.len() as u32).map(|word| (NO_ID, word)).collect(),
-        frequency: kept
-            .iter()
-            .map(|word| frequency[word.number as usize])
-            .collect(),
-        at: Vec::new(),
-    }];
     let documents = Documents {
         tokens: &tokens,
         ends: &ends,
         counted,
         words: kept.len(),
     };
-    let mut sorted = Vec::new();
-    for length in 2..=params.max_ngrams {
-        let last = &levels[length - 2];
-        let at = if length == 2 { &tokens } else { &last.at };
-        let next = extend(
-            &documents,
-            (at, last.grams.len()),
-            length,
-            min_df,
-            &mut sorted,
-        );
-        if next.grams.is_empty() {
-            break;
-        }
-        levels.push(next);
-    }
-    drop((sorted, words, names));
-    let columns = Columns::choose(&levels, &documents, params);
+    let levels = levels(&documents, &kept, &frequency, (min_df, params.max_ngrams));
+    drop((words, names));
+    let space = kept.iter().position(|word| word.text == " ");
+    let columns = Columns::choose(&levels, &documents, params, space);
     if columns.frequency.is_empty() {
         return Err(FitError::of_no_terms(&frequency));
     }
     let texts: Vec<&str> = kept.iter().map(|word| word.text.as_str()).collect();
-    let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts);
+    let (terms, column_of_term) = Terms::sorted(&levels, &columns.of_gram, &texts, params.tokens);
     let width = columns.frequency.len();
     let (pattern, values) = match &columns.of_gram[..] {
         [column_of] => count_words(tokens, &ends, column_of, width),
         _ => count(&levels, &documents, &columns),
+    };
+    let (pattern, values) = match subwords {
+        Some(subwords) => side_by_side((pattern, values), subwords),
+        None => (pattern, values),
     };
     Ok(Counts {
         pattern,
@@ -126,12 +115,63 @@ pub fn fit(
     })
 }
 
+/// Returns the n-grams in at least `min_df` documents, by length.
+fn levels(
+    documents: &Documents<'_>,
+    kept: &[KeptWord],
+    frequency: &[u32],
+    (min_df, max_ngrams): (u32, usize),
+) -> Vec<Level> {
+    let mut levels = vec![Level {
+        grams: (0..kept.len() as u32).map(|word| (NO_ID, word)).collect(),
+        frequency: kept
+            .iter()
+            .map(|word| frequency[word.number as usize])
+            .collect(),
+        at: Vec::new(),
+    }];
+    let mut sorted = Vec::new();
+    for length in 2..=max_ngrams {
+        let last = &levels[length - 2];
+        let at = if length == 2 {
+            documents.tokens
+        } else {
+            last.at.as_slice()
+        };
+        let next = extend(
+            documents,
+            (at, last.grams.len()),
+            length,
+            min_df,
+            &mut sorted,
+        );
+        if next.grams.is_empty() {
+            break;
+        }
+        levels.push(next);
+    }
+    levels
+}
+
 /// Refuses more tokens than a `u32` position of an n-gram can address.
 fn check_positions(tokens: usize, max_ngrams: usize) -> Result<(), FitError> {
     if max_ngrams > 1 && u32::try_from(tokens).is_err() {
         return Err(FitError::TooManyTokens(tokens));
     }
     Ok(())
+}
+
+/// Refuses words with blanks in n-grams: their terms could be equal, and would have another order
+/// than their words. Only words of a pattern can have blanks.
+fn check_blanks(kept: &[KeptWord], params: &FeatureParams) -> Result<(), FitError> {
+    if params.tokens != Tokens::Word || params.max_ngrams == 1 {
+        return Ok(());
+    }
+    let has_blank = |word: &&KeptWord| word.text.bytes().any(|byte| byte <= b' ');
+    match kept.iter().find(has_blank) {
+        Some(word) => Err(FitError::Blank(word.text.clone())),
+        None => Ok(()),
+    }
 }
 
 fn document_frequency(tokens: &[u32], ends: &[usize], counted: &[bool], words: usize) -> Vec<u32> {
@@ -158,6 +198,7 @@ struct KeptWord {
 }
 
 /// Returns the words in at least `min_df` documents: most frequent first, ties in code point order.
+/// The empty word, which separates others, is none.
 fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
     let mut kept: Vec<KeptWord> = (0..words.len() as u32)
         .filter(|&number| frequency[number as usize] >= min_df)
@@ -165,6 +206,7 @@ fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
             text: words.text(number),
             number,
         })
+        .filter(|word| !word.text.is_empty())
         .collect();
     kept.sort_unstable_by(|a, b| {
         let by_frequency = frequency[b.number as usize].cmp(&frequency[a.number as usize]);
@@ -182,16 +224,24 @@ struct Columns {
 }
 
 impl Columns {
-    fn choose(levels: &[Level], documents: &Documents<'_>, params: &FeatureParams) -> Self {
+    /// `space`: the id of the token that is a space.
+    fn choose(
+        levels: &[Level],
+        documents: &Documents<'_>,
+        params: &FeatureParams,
+        space: Option<usize>,
+    ) -> Self {
         let counted = documents.counted.iter().filter(|&&counted| counted).count();
         let max_df = params.max_df.of(counted);
         let mut chosen: Vec<(u32, usize, usize)> = Vec::new();
         for (level, grams) in levels.iter().enumerate() {
-            let frequent = grams
-                .frequency
-                .iter()
-                .enumerate()
-                .filter(|&(_, &df)| f64::from(df) <= max_df);
+            let frequent = grams.frequency.iter().enumerate().filter(|&(gram, &df)| {
+                let is_long = level + 1 >= params.min_ngrams;
+                f64::from(df) <= max_df
+                    && (is_long
+                        || params.tokens == Tokens::CharWb
+                            && is_padded_word(levels, level, gram, space))
+            });
             chosen.extend(frequent.map(|(gram, &df)| (df, level, gram)));
         }
         if let Some(limit) = params.max_features
@@ -218,6 +268,21 @@ impl Columns {
                 .collect(),
         }
     }
+}
+
+/// True for a whole word with its padding, which `char_wb` of scikit-learn counts even if it is
+/// shorter than the shortest n-gram.
+fn is_padded_word(levels: &[Level], level: usize, gram: usize, space: Option<usize>) -> bool {
+    let (mut first, last) = levels[level].grams[gram];
+    // Down to the first token, whose id is that of its n-gram of length 1.
+    for shorter in levels[level.min(1)..level].iter().rev() {
+        first = shorter.grams[first as usize].0;
+    }
+    // Two spaces next to each other would be two words.
+    level > 1
+        && [first, last]
+            .iter()
+            .all(|&token| Some(token as usize) == space)
 }
 
 /// Returns the n-gram that starts at each token, by level.
@@ -333,6 +398,32 @@ fn count(levels: &[Level], documents: &Documents<'_>, columns: &Columns) -> (Csr
         );
         pattern.starts.push(pattern.columns.len());
         start = end;
+    }
+    (pattern, values)
+}
+
+/// Joins the rows of two matrices; the columns of the second one follow those of the first one.
+fn side_by_side(
+    (left, left_values): (CsrPattern, Vec<f32>),
+    (right, right_values): (CsrPattern, Vec<f32>),
+) -> (CsrPattern, Vec<f32>) {
+    let size = left_values.len() + right_values.len();
+    let mut pattern = CsrPattern {
+        starts: vec![0],
+        columns: Vec::with_capacity(size),
+        width: left.width + right.width,
+    };
+    let mut values = Vec::with_capacity(size);
+    for row in 0..left.rows() {
+        pattern.columns.extend_from_slice(left.row(row));
+        values.extend_from_slice(&left_values[left.range(row)]);
+        let shifted = right
+            .row(row)
+            .iter()
+            .map(|&column| column + left.width as u32);
+        pattern.columns.extend(shifted);
+        values.extend_from_slice(&right_values[right.range(row)]);
+        pattern.starts.push(pattern.columns.len());
     }
     (pattern, values)
 }

@@ -29,4 +29,15 @@ impl CsrPattern {
     pub fn row(&self, index: usize) -> &[u32] {
         &self.columns[self.range(index)]
     }
+
+    /// Returns the number of these rows that contain each column.
+    pub fn document_frequency(&self, rows: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut frequency = vec![0; self.width];
+        for row in rows {
+            for &column in self.row(row as usize) {
+                frequency[column as usize] += 1;
+            }
+        }
+        frequency
+    }
 }

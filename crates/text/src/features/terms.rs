@@ -1,27 +1,50 @@
-//! The vocabulary: terms in code point order, and lookup of the n-grams of a text.
+//! The vocabulary: terms in code point order.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::OnceLock;
+use std::borrow::Cow;
 
 use super::ngrams::Level;
-use crate::{FirstSlots, NO_ID, Scanner, Words};
+use crate::{Analyzer, NO_ID, Scanner, Tokens};
 
 /// Terms in code point order, one per column of the saved model. Words of an n-gram are separated
 /// by a space.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
-    /// One term per line.
+    /// The terms, each followed by a line feed.
     text: String,
-    /// End of each line.
+    /// End of each term.
     ends: Vec<usize>,
 }
 
 impl Terms {
-    /// Parses `vocabulary.txt`: one term per line.
+    /// Parses `vocabulary.txt`: one term per line, with the escapes of [`Self::to_lines`].
     pub fn parse(text: String) -> Self {
-        let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
-        Self { text, ends }
+        if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+            let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+            return Self { text, ends };
+        }
+        let mut terms = Self::default();
+        for line in text.split_terminator('\n') {
+            let mut characters = line.chars();
+            let mut term = String::with_capacity(line.len());
+            while let Some(character) = characters.next() {
+                term.push(match character {
+                    '\\' => match characters.next() {
+                        Some('n') => '\n',
+                        Some('r') => '\r',
+                        other => other.unwrap_or(character),
+                    },
+                    other => other,
+                });
+            }
+            terms.push(&term);
+        }
+        terms
+    }
+
+    fn push(&mut self, term: &str) {
+        self.text.push_str(term);
+        self.ends.push(self.text.len());
+        self.text.push('\n');
     }
 
     /// Returns the terms with these indices, ascending.
@@ -29,12 +52,9 @@ impl Terms {
         if kept.len() == self.len() {
             return self.clone();
         }
-        let mut text = String::new();
-        for &index in kept {
-            text.push_str(self.get(index));
-            text.push('\n');
-        }
-        Self::parse(text)
+        let mut terms = Self::default();
+        kept.iter().for_each(|&index| terms.push(self.get(index)));
+        terms
     }
 
     /// Number of terms.
@@ -76,35 +96,37 @@ impl Terms {
         None
     }
 
-    /// Like [`Lookup::columns`], by binary search: faster for a few texts, because building a
-    /// lookup takes longer than reading the vocabulary. `shape`: minimum word length, maximum
+    /// Calls `each` with the column of each term of the text, once per occurrence, like
+    /// [`Lookup::columns`](super::Lookup::columns) but by binary search: faster for a few texts,
+    /// because building a lookup takes longer than reading the vocabulary. `longest`: maximum
     /// n-gram length.
     pub fn columns(
         &self,
         text: &str,
         stop_words: &[String],
-        shape: (u8, usize),
+        (analyzer, longest): (&Analyzer, usize),
         mut each: impl FnMut(u32),
     ) {
-        let (min_word_length, longest) = shape;
-        let mut scanner = Scanner::new(min_word_length);
-        let (tokens, lowered) = scanner.scan(text);
-        let words: Vec<_> = tokens
+        let mut scanner = Scanner::new(analyzer);
+        let (tokens, prepared) = scanner.scan(text);
+        let tokens: Vec<_> = tokens
             .iter()
-            .map(|token| String::from_utf8_lossy(token.bytes(lowered)))
+            .map(|token| String::from_utf8_lossy(token.bytes(prepared)))
             .collect();
-        let words: Vec<_> = words
+        let tokens: Vec<_> = tokens
             .iter()
-            .filter(|word| !stop_words.iter().any(|stop| stop == *word))
+            .filter(|token| !stop_words.iter().any(|stop| stop == *token))
             .collect();
         let mut term = String::new();
-        for start in 0..words.len() {
+        for start in 0..tokens.len() {
             term.clear();
-            for word in words[start..].iter().take(longest) {
+            // An empty token separates words of characters.
+            let ngram = tokens[start..].iter().take(longest);
+            for token in ngram.take_while(|token| !token.is_empty()) {
                 if !term.is_empty() {
-                    term.push(' ');
+                    term.push_str(separator(analyzer.tokens));
                 }
-                term.push_str(word);
+                term.push_str(token);
                 if let Some(column) = self.find(&term) {
                     each(column as u32);
                 }
@@ -117,19 +139,38 @@ impl Terms {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// Returns the content of `vocabulary.txt`: one term per line.
-    pub fn as_lines(&self) -> &str {
-        &self.text
+    /// Returns the content of `vocabulary.txt`: one term per line. In terms, which are not words
+    /// then, `\n`, `\r` and `\\` stand for line feed, carriage return and backslash.
+    pub fn to_lines(&self) -> Cow<'_, str> {
+        let bytes = self.text.as_bytes();
+        let line_feeds = memchr::memchr_iter(b'\n', bytes).count();
+        if line_feeds == self.len() && memchr::memchr2(b'\\', b'\r', bytes).is_none() {
+            return Cow::Borrowed(&self.text);
+        }
+        let mut lines = String::with_capacity(self.text.len());
+        for term in self.iter() {
+            for character in term.chars() {
+                match character {
+                    '\\' => lines.push_str("\\\\"),
+                    '\n' => lines.push_str("\\n"),
+                    '\r' => lines.push_str("\\r"),
+                    other => lines.push(other),
+                }
+            }
+            lines.push('\n');
+        }
+        lines.into()
     }
 
     /// Returns the n-grams that are columns, in code point order, and the column of each.
     ///
-    /// A space sorts before all word characters, so this is the order of the word sequences,
-    /// prefixes first.
+    /// A space sorts before all characters of words, so this is the order of the sequences of
+    /// `words`, prefixes first.
     pub(super) fn sorted(
         levels: &[Level],
         of_gram: &[Vec<u32>],
         words: &[&str],
+        tokens: Tokens,
     ) -> (Self, Vec<u32>) {
         let mut alphabetical: Vec<u32> = (0..words.len() as u32).collect();
         alphabetical.sort_unstable_by_key(|&word| words[word as usize]);
@@ -142,6 +183,7 @@ impl Terms {
             of_gram,
             words,
             ranks: &ranks,
+            separator: separator(tokens),
             terms: Self::default(),
             columns: Vec::new(),
         };
@@ -158,6 +200,7 @@ struct Walk<'a> {
     of_gram: &'a [Vec<u32>],
     words: &'a [&'a str],
     ranks: &'a [u32],
+    separator: &'static str,
     terms: Terms,
     columns: Vec<u32>,
 }
@@ -168,13 +211,11 @@ impl Walk<'_> {
         let term = if prefix.is_empty() {
             word.to_owned()
         } else {
-            format!("{prefix} {word}")
+            [prefix, self.separator, word].concat()
         };
         let column = self.of_gram[level][gram as usize];
         if column != NO_ID {
-            self.terms.text.push_str(&term);
-            self.terms.ends.push(self.terms.text.len());
-            self.terms.text.push('\n');
+            self.terms.push(&term);
             self.columns.push(column);
         }
         let Some(next) = self.levels.get(level + 1) else {
@@ -195,203 +236,33 @@ impl Walk<'_> {
     }
 }
 
-/// Finds terms in texts.
-pub struct Lookup {
-    words: Words,
-    /// Ids below this are stop words.
-    stop_words: u32,
-    /// Column of each word, or [`NO_ID`].
-    column_of_word: Vec<u32>,
-    /// Trie: (node of the first n-1 words, last word) -> node. The node of a word is its id; nodes
-    /// of n-grams count down from [`FIRST_NODE`].
-    nodes: HashMap<u64, u32, BuildHasherDefault<NodeHasher>>,
-    filter: Filter,
-    column_of_node: Vec<u32>,
-    longest: usize,
-}
-
-/// Largest batch that is predicted without a lookup table. measured: with 500,000 terms, building
-/// the table takes a hundred times as long as one text.
-const LOOKUP_THRESHOLD: usize = 16;
-
-/// A [`Lookup`] that is built for the first large batch.
-#[derive(Default)]
-pub struct LazyLookup(OnceLock<Lookup>);
-
-impl LazyLookup {
-    /// Returns the lookup for a batch of `texts`; `None` if [`Terms::columns`] is faster.
-    pub fn for_batch(&self, texts: usize, terms: &Terms, stop_words: &[String]) -> Option<&Lookup> {
-        if texts <= LOOKUP_THRESHOLD {
-            return self.0.get();
-        }
-        Some(self.0.get_or_init(|| Lookup::new(terms, stop_words)))
+/// Separates the tokens of an n-gram.
+fn separator(tokens: Tokens) -> &'static str {
+    match tokens {
+        Tokens::Word => " ",
+        Tokens::Char | Tokens::CharWb => "",
     }
 }
 
-/// Buffers of [`Lookup::columns`]; one per thread.
-pub struct LookupScratch {
-    scanner: Scanner,
-    first_slots: FirstSlots,
-    words: Vec<u32>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl LookupScratch {
-    /// Creates buffers for words of at least `min_word_length` characters.
-    pub fn new(min_word_length: u8) -> Self {
-        Self {
-            scanner: Scanner::new(min_word_length),
-            first_slots: FirstSlots::default(),
-            words: Vec::new(),
-        }
-    }
-}
-
-const FIRST_NODE: u32 = NO_ID - 1;
-
-fn key(node: u32, word: u32) -> u64 {
-    u64::from(node) << 32 | u64::from(word)
-}
-
-impl Lookup {
-    /// Builds the lookup of `terms`; `stop_words` are skipped in texts.
-    pub fn new(terms: &Terms, stop_words: &[String]) -> Self {
-        let mut words = Words::new();
-        for word in stop_words {
-            words.intern_bytes(word.as_bytes());
-        }
-        let mut nodes = HashMap::default();
-        nodes.reserve(terms.len());
-        let mut lookup = Self {
-            stop_words: words.len() as u32,
-            column_of_word: vec![NO_ID; words.len()],
-            words,
-            nodes,
-            filter: Filter::new(std::iter::empty()),
-            column_of_node: Vec::new(),
-            longest: 1,
-        };
-        for (column, term) in terms.iter().enumerate() {
-            lookup.add(term, column as u32);
-        }
-        lookup.filter = Filter::new(lookup.nodes.keys().copied());
-        lookup
-    }
-
-    fn add(&mut self, term: &str, column: u32) {
-        let mut node = NO_ID;
-        let mut length = 0;
-        for text in term.split(' ') {
-            let word = self.words.intern_bytes(text.as_bytes());
-            if word as usize == self.column_of_word.len() {
-                self.column_of_word.push(NO_ID);
-            }
-            length += 1;
-            if length == 1 {
-                node = word;
-                continue;
-            }
-            let new = FIRST_NODE - self.column_of_node.len() as u32;
-            node = *self.nodes.entry(key(node, word)).or_insert(new);
-            if node == new {
-                self.column_of_node.push(NO_ID);
-            }
-        }
-        self.longest = self.longest.max(length);
-        if length == 1 {
-            self.column_of_word[node as usize] = column;
-        } else {
-            self.column_of_node[(FIRST_NODE - node) as usize] = column;
-        }
-    }
-
-    /// Calls `each` with the column of each term of the text, once per occurrence.
-    pub fn columns(&self, scratch: &mut LookupScratch, text: &str, mut each: impl FnMut(u32)) {
-        let (tokens, lowered) = scratch.scanner.scan(text);
-        scratch.words.clear();
-        // Unknown words separate their neighbours; stop words do not.
-        self.words.get_all(
-            tokens,
-            lowered,
-            &mut scratch.first_slots,
-            &mut scratch.words,
+    #[test]
+    fn lines_with_escapes_are_read_back() {
+        let mut terms = Terms::default();
+        let all = ["\n", "\r\n", "a b", "a\n", "a\\", "a\\n"];
+        all.iter().for_each(|term| terms.push(term));
+        let lines = terms.to_lines().into_owned();
+        assert_eq!(lines, "\\n\n\\r\\n\na b\na\\n\na\\\\\na\\\\n\n");
+        let read = Terms::parse(lines);
+        assert_eq!(read, terms);
+        assert_eq!(read.iter().collect::<Vec<_>>(), all);
+        assert_eq!(
+            read.subset(&[0, 3]).iter().collect::<Vec<_>>(),
+            ["\n", "a\n"]
         );
-        scratch.words.retain(|&word| word >= self.stop_words);
-        for (start, &word) in scratch.words.iter().enumerate() {
-            if word == NO_ID {
-                continue;
-            }
-            let column = self.column_of_word[word as usize];
-            if column != NO_ID {
-                each(column);
-            }
-            let mut node = word;
-            for &next in scratch.words[start + 1..].iter().take(self.longest - 1) {
-                let key = key(node, next);
-                if !self.filter.may_contain(key) {
-                    break;
-                }
-                let Some(&found) = self.nodes.get(&key) else {
-                    break;
-                };
-                let column = self.column_of_node[(FIRST_NODE - found) as usize];
-                if column != NO_ID {
-                    each(column);
-                }
-                node = found;
-            }
-        }
-    }
-}
-
-/// Multiplicative hash. Not resistant to chosen keys; keys are pairs of ids, which users cannot
-/// choose.
-#[derive(Default)]
-struct NodeHasher(u64);
-
-impl Hasher for NodeHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|&byte| self.write_u64(self.0 << 8 | u64::from(byte)));
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = hash(key);
-    }
-}
-
-fn hash(key: u64) -> u64 {
-    let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-    product as u64 ^ (product >> 64) as u64
-}
-
-/// Bloom filter with one hash: most word pairs are not terms, and the filter, unlike the map, fits
-/// in the cache.
-struct Filter(Vec<u64>);
-
-impl Filter {
-    /// Sixteen bits per key: a false positive rate of 1/16.
-    fn new(keys: impl ExactSizeIterator<Item = u64>) -> Self {
-        let mut filter = Self(vec![0; (keys.len() / 4).next_power_of_two()]);
-        for key in keys {
-            let (word, bit) = filter.position(key);
-            filter.0[word] |= bit;
-        }
-        filter
-    }
-
-    fn position(&self, key: u64) -> (usize, u64) {
-        // The map uses other bits of the same hash.
-        let hash = hash(key) >> 20;
-        ((hash >> 6) as usize & (self.0.len() - 1), 1 << (hash & 63))
-    }
-
-    fn may_contain(&self, key: u64) -> bool {
-        let (word, bit) = self.position(key);
-        self.0[word] & bit != 0
+        let plain = Terms::parse("a\nb\n".to_owned());
+        assert_eq!(plain.to_lines(), "a\nb\n");
     }
 }

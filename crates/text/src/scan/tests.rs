@@ -1,7 +1,7 @@
 use super::*;
 
 fn words(text: &str) -> Vec<String> {
-    let mut scanner = Scanner::new(2);
+    let mut scanner = Scanner::new(&Analyzer::words(2));
     let (tokens, lowered) = scanner.scan(text);
     tokens
         .iter()
@@ -29,7 +29,7 @@ fn unicode_words_are_lower_cased_and_measured_in_code_points() {
 
 /// Words by [`Scanner::scan_by_character`].
 fn words_by_character(text: &str, shortest: u8) -> Vec<String> {
-    let mut scanner = Scanner::new(shortest);
+    let mut scanner = Scanner::new(&Analyzer::words(shortest));
     scanner.scan_by_character(text);
     let lowered = &scanner.lowered;
     let text = |token: &Token| String::from_utf8(token.bytes(lowered).to_vec()).unwrap();
@@ -44,7 +44,7 @@ fn both_paths_agree_at_every_offset() {
             .map(|i| alphabet[(i * i / 3 + i * step) % alphabet.len()])
             .collect();
         for shortest in [1, 2] {
-            let mut scanner = Scanner::new(shortest);
+            let mut scanner = Scanner::new(&Analyzer::words(shortest));
             for start in (0..130).filter(|&start| text.is_char_boundary(start)) {
                 let text = &text[start..];
                 let (tokens, lowered) = scanner.scan(text);

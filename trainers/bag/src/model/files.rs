@@ -6,13 +6,12 @@ use std::path::Path;
 
 use diagnostics::Error;
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, arch, check_ids, read_config, tensors, terms, unreadable, write,
-    write_config,
+    CONFIG, TENSORS, VOCABULARY, arch, check_ids, check_terms, read_config, tensors, terms,
+    unreadable, write, write_config,
 };
-use text::features::LazyLookup;
+use text::features::{LazyLookup, Subwords};
 
-use super::BagModel;
-use crate::rows::MIN_WORD_LENGTH;
+use super::{BagModel, FeatureConfig};
 use crate::tensors::{net_of, write_nets};
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -23,8 +22,8 @@ struct Config {
     id2label: BTreeMap<u32, String>,
     label2id: BTreeMap<String, u32>,
     emb_size: usize,
-    max_ngrams: usize,
-    min_word_length: u8,
+    #[serde(flatten)]
+    features: FeatureConfig,
 }
 
 /// `format` of the config: that of `bilstm`, because `bilstm --arch bag` writes the same folder.
@@ -46,11 +45,10 @@ pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Error> {
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
         emb_size: model.net.width,
-        max_ngrams: model.max_ngrams,
-        min_word_length: MIN_WORD_LENGTH,
+        features: model.features.clone(),
     };
     write_config(dir, &config)?;
-    write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
+    write(dir, VOCABULARY, model.terms.to_lines().as_bytes())?;
     write_nets(&dir.join(TENSORS), &[("", &model.net)])
 }
 
@@ -66,12 +64,17 @@ pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
     check(&config).map_err(|error| unreadable(dir, CONFIG, error))?;
     let terms = terms(dir)?;
     let mut arrays = tensors(dir)?;
-    let shape = (terms.len(), config.emb_size, config.id2label.len());
+    let buckets = config
+        .features
+        .subwords
+        .map_or(0, |subwords| subwords.bucket as usize);
+    let columns = terms.len() + buckets;
+    let shape = (columns, config.emb_size, config.id2label.len());
     Ok(BagModel {
         net: net_of(&mut arrays, "", shape).map_err(|error| unreadable(dir, TENSORS, error))?,
         classes: config.id2label.into_values().collect(),
         terms,
-        max_ngrams: config.max_ngrams,
+        features: config.features,
         lookup: LazyLookup::default(),
     })
 }
@@ -81,16 +84,22 @@ fn check(config: &Config) -> Result<(), String> {
     if config.emb_size == 0 {
         return Err("expected `emb_size` above 0, found `0`".to_owned());
     }
-    if !(1..=MAX_NGRAMS).contains(&config.max_ngrams) {
+    let FeatureConfig {
+        max_ngrams,
+        ref analyzer,
+        min_ngrams,
+        subwords,
+    } = config.features;
+    check_terms((min_ngrams, max_ngrams), analyzer)?;
+    let is_possible = |subwords: Subwords| {
+        subwords.bucket > 0
+            && subwords.maxn <= MAX_NGRAMS
+            && (1..=subwords.maxn).contains(&subwords.minn)
+    };
+    if let Some(subwords) = subwords.filter(|&subwords| !is_possible(subwords)) {
         return Err(format!(
-            "expected `max_ngrams` from 1 to {MAX_NGRAMS}, found `{}`",
-            config.max_ngrams
-        ));
-    }
-    if config.min_word_length != MIN_WORD_LENGTH {
-        return Err(format!(
-            "expected `min_word_length` {MIN_WORD_LENGTH}, found `{}`",
-            config.min_word_length
+            "expected `subwords` with 1 <= minn <= maxn <= {MAX_NGRAMS} and buckets, found \
+             `{subwords:?}`"
         ));
     }
     check_ids(&config.id2label)

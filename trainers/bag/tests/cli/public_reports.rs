@@ -1,7 +1,7 @@
 //! Reports of users of this and other programs: the rows of the saved model, and interrupted runs.
 
 use super::{Workspace, checkpoints, flags, train};
-use testkit::{Outcome, movie_csv, start};
+use testkit::{Outcome, Row, movie_csv, start, to_csv, unsegmented_rows};
 
 /// Returns the score of each row of the sample.
 fn scores(workspace: &Workspace) -> Vec<f64> {
@@ -162,5 +162,88 @@ fn ctrl_c_saves_the_last_finished_epoch() {
         let history = &metrics["history"][epoch as usize - 1]["validation"];
         assert_eq!(history["accuracy"], metrics["validation"]["accuracy"]);
         assert_eq!(metrics["stopped_early"], true);
+    }
+}
+
+/// Trains on some rows; returns the output, and the accuracy on others.
+fn accuracy(workspace: &Workspace, rows: [&[Row]; 2], more: &[&str]) -> (String, f64) {
+    let [train_rows, test] = ["train.csv", "test.csv"].map(|name| workspace.path(name));
+    std::fs::write(&train_rows, to_csv(rows[0])).unwrap();
+    std::fs::write(&test, to_csv(rows[1])).unwrap();
+    let outcome = train(workspace, &train_rows, more);
+    outcome.expect_code(0);
+    let flags = ["--data", test.to_str().unwrap(), "--json"];
+    let measured = workspace.bag("evaluate", &flags).expect_code(0).json();
+    (outcome.output(), measured["accuracy"].as_f64().unwrap())
+}
+
+/// DATA 22: scikit-learn#20992, jieba#332: words of Chinese and Thai text were whole sentences, and
+/// the accuracy that of a guess.
+#[test]
+fn text_without_blanks_has_terms_of_characters() {
+    let workspace = Workspace::new();
+    let (known, new) = (unsegmented_rows(200, 1), unsegmented_rows(100, 2));
+    for (known, new) in known.iter().zip(&new) {
+        let (output, accuracy) = accuracy(&workspace, [known, new], &[]);
+        let stated = "200 of 200 rows have no blanks between words: using --analyzer char";
+        assert_eq!(output.matches(stated).count(), 1, "{output}");
+        assert!(accuracy >= 0.95, "{accuracy}");
+    }
+}
+
+/// Issue 17: with subwords, words that are not in the training rows have a meaning.
+#[test]
+fn subwords_give_new_words_a_meaning() {
+    let workspace = Workspace::new();
+    let row = |text: String, label: &str| Row {
+        text,
+        label: label.to_owned(),
+    };
+    let rows = |endings: &[&str]| -> Vec<Row> {
+        let stems = ["wonder", "delight", "cheer"].map(|stem| (stem, "good"));
+        let others = ["dread", "harm", "fear"].map(|stem| (stem, "bad"));
+        let all = stems.into_iter().chain(others);
+        all.flat_map(|(stem, label)| {
+            endings
+                .iter()
+                .map(move |end| row(format!("{stem}{end}"), label))
+        })
+        .collect()
+    };
+    let known: Vec<Row> = std::iter::repeat_n(rows(&["ful", "fully", "er"]), 8)
+        .flatten()
+        .collect();
+    let new = rows(&["ing", "less"]);
+    let split = ["--validation-split", "0"];
+    let (_, guessed) = accuracy(&workspace, [&known, &new], &split);
+    let subwords = [
+        &split[..],
+        &["--minn", "3", "--maxn", "6", "--bucket", "10000"],
+    ]
+    .concat();
+    let (_, found) = accuracy(&workspace, [&known, &new], &subwords);
+    assert!(guessed <= 0.5 && found == 1.0, "{guessed} {found}");
+    let explained = workspace.bag("explain", &["--top", "100", "wonderless"]);
+    assert!(
+        explained.expect_code(0).stdout.contains("<wonde"),
+        "{}",
+        explained.stdout
+    );
+    for (flags, message) in [
+        (
+            &["--maxn", "2", "--minn", "3"][..],
+            "expected --minn of at most --maxn",
+        ),
+        (
+            &["--maxn", "3", "--analyzer", "char"],
+            "expected --analyzer word with --maxn",
+        ),
+    ] {
+        let outcome = train(&workspace, &movie_csv(), flags);
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(
+            stderr.contains(message) && stderr.contains("help: "),
+            "{stderr}"
+        );
     }
 }

@@ -7,7 +7,7 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use tch::Device;
-use text::WordReader;
+use text::{Analyzer, WordReader};
 use training::Arrays;
 
 use crate::device::torch_error;
@@ -41,7 +41,7 @@ impl LstmModel {
     pub(super) fn scratch(&self) -> Scratch {
         let index = self.next_device.fetch_add(1, Ordering::Relaxed);
         Scratch {
-            words: WordReader::new(MIN_WORD_LENGTH),
+            words: WordReader::new(&Analyzer::words(MIN_WORD_LENGTH)),
             device: self.devices[index % self.devices.len()],
             net: None,
         }
@@ -78,7 +78,7 @@ impl LstmModel {
             None => explain::words(&net, &self.tokenizer),
             Some(text) => {
                 let ids = self.tokenizer.encode(
-                    &mut WordReader::new(MIN_WORD_LENGTH),
+                    &mut WordReader::new(&Analyzer::words(MIN_WORD_LENGTH)),
                     text,
                     self.seq_len,
                 )?;

@@ -125,7 +125,7 @@ impl KernelProblem<'_> {
             kernel,
             ..
         } = *self.context;
-        let (positive, negative) = side_weights(data, self.train, output, params.class_weight);
+        let (positive, negative) = side_weights(data, self.train, output, &params.class_weight);
         // No shrinking: with it, linfa-svm 0.8.1 returns the coefficients in the wrong order. The
         // tolerance is that of libsvm: the largest violation of the optimality conditions.
         let svm = Svm::<f64, bool>::params()

@@ -1,9 +1,9 @@
 //! The trained SVM with a kernel: decision function and arrays of the model folder.
 
 use diagnostics::Error;
+use harness::model_dir::arrays::{Array, Arrays, Tensors};
 
 use crate::params::Kernel;
-use crate::tensors::{Array, Arrays, Tensors};
 
 /// Decision function Σ alpha K(support vector, x V) - rho, for features x and components V.
 pub(crate) struct KernelSvm {

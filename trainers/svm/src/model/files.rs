@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use diagnostics::Error;
+use harness::model_dir::arrays::{Array, Arrays, Tensors, write_arrays};
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, check_format, check_ids, read, read_config, terms, unreadable,
-    write, write_config,
+    CONFIG, TENSORS, VOCABULARY, check_format, check_ids, check_terms, read, read_config, terms,
+    unreadable, write, write_config,
 };
 use text::features::LazyLookup;
 
@@ -16,7 +17,6 @@ use crate::calibrate::Platt;
 use crate::kernel::KernelSvm;
 use crate::one_vs_rest::outputs;
 use crate::params::Kernel;
-use crate::tensors::{Array, Arrays, Tensors, write_arrays};
 use crate::weights::OutputWeights;
 
 const FORMAT: &str = "trainyard-svm";
@@ -43,7 +43,12 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
             coefficients,
             intercepts,
         } => {
-            arrays.insert("coefficients", Array::weights(coefficients));
+            let shape = [
+                coefficients.len(),
+                coefficients.first().map_or(0, OutputWeights::width),
+            ];
+            let row = move |row: usize| coefficients[row].dense();
+            arrays.insert("coefficients", Array::from_rows(shape, row));
             let shape = [intercepts.len()];
             arrays.insert("intercepts", Array::f32(&shape, intercepts));
         }
@@ -64,7 +69,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
         kernel,
     };
     write_config(dir, &config)?;
-    write(dir, VOCABULARY, model.terms.as_lines().as_bytes())?;
+    write(dir, VOCABULARY, model.terms.to_lines().as_bytes())?;
     write_arrays(dir, &arrays)
 }
 
@@ -120,21 +125,10 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
 
 /// Refuses values that training never writes and that prediction does not support.
 fn check(config: &Config) -> Result<(), String> {
-    let FeatureConfig {
-        max_ngrams,
-        min_word_length,
-        ..
-    } = config.features;
-    if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
-        return Err(format!(
-            "expected `max_ngrams` from 1 to {}, found `{max_ngrams}`",
-            u8::MAX
-        ));
-    }
-    if !(1..=2).contains(&min_word_length) {
-        return Err(format!(
-            "expected `min_word_length` 1 or 2, found `{min_word_length}`"
-        ));
-    }
+    let features = &config.features;
+    check_terms(
+        (features.min_ngrams, features.max_ngrams),
+        &features.analyzer,
+    )?;
     check_ids(&config.id2label)
 }

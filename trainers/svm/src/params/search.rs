@@ -24,7 +24,7 @@ impl Candidate {
     /// Returns the values of the command line, for this number of training rows.
     pub(crate) fn from_params(params: &SvmParams, rows: usize) -> Self {
         Self {
-            max_ngrams: params.features.max_ngrams,
+            max_ngrams: params.analysis.max_ngrams,
             weighting: params.weighting,
             tf: params.tf,
             c: params.regularisation.c(rows),
@@ -153,6 +153,18 @@ impl Grid {
     /// Longest n-grams of a candidate, if they are searched.
     pub(super) fn max_ngrams(&self) -> Option<usize> {
         self.max_ngrams.iter().copied().max()
+    }
+
+    /// Refuses n-grams of a candidate that are shorter than the shortest.
+    pub(super) fn check_ngrams(&self, min_ngrams: usize) -> Result<(), Error> {
+        match self.max_ngrams.iter().find(|&&length| length < min_ngrams) {
+            Some(length) => Err(Error::usage(format!(
+                "expected --search max-ngrams of at least --min-ngrams, found `{length}` and \
+                 `{min_ngrams}`"
+            ))
+            .help("lower --min-ngrams, or leave out the shorter --search max-ngrams")),
+            None => Ok(()),
+        }
     }
 
     /// Returns all combinations, without repetitions; `base` has the values that are not searched.

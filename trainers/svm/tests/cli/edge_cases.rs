@@ -96,6 +96,8 @@ fn invalid_config_is_an_error() {
         ("max_ngrams", json!(256)),
         ("min_word_length", json!(0)),
         ("min_word_length", json!(3)),
+        ("min_ngrams", json!(0)),
+        ("min_ngrams", json!(3)),
         ("id2label", json!({"0": "0", "2": "1"})),
         ("id2label", json!({"1": "0", "2": "1"})),
     ] {

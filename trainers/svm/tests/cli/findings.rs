@@ -410,6 +410,60 @@ mod public_reports {
         expect(&outcome, 0, &same);
     }
 
+    /// Issue 17: `train --near-duplicates` compares texts as `check` does; the model is the same.
+    #[test]
+    fn train_compares_texts_on_request() {
+        let workspace = Workspace::new();
+        let mut rows = testkit::movie_rows();
+        rows.truncate(40);
+        let near = |row: usize| testkit::Row {
+            text: format!("{} indeed", rows[row].text),
+            label: rows[row].label.clone(),
+        };
+        let test = workspace.write("test.csv", testkit::to_csv(&[near(0), near(1)]));
+        let near = near(2);
+        rows.push(near);
+        let train = workspace.write("train.csv", testkit::to_csv(&rows));
+        let flags = [
+            "--no-report",
+            "--min-df",
+            "1",
+            "--test",
+            test.to_str().unwrap(),
+        ];
+        let outcome = workspace.train(&train, &flags);
+        expect(&outcome, 0, &[]);
+        assert!(!outcome.stderr.contains("sequences of 5 words"));
+        let model = workspace.model();
+        let outcome = workspace.train(&train, &[&flags[..], &["--near-duplicates"]].concat());
+        let warnings = [
+            "warning[D049]: the text shares",
+            "warning[D038]: the test text shares",
+        ];
+        expect(&outcome, 0, &warnings);
+        expect(
+            &outcome,
+            0,
+            &["2 such rows; remove them from one of the two data sets"],
+        );
+        assert!(workspace.model() == model);
+    }
+
+    /// Issue 17: labels that never repeat are counted by `train` too.
+    #[test]
+    fn labels_with_a_single_row_are_a_warning() {
+        let workspace = Workspace::new();
+        let train = format!(
+            "{}one of its kind,odd\n",
+            "a film,0\nno film,1\n".repeat(15)
+        );
+        let train = workspace.write("train.csv", format!("text,label\n{train}"));
+        let outcome = workspace.train(&train, &["--min-df", "1", "--no-report"]);
+        let warning = "warning[D048]: labels with a single row, which cannot be both trained on and \
+                       tested on: `odd`";
+        expect(&outcome, 0, &[warning]);
+    }
+
     /// The last lines of DATA, USER 10, NEURAL B6: names from other programs.
     #[test]
     fn hyperparameters_of_other_programs_are_known() {
@@ -487,8 +541,8 @@ mod public_reports {
         let train = ["train", "--model-dir", "m", "--check", "--train", path];
         for (more, name) in [
             (
-                &["--text-column", "a", "--text_column", "b"][..],
-                "--text-column",
+                &["--label-column", "a", "--label_column", "b"][..],
+                "--label-column",
             ),
             (&["--train", path], "--train"),
             (&["--data", path], "--train"),
@@ -645,6 +699,8 @@ mod public_reports {
             &["--encoding", "latin-1"],
             &["--delimiter", ";"],
             &["--quoting", "none"],
+            &["--escape", "\\"],
+            &["--no-header"],
             &["--drop-missing"],
         ] {
             let flags = [flag, &["a film"]].concat();

@@ -185,6 +185,15 @@ fn obeyed(cases: &[Case]) {
     }
 }
 
+/// Rows whose labels have class names.
+const MANIFEST: &[u8] =
+    b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
+    {\"source\":\"b\",\"label\":1,\"label-metadata\":{\"class-name\":\"y\"}}\n";
+
+const MIXED_MANIFEST: &[u8] =
+    b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
+    {\"source\":\"c\",\"label\":1}\n";
+
 const GOOD: &[u8] = b"text,label\na,x\nb,y\n";
 
 /// Codes of files and columns.
@@ -195,6 +204,11 @@ const FILES: &[Case] = &[
     ("[D001]", "check data/a.csv", &[("a.csv", GOOD)], |s| {
         s.states("pass a path relative to the current folder");
         s.set("data/a.csv", "a.csv");
+    }),
+    ("[D001]", "check s3://bucket/words.csv", &[], |s| {
+        // The command needs AWS.
+        s.states("fetch it, and pass the file: aws s3 cp s3://bucket/words.csv .");
+        s.set("s3://bucket/words.csv", "words.csv");
     }),
     ("[D002]", "check data", &[("data/a.txt", GOOD)], |s| {
         s.states("or pass one file");
@@ -212,6 +226,17 @@ const FILES: &[Case] = &[
     }),
     ("[D005]", "check a.csv", &[("a.csv", b"a,x\nb,y\n")],
         |s| s.edit("the first line must be a header", "a.csv", "a,x", "text,label\na,x")),
+    ("[D005]", "check a.csv", &[("a.csv", b"a,x\nb,y\n")], |s| {
+        s.states("pass --no-header and the numbers of columns from 0");
+        s.words.extend(["--no-header", "--text-column=0", "--label-column=1"].map(str::to_owned));
+    }),
+    ("[D005]", "check a.csv --no-header", &[("a.csv", b"a,x\nb,y\n")], |s| {
+        s.states("pass --text-column NUMBER --label-column NUMBER, counted from 0");
+        s.words.extend(["--text-column=0", "--label-column=1"].map(str::to_owned));
+    }),
+    ("[D005]", "check a.csv --no-header", &[("a.csv", GOOD)], |s| s.leave_out("--no-header", 0)),
+    ("[D005]", "check a.jsonl", &[("a.jsonl", b"{\"data\":{\"text\":\"a\"},\"label\":1}\n{\"data\":{\"text\":\"b\"},\"label\":2}\n")],
+        |s| s.append("--text-column data.text")),
     ("[D005]", "check a.jsonl", &[("a.jsonl", b"{\"texts\":\"a\",\"label\":1}\n{\"texts\":\"b\",\"label\":2}\n")],
         |s| s.append("--text-column texts")),
     ("[D006]", "check a.csv", &[("a.csv", GZIP.split_at(30).0)],
@@ -282,9 +307,30 @@ const FORMATS: &[Case] = &[
     ("found the folder", "predict --model-dir model --input data --input-format lines", &[("data/a.txt", b"good\n")],
         |s| { s.states("pass a file"); s.set("data", "data/a.txt"); }),
     ("[D007]", "check a.csv", &[("a.csv", b"\"text,label\"\n\"a,x\"\n\"b,y\"\n")], |s| s.shell("a.csv")),
-    ("[D007]", "check a.json", &[("a.json", b"[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]")],
+    ("[D007]", "check a.csv", &[("a.csv", b"[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]")], |s| {
+        s.states("rename it to end in .json");
+        std::fs::rename(s.path("a.csv"), s.path("a.json")).unwrap();
+        s.set("a.csv", "a.json");
+    }),
+    ("[D007]", "check a.manifest --text-column source", &[("a.manifest", b"{\"source-ref\":\"s3://b/1\",\"label\":1}\n")],
+        // What the command writes, which needs AWS.
+        |s| s.rewrite("write the texts into it as `source`", "a.manifest", b"{\"source\":\"a\",\"label\":1}\n{\"source\":\"b\",\"label\":2}\n")),
+    ("[D043]", "check data", &[("data/part-0", GOOD)], |s| {
+        s.states("give it the ending of the format, such as .csv");
+        std::fs::rename(s.path("data/part-0"), s.path("data/part-0.csv")).unwrap();
+    }),
+    ("[D044]", "check a.json", &[("a.json", b"[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}")],
+        |s| s.edit("or end it with `]`", "a.json", ":2}", ":2}]")),
+    ("[D045]", "check a.manifest --text-column source", &[("a.manifest", MANIFEST)],
+        |s| s.append("--label-column label-metadata.class-name")),
+    ("error[D045]", "check a.manifest --text-column source", &[("a.manifest", MIXED_MANIFEST)], |s| {
+        let row = "{\"source\":\"c\",\"label\":1}";
+        let named = row.replace(":1}", ":1,\"label-metadata\":{\"class-name\":\"y\"}}");
+        s.edit("write the class names of these rows", "a.manifest", row, &named);
+    }),
+    ("[D007]", "check a.json", &[("a.json", b"{\"data\":[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]}")],
         // What jq does, which is not on every machine.
-        |s| s.rewrite("jq -c '.[]' FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
+        |s| s.rewrite("jq -c '.[\"data\"][]' FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
     ("[D007]", "check a.csv", &[("a.csv", b"t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0x\0\n\0b\0,\0y\0\n\0")],
         |s| s.append("--encoding utf-16le")),
     ("[D007]", "check a.csv", &[("a.csv", b"PK\x03\x04\x14\0")],
@@ -308,15 +354,14 @@ const ROWS: &[Case] = &[
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\na, b,x\nc,y\n")],
         |s| s.edit("quote texts that contain the delimiter", "a.csv", "a, b", "\"a, b\"")),
     ("[D010]", "check a.csv", &[("a.csv", b"label,text\nx, \"a, b\"\ny, \"c, d\"\n")], |s| s.shell("a.csv")),
-    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\", c\",x\nd,y\n")], |s| s.shell("a.csv")),
-    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\\\",x\n\"b \\\"q\\\"\\\"\\\\, c\",y\n\"d \\\"\",y\n")],
-        |s| s.shell("a.csv")),
+    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\", c\",x\nd,y\n")],
+        |s| s.append("--escape '\\'")),
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\na,x,\nb,y,\n")], |s| s.shell("a.csv")),
     // What pandas does.
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\n'a, b',x\n'c, d',y\n")],
         |s| s.rewrite("quotechar=\"'\"", "a.csv", b"text,label\n\"a, b\",x\n\"c, d\",y\n")),
     ("[D060]", "check a.csv", &[("a.csv", b"text,label\na\\, b\\\n c,x\nd,y\n")],
-        |s| s.rewrite("escapechar='\\\\'", "a.csv", b"text,label\n\"a, b\n c\",x\nd,y\n")),
+        |s| s.append("--escape '\\'")),
     ("[D060]", "check a.csv", &[("a.csv", b"text,label\na\\,x\nd,y\n")],
         |s| s.edit("otherwise, quote the fields", "a.csv", "a\\", "\"a\\\"")),
     ("[D010]", "check a.csv --quoting none", &[("a.csv", b"text,label\na, b,x\nc,y\n")],
@@ -371,7 +416,8 @@ const ROWS: &[Case] = &[
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \"b\" c\",x\nd,y\n")],
         |s| s.edit("must be doubled", "a.csv", "\"b\"", "\"\"b\"\"")),
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a\" ,x\n\"b\" ,\"y\" \r\n")], |s| s.shell("a.csv")),
-    ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\"\",x\nd,y\n")], |s| s.shell("a.csv")),
+    ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\"\",x\nd,y\n")],
+        |s| s.append("--escape '\\'")),
     ("error[D031]", "check a.tsv", &[("a.tsv", b"text\tlabel\n\"a\tx\nb\ty\nc\"\tx\nd\ty\n")],
         |s| s.append("--quoting none")),
     ("error[D031]", "check a.tsv", &[("a.tsv", b"text\tlabel\n\"a\tx\nb\ty\nc\"\tx\nd\ty\n")],
@@ -415,9 +461,21 @@ const DATA: &[Case] = &[
     }),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nA!,x\nc,y\n")],
         |s| s.edit("remove it from one of the two", "b.csv", "A!,x\n", "")),
+    ("[D038]", "check a.csv --test b.csv", &[("a.csv", NEAR), ("b.csv", b"text,label\nA b c d e f g h i j k l m n o p q r s t u v w x y other,x\nc,y\n")],
+        |s| s.edit("remove it from one of the two", "b.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y other,x\n", "")),
+    ("[D048]", "check a.csv", &[("a.csv", SINGLE)],
+        |s| s.edit("add rows with it", "a.csv", "u,odd\n", "u,odd\nv,odd\n")),
+    ("[D049]", "check a.csv", &[("a.csv", NEAR)],
+        |s| s.edit("remove it", "a.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y,x\n", "")),
     ("[D040]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nc,x\nd,odd\n")],
         |s| s.edit("or remove them from `test`", "b.csv", "d,odd\n", "")),
 ];
+
+const NEAR: &[u8] = b"text,label\na b c d e f g h i j k l m n o p q r s t u v w x y z,x\nb,y\n\
+    A b c d e f g h i j k l m n o p q r s t u v w x y,x\n";
+
+const SINGLE: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
+    m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,odd\n";
 
 const SWAPPED: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
     m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,x\nv,y\n";
@@ -429,6 +487,10 @@ const COMMANDS: &[Case] = &[
         |s| s.replace("--min-fd", "--min-df")),
     ("unexpected argument `--sep`", "check a.csv --sep ;", &[("a.csv", b"text;label\na;x\nb;y\n")],
         |s| s.replace("--sep", "--delimiter")),
+    ("found `text` twice", "TRAIN --text-column text --text-column text", &[],
+        |s| { s.states("give each column once"); s.remove("--text-column", 1); }),
+    ("expected different characters", "check words.csv --escape ,", &[],
+        |s| { s.states("pass another --escape"); s.set(",", "\\"); }),
     ("unexpected argument `--header`", "check words.csv --header 0", &[],
         |s| { s.states("leave it out: the first line"); s.remove("--header", 1); }),
     ("unexpected argument `--shrinking`", "TRAIN --shrinking", &[],
@@ -474,6 +536,13 @@ const COMMANDS: &[Case] = &[
         |s| { s.states("check --label-column"); s.words.push("--label-column=kind".to_owned()); }),
     ("expected a label of the model", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
+    ("not scored: 1 row", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,Pos\nb,neg\n")],
+        |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
+    ("found the record `x`", "evaluate words.csv --model-dir model --against a.csv", &[("a.csv", b"record,label\nx,pos\n")], |s| {
+        s.states("run `predict --model-dir OTHER --input DATA --output FILE`");
+        let predict = "predict --model-dir model --input words.csv --output a.csv";
+        s.svm(predict.split(' ')).expect_code(0);
+    }),
     ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
     ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
@@ -533,6 +602,13 @@ const SVM: &[Case] = &[
     ("with --gamma", "TRAIN --gamma 1", &[], |s| s.leave_out("--gamma", 1)),
     ("with --max-iter", "TRAIN --kernel rbf --max-iter 9", &[], |s| s.leave_out("--max-iter", 1)),
     ("with --max-iter", "TRAIN --kernel rbf --max-iter 9", &[], |s| s.replace("rbf", "linear")),
+    ("invalid value `balancd`", "TRAIN --class-weight balancd", &[], |s| s.leave_out("--class-weight", 1)),
+    ("expected labels of the training data", "TRAIN --class-weight a.json", &[("a.json", b"{\"Pos\": 2, \"neg\": 1}")],
+        |s| s.edit("write `Pos` as `pos`", "a.json", "Pos", "pos")),
+    ("are not in `a.json` and weigh 1", "TRAIN --class-weight a.json", &[("a.json", b"{\"pos\": 2}")],
+        |s| s.edit("add them to the file", "a.json", "{", "{\"neg\": 1, ")),
+    ("cannot use the class weights", "TRAIN --class-weight a.csv", &[("a.csv", b"pos,2\nneg,1\n")],
+        |s| s.rewrite("CSV with the first line `label,weight`", "a.csv", b"label,weight\npos,2\nneg,1\n")),
     ("cannot read the stop words", "TRAIN --stopwords nowhere.txt", &[], |s| s.replace("nowhere.txt", "english")),
     ("expected --alpha", "TRAIN --alpha 1e-40", &[], |s| s.leave_out("--alpha", 1)),
     ("expected terms in at least", "train --train words.csv --model-dir new --min-df 9", &[],

@@ -7,6 +7,7 @@
 mod attacks;
 mod campaigns;
 mod edge_cases;
+mod evaluate;
 mod findings;
 mod help_lines;
 mod job;

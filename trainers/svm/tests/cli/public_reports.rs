@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{Outcome, Row, movie_csv, movie_rows, start, to_csv};
+use testkit::{Outcome, Row, movie_csv, movie_rows, start, to_csv, unsegmented_rows};
 
 use super::{Workspace, number, records};
 
@@ -496,6 +496,88 @@ fn fasttext_files_train_the_same_model() {
     assert_eq!(piped, file.stdout);
 }
 
+/// DATA 06, 16, USER 28: nested keys in a JSON array, and two text columns without a header, give
+/// the predictions of the same rows as CSV; the model remembers the columns.
+#[test]
+fn other_layouts_give_the_same_predictions() {
+    let workspace = Workspace::new();
+    let words = |row: Row| {
+        (
+            row.text.split_whitespace().collect::<Vec<_>>().join(" "),
+            row.label,
+        )
+    };
+    let rows: Vec<(String, String)> = movie_rows().into_iter().map(words).collect();
+    let csv: String = rows
+        .iter()
+        .map(|(text, label)| format!("\"{}\",{label}\n", text.replace('"', "\"\"")))
+        .collect();
+    let csv = workspace.write("rows.csv", format!("text,label\n{csv}"));
+    let headless: String = rows
+        .iter()
+        .map(|(text, label)| {
+            let (title, body) = text.split_once(' ').unwrap_or((text, ""));
+            let quoted = [title, body].map(|part| part.replace('"', "\"\""));
+            format!("{label},\"{}\"\n", quoted.join("\",\""))
+        })
+        .collect();
+    let headless = workspace.write("headless.csv", headless);
+    let object = |(text, label): &(String, String)| {
+        let data = serde_json::json!({ "text": text });
+        serde_json::json!({ "data": data, "label": label })
+    };
+    let json: Vec<Value> = rows.iter().map(object).collect();
+    let json = workspace.write("rows.json", format!("{:#}", Value::from(json)));
+    let numbers = [
+        "--no-header",
+        "--label-column",
+        "0",
+        "--text-column",
+        "1",
+        "--text-column",
+        "2",
+    ];
+    let mut expected = None;
+    for (path, columns) in [
+        (&csv, &[] as &[&str]),
+        (&headless, &numbers),
+        (&json, &["--text-column", "data.text"]),
+    ] {
+        let path = path.to_str().unwrap();
+        let train = [&["--train", path, "--no-report"], columns].concat();
+        workspace.svm("train", &train).expect_code(0);
+        workspace.svm("check", &[path]).expect_code(0);
+        let found = [("predict", &["--input", path][..]), ("evaluate", &[path])]
+            .map(|(name, flags)| workspace.svm(name, flags).expect_code(0).stdout.clone());
+        assert_eq!(&found, expected.get_or_insert(found.clone()), "{columns:?}");
+    }
+    // Names that are given are those of a header.
+    workspace
+        .svm(
+            "train",
+            &[
+                &["--train", headless.to_str().unwrap(), "--no-report"],
+                &numbers[..],
+            ]
+            .concat(),
+        )
+        .expect_code(0);
+    let named = ["--input", csv.to_str().unwrap(), "--text-column", "text"];
+    workspace.svm("predict", &named).expect_code(0);
+    let named = [
+        "--input",
+        csv.to_str().unwrap(),
+        "--text-column",
+        "1",
+        "--no-header",
+    ];
+    let swapped = workspace.svm("predict", &named);
+    assert_eq!(
+        records(&swapped.expect_code(0).stdout).len(),
+        rows.len() + 1
+    );
+}
+
 /// USER 30: a grid of one's own.
 #[test]
 fn search_tries_the_grid_of_the_user() {
@@ -578,4 +660,144 @@ fn wrong_grids_are_usage_errors() {
         &["--tune", "--alpha", "1", "--search", "c=1"],
         "without --alpha",
     );
+    for search in ["max-ngrams=1", "max-ngrams=3,1"] {
+        check(
+            &["--tune", "--min-ngrams", "2", "--search", search],
+            "expected --search max-ngrams of at least --min-ngrams, found `1` and `2`",
+        );
+    }
+}
+
+/// DATA 22: scikit-learn#20992, jieba#332: words of Chinese and Thai text were whole sentences, and
+/// the accuracy that of a guess.
+#[test]
+fn text_without_blanks_has_terms_of_characters() {
+    let workspace = Workspace::new();
+    let (known, new) = (unsegmented_rows(200, 1), unsegmented_rows(100, 2));
+    for (known, new) in known.iter().zip(&new) {
+        let [train, test] = [("train.csv", known), ("test.csv", new)]
+            .map(|(name, rows)| workspace.write(name, to_csv(rows)));
+        let accuracy = || {
+            let flags = ["--data", test.to_str().unwrap(), "--json"];
+            let outcome = workspace.svm("evaluate", &flags);
+            number(&outcome.expect_code(0).json()["accuracy"])
+        };
+        let config =
+            || -> Value { serde_json::from_slice(&workspace.read("model/config.json")).unwrap() };
+        let stated = "200 of 200 rows have no blanks between words: using --analyzer char";
+        for flags in [&[] as &[&str], &["--tune"], &["--max-ngrams", "2"]] {
+            let outcome = workspace.train(&train, flags);
+            let output = outcome.expect_code(0).output();
+            assert_eq!(output.matches(stated).count(), 1, "{output}");
+            assert_eq!(config()["analyzer"], "char");
+            assert!(accuracy() >= 0.95, "{flags:?}");
+        }
+        // Scores of a text do not depend on the number of texts.
+        let path = test.to_str().unwrap();
+        let all = workspace.svm("predict", &["--input", path]);
+        let alone = workspace.svm("predict", &[&new[0].text]);
+        let [all, alone] = [all, alone].map(|outcome| {
+            let record = super::records(&outcome.expect_code(0).stdout).swap_remove(0);
+            (record[1].to_owned(), record[3].parse::<f64>().unwrap())
+        });
+        assert_eq!(all.0, alone.0);
+        assert!((all.1 - alone.1).abs() < 1e-5, "{all:?} {alone:?}");
+
+        let outcome = workspace.train(&train, &["--analyzer", "word"]);
+        assert!(!outcome.expect_code(0).output().contains("no blanks"));
+        assert_eq!(config().get("analyzer"), None);
+    }
+    // The defaults are not written: the model of words is that of older versions.
+    let outcome = workspace.train(&movie_csv(), &[]);
+    assert!(!outcome.expect_code(0).output().contains("no blanks"));
+    let config: Value = serde_json::from_slice(&workspace.read("model/config.json")).unwrap();
+    for name in [
+        "analyzer",
+        "min_ngrams",
+        "token_pattern",
+        "strip_accents",
+        "lowercase",
+    ] {
+        assert_eq!(config.get(name), None, "{name}");
+    }
+}
+
+/// Issue 17: options of the text analysis that exclude each other, and patterns that are none.
+#[test]
+fn impossible_text_analysis_is_a_usage_error() {
+    let workspace = Workspace::new();
+    let cases: [(&[&str], &str); 8] = [
+        (
+            &["--analyzer", "char", "--stopwords", "english"],
+            "expected --analyzer word with --stopwords, found --analyzer `char`",
+        ),
+        (
+            &["--analyzer", "char_wb", "--min-word-length", "1"],
+            "expected --analyzer word with --min-word-length, found --analyzer `char_wb`",
+        ),
+        (
+            &["--analyzer", "char", "--token-pattern", "a+"],
+            "expected --analyzer word with --token-pattern, found --analyzer `char`",
+        ),
+        (
+            &["--token-pattern", "a+", "--min-word-length", "1"],
+            "expected --token-pattern or --min-word-length, found both",
+        ),
+        (
+            &["--min-ngrams", "3", "--max-ngrams", "2"],
+            "expected --min-ngrams of at most --max-ngrams, found `3` and `2`",
+        ),
+        (
+            &["--token-pattern", "(a"],
+            "found `(a`: expected `)`, found the end",
+        ),
+        (
+            &["--token-pattern", r"\w*"],
+            r"found `\w*`: it matches the empty text",
+        ),
+        (
+            &["--token-pattern", "(a)(b)"],
+            "found `(a)(b)`: expected at most one group, found `2`",
+        ),
+    ];
+    for (flags, message) in cases {
+        let outcome = workspace.train(&movie_csv(), flags);
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(
+            stderr.contains(message) && stderr.contains("help: "),
+            "{flags:?}: {stderr}"
+        );
+    }
+    let blanks = ["--token-pattern", r"[^,.]+", "--min-df", "1"];
+    let outcome = workspace.train(&movie_csv(), &blanks);
+    let stderr = &outcome.expect_code(1).stderr;
+    assert!(stderr.contains("help: use --max-ngrams 1"), "{stderr}");
+    let obeyed = [&blanks[..], &["--max-ngrams", "1"]].concat();
+    workspace.train(&movie_csv(), &obeyed).expect_code(0);
+}
+
+/// Issue 17: stop words that cannot match are counted, as scikit-learn warns of them.
+#[test]
+fn stop_words_that_cannot_match_are_counted() {
+    let workspace = Workspace::new();
+    let list = workspace.write("stop.txt", "the\ndon't\na\nnew york\nété\n");
+    let list = ["--stopwords", list.to_str().unwrap()];
+    let warning = |more: &[&str]| {
+        let outcome = workspace.train(&movie_csv(), &[&list[..], more].concat());
+        outcome.expect_code(0);
+        let output = outcome.output();
+        let line = output.lines().find(|line| line.contains("cannot match"));
+        line.map(str::to_owned)
+    };
+    let found = warning(&[]).unwrap();
+    assert!(
+        found.contains("2 of 5 stop words cannot match, such as `don't`"),
+        "{found}"
+    );
+    let found = warning(&["--strip-accents", "unicode"]).unwrap();
+    assert!(found.contains("3 of 5 stop words"), "{found}");
+    workspace.write("stop.txt", "the\ndon\na\n");
+    assert_eq!(warning(&[]), None);
+    let outcome = workspace.train(&movie_csv(), &["--stopwords", "english"]);
+    assert!(!outcome.expect_code(0).output().contains("cannot match"));
 }

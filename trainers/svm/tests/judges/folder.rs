@@ -99,3 +99,27 @@ fn four_classes() {
 fn four_classes_with_naive_bayes_weights() {
     compare("ag_news", &["--weighting", "nbsvm"]);
 }
+
+/// scikit-learn has the same tokens with every analyzer that is in the folder.
+#[test]
+fn analyzers() {
+    for flags in [
+        &["--analyzer", "char", "--no-lowercase"][..],
+        &[
+            "--analyzer",
+            "char_wb",
+            "--min-ngrams",
+            "2",
+            "--max-ngrams",
+            "5",
+        ],
+        &[
+            "--token-pattern",
+            r"[^\W\d_]+|[!?]",
+            "--strip-accents",
+            "unicode",
+        ],
+    ] {
+        compare("sms_spam", flags);
+    }
+}

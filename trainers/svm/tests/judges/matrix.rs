@@ -10,11 +10,12 @@ use serde_json::Value;
 use svm::tf_idf::{TermFrequency, idf, weigh_all};
 use testkit::judge;
 use text::features::{Counts, FeatureParams, Frequency, fit};
-use text::{TokenizedRows, english};
+use text::{Accents, Analyzer, Pattern, TokenizedRows, Tokens, english};
 
 /// Options of the feature extraction.
 struct Features {
     params: FeatureParams,
+    analyzer: Analyzer,
     stop_words: Arc<[String]>,
     tf: TermFrequency,
     /// The same options for the Python judge.
@@ -26,8 +27,11 @@ fn unlimited(max_ngrams: usize) -> FeatureParams {
     FeatureParams {
         min_df: Frequency::Count(1),
         max_df: Frequency::Share(1.0),
+        tokens: Tokens::Word,
+        min_ngrams: 1,
         max_ngrams,
         max_features: None,
+        subwords: None,
     }
 }
 
@@ -38,6 +42,7 @@ fn script(max_ngrams: usize, flags: &'static [&'static str]) -> Features {
             min_df: Frequency::Count(5),
             ..unlimited(max_ngrams)
         },
+        analyzer: Analyzer::words(2),
         stop_words: english(),
         tf: TermFrequency::Raw,
         flags,
@@ -51,7 +56,7 @@ fn counts(rows: &Path, features: &Features) -> Counts {
         threads: 2.try_into().unwrap(),
         ..ReadOptions::default()
     };
-    let make = || TokenizedRows::new(&features.stop_words, 2);
+    let make = || TokenizedRows::new(&features.stop_words, &features.analyzer);
     let read = dataset::read(&sources, &options, make, &AtomicBool::new(false)).unwrap();
     let counted = vec![true; read.labels.len()];
     let order = read
@@ -100,7 +105,11 @@ fn dump(counts: &Counts, tf: TermFrequency, folder: &Path) {
     ];
     let bytes = safetensors::serialize(tensors, None).unwrap();
     std::fs::write(folder.join("matrix.safetensors"), bytes).unwrap();
-    std::fs::write(folder.join("vocabulary.txt"), counts.terms.as_lines()).unwrap();
+    std::fs::write(
+        folder.join("vocabulary.txt"),
+        counts.terms.to_lines().as_bytes(),
+    )
+    .unwrap();
 }
 
 /// Compares the matrix of the rows; returns the output of the judge.
@@ -163,6 +172,7 @@ fn sublinear_with_shares_and_without_stop_words() {
             max_df: Frequency::Share(0.1),
             ..unlimited(3)
         },
+        analyzer: Analyzer::words(2),
         stop_words: Arc::new([]),
         tf: TermFrequency::Sublinear,
         flags: &[
@@ -188,6 +198,7 @@ fn max_features_keeps_the_most_frequent() {
             max_df: Frequency::Count(2000),
             ..unlimited(2)
         },
+        analyzer: Analyzer::words(2),
         stop_words: Arc::new([]),
         tf: TermFrequency::Raw,
         flags: &[],
@@ -268,10 +279,9 @@ fn random_texts() -> Vec<String> {
     (0..400).map(&mut text).collect()
 }
 
-#[test]
-fn texts_of_all_scripts() {
-    let folder = tempfile::tempdir().unwrap();
-    let rows = folder.path().join("scripts.csv");
+/// Writes texts of all scripts to a file in this folder.
+fn scripts(folder: &Path) -> std::path::PathBuf {
+    let rows = folder.join("scripts.csv");
     let texts = SCRIPTS.into_iter().map(str::to_owned).chain(random_texts());
     let rows_of = texts.enumerate().map(|(row, text)| testkit::Row {
         text,
@@ -286,8 +296,16 @@ fn texts_of_all_scripts() {
         ),
     )
     .unwrap();
+    rows
+}
+
+#[test]
+fn texts_of_all_scripts() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = scripts(folder.path());
     let features = Features {
         params: unlimited(3),
+        analyzer: Analyzer::words(2),
         stop_words: Arc::new([]),
         tf: TermFrequency::Raw,
         flags: &["--max-ngrams", "3"],
@@ -297,4 +315,100 @@ fn texts_of_all_scripts() {
         compared["columns"][1].as_u64().unwrap() > 2000,
         "{compared}"
     );
+}
+
+/// The judge is scikit-learn with `analyzer`, `token_pattern`, `strip_accents`, `lowercase` and
+/// `ngram_range`, on texts of all scripts and on real ones.
+#[test]
+fn analyzers_match_scikit_learn() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [scripts(folder.path()), testkit::movie_csv()];
+    let words = || Analyzer::words(2);
+    let characters = |tokens| Analyzer { tokens, ..words() };
+    let pattern = |pattern| Analyzer {
+        token_pattern: Some(Pattern::new(pattern).unwrap()),
+        ..words()
+    };
+    let accents = |accents| Analyzer {
+        strip_accents: Some(accents),
+        ..words()
+    };
+    let of = |analyzer: Analyzer, (min_ngrams, max_ngrams): (usize, usize), flags| Features {
+        params: FeatureParams {
+            min_df: Frequency::Count(2),
+            tokens: analyzer.tokens,
+            min_ngrams,
+            ..unlimited(max_ngrams)
+        },
+        analyzer,
+        stop_words: Arc::new([]),
+        tf: TermFrequency::Raw,
+        flags,
+    };
+    type Case = (Analyzer, (usize, usize), &'static [&'static str]);
+    let cases: [Case; 11] = [
+        (characters(Tokens::Char), (1, 3), &["--analyzer", "char"]),
+        (characters(Tokens::Char), (2, 4), &["--analyzer", "char"]),
+        (
+            characters(Tokens::CharWb),
+            (1, 3),
+            &["--analyzer", "char_wb"],
+        ),
+        // Words of one to four characters are shorter than the n-grams.
+        (
+            characters(Tokens::CharWb),
+            (5, 6),
+            &["--analyzer", "char_wb"],
+        ),
+        (words(), (2, 3), &[]),
+        (pattern(r"\S+"), (1, 2), &["--token-pattern", r"\S+"]),
+        (
+            pattern(r"(?u)\b[^\W\d_](?:[\w'’-]*\w)?\b"),
+            (1, 1),
+            &["--token-pattern", r"(?u)\b[^\W\d_](?:[\w'’-]*\w)?\b"],
+        ),
+        (
+            pattern(r"(?<![@#])\b(\w+)\b(?!\s*[!,])"),
+            (1, 2),
+            &["--token-pattern", r"(?<![@#])\b(\w+)\b(?!\s*[!,])"],
+        ),
+        (
+            accents(Accents::Ascii),
+            (1, 2),
+            &["--strip-accents", "ascii"],
+        ),
+        (
+            accents(Accents::Unicode),
+            (1, 2),
+            &["--strip-accents", "unicode"],
+        ),
+        (
+            Analyzer {
+                lowercase: false,
+                ..characters(Tokens::CharWb)
+            },
+            (2, 3),
+            &["--analyzer", "char_wb", "--no-lowercase"],
+        ),
+    ];
+    for (analyzer, (min, max), flags) in cases {
+        let lengths = [
+            "--min-ngrams",
+            min.to_string().as_str(),
+            "--max-ngrams",
+            max.to_string().as_str(),
+        ]
+        .map(|flag| &*flag.to_owned().leak());
+        let flags = [flags, &lengths, &["--min-df", "2"]].concat();
+        let features = of(analyzer, (min, max), flags.leak());
+        for rows in &files {
+            let compared = compare(rows, &features);
+            let columns = compared["columns"][1].as_u64().unwrap();
+            assert!(
+                columns > 10,
+                "{flags:?}: {compared}",
+                flags = features.flags
+            );
+        }
+    }
 }

@@ -150,6 +150,21 @@ fn balanced_classes() {
         path.to_str().unwrap(),
         &[&flags[..], &["--loss", "squared_hinge"]].concat(),
     );
+    // Weights of the user's own, for three classes of four: `class_weight={label: weight}`.
+    let weights = folder.path().join("weights.json");
+    let labels: std::collections::BTreeSet<&str> =
+        records.iter().map(|record| &record[1]).collect();
+    let pairs = labels.into_iter().take(3).zip([2.5, 0.5, 7.0]);
+    let object: serde_json::Map<_, _> = pairs
+        .map(|(label, weight)| (label.to_owned(), weight.into()))
+        .collect();
+    std::fs::write(&weights, serde_json::Value::Object(object).to_string()).unwrap();
+    let mut flags = flags.to_vec();
+    *flags.last_mut().unwrap() = weights.to_str().unwrap();
+    compare(
+        path.to_str().unwrap(),
+        &[&flags[..], &["--loss", "squared_hinge"]].concat(),
+    );
 }
 
 #[test]

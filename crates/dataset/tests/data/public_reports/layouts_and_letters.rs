@@ -16,18 +16,18 @@ fn backslashes_before_delimiters_and_line_ends_are_counted() {
     assert_eq!(rows.findings.count(&codes::ESCAPED_END), 1);
     has(
         &rows.findings.to_string(),
-        &["warning[D060]", "a.csv:2:3", r"escapechar='\\'"],
+        &["warning[D060]", "a.csv:2:3", r"pass --escape '\'"],
     );
     let message = messages("a.csv", "text,label\na\\, \\\"b\\\",x\nd,y\n");
-    has(&message, &["error[D010]", r"escapechar='\\'"]);
+    has(&message, &["error[D010]", r"pass --escape '\'"]);
     // Quotes that are escaped, but no quote after an escaped backslash.
     let message = messages("a.csv", "text,label\n\"a \\\"b\\\", c\",x\n");
     has(
         &message,
-        &["error[D010]", "help: 1 such row; double quotes"],
+        &["error[D010]", r"help: 1 such row; pass --escape '\'"],
     );
     let message = messages("a.csv", "text,label\n\"a \\\\\",x,\nb,y\n");
-    assert!(!message.contains("double quotes"), "{message}");
+    assert!(!message.contains("--escape"), "{message}");
 }
 
 /// Returns the help about a file in an encoding.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::super::args::TrainArgs;
 use super::super::short_label;
 use super::typed_parameters;
+use crate::model_dir::RUN_FILE;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
 use evaluation::metrics::{ClassMetrics, Evaluation, Scores, UnseenTexts, evaluate};
@@ -29,6 +30,7 @@ pub(super) struct Finished<T: Trainer> {
     pub(super) trained: Trained<T::Model>,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) options: ReadOptions,
+    pub(super) run_file: String,
 }
 
 /// The evaluation of one split.
@@ -100,13 +102,15 @@ impl<T: Trainer> Finished<T> {
         }
         let save = |dir: &Path| {
             self.trained.model.save(dir)?;
-            model_dir::remember_columns(dir, &common.columns.columns())
+            model_dir::remember_columns(dir, &common.names())
         };
         let separate = T::Model::SEPARATE_CHECKSUMS;
+        let run_file = (RUN_FILE, std::mem::take(&mut self.run_file).into_bytes());
         if model_dir == output_dir {
+            files.push(run_file);
             model_dir::save(model_dir, &files, separate, save)?;
         } else {
-            model_dir::save(model_dir, &[], separate, save)?;
+            model_dir::save(model_dir, &[run_file], separate, save)?;
             atomic_dir::write_files(output_dir, &files)?;
             if !has_report {
                 model_dir::forget_report(&output_dir.join(REPORT))?;
@@ -222,18 +226,12 @@ impl<T: Trainer> Finished<T> {
             .filter(|(of, _)| is_train(**of))
             .map(|(_, hash)| *hash)
             .collect();
-        let rows = self.rows.of(split);
-        let (mut unseen, mut right) = (0, 0);
-        for (&row, predicted) in rows.iter().zip(scores.predictions()) {
-            if !seen.contains(&self.rows.hashes[row as usize]) {
-                unseen += 1;
-                right += u64::from(self.rows.labels[row as usize] == predicted);
-            }
-        }
-        (unseen < rows.len() as u64).then(|| UnseenTexts {
-            rows: unseen,
-            accuracy: right as f64 / unseen.max(1) as f64,
-        })
+        let rows = self.rows.of(split).into_iter().map(|row| row as usize);
+        let each = rows.zip(scores.predictions());
+        UnseenTexts::of(each.map(|(row, predicted)| {
+            let is_right = self.rows.labels[row] == predicted;
+            (seen.contains(&self.rows.hashes[row]), is_right)
+        }))
     }
 
     fn labels(&self, split: Split) -> Vec<u32> {
@@ -336,6 +334,7 @@ impl<T: Trainer> Finished<T> {
             threads: self.run.threads(),
             history: self.run.history(),
             summary: &self.trained.summary,
+            comparison: None,
         };
         let sets = evaluated.iter().map(|set| SetReport {
             name: set.split.name(),

@@ -24,6 +24,7 @@ use training::{Hosts, Run};
 use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs};
+use super::run_file;
 use crate::model_dir::{self, ModelLock};
 use crate::{Needs, Trainer};
 
@@ -78,7 +79,7 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    let options = common.data.options(common.columns.columns())?;
+    let options = common.data.options(common.names())?;
     if common.check {
         return print_checked::<T>(&common, matches);
     }
@@ -86,8 +87,7 @@ pub(super) fn run<T: Trainer>(
     InputDataConfig::read(&paths.input_data_config())?;
     let resources = ResourceConfig::read(&paths.resource_config())?;
     let run_paths = RunPaths::find(paths, &common)?;
-    model_dir::writable(&run_paths.model_dir)?;
-    model_dir::writable(&run_paths.output_dir)?;
+    check_folders(&run_paths)?;
     let wants_checkpoints = matches!(&checkpoints, Some(given) if given.checkpoint_every > 0);
     let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
     // Also for scripts in containers of AWS's toolkit, which sets `SM_MODEL_DIR`.
@@ -105,7 +105,7 @@ pub(super) fn run<T: Trainer>(
     }
     warn_unused_channels::<T>(&mut run, paths)?;
     T::preflight(&mut params, paths)?;
-    let corpus = read_corpus::<T>(&params, run_paths.channels, &common, &options, &mut run)?;
+    let corpus = read_corpus::<T>(&mut params, run_paths.channels, &common, &options, &mut run)?;
     warn_unused_options::<T>(&mut run, matches, &corpus.rows);
     let parameters = parameters::<T>(matches);
     // Held until the end of the run; the other hosts write no model.
@@ -130,6 +130,7 @@ pub(super) fn run<T: Trainer>(
         trained,
         parameters,
         options,
+        run_file: run_file::text(T::NAME, &command::<T>(), matches),
     };
     finished.write(
         &common,
@@ -143,6 +144,13 @@ pub(super) fn run<T: Trainer>(
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
+}
+
+/// Fails if the results could not be written.
+fn check_folders(paths: &RunPaths) -> Result<(), Error> {
+    model_dir::writable(&paths.model_dir)?;
+    model_dir::writable(&paths.output_dir)?;
+    model_dir::keep_run_file(&paths.model_dir)
 }
 
 /// Locks the model folder. A signal that ends the process at once removes the folders that this
@@ -172,7 +180,7 @@ fn new_run(common: &TrainArgs, threads: usize, stop: &Stop, progress: &Arc<Progr
 }
 
 fn read_corpus<T: Trainer>(
-    params: &T::Params,
+    params: &mut T::Params,
     channels: Channels,
     common: &TrainArgs,
     options: &ReadOptions,
@@ -182,15 +190,38 @@ fn read_corpus<T: Trainer>(
     if let Some(unused) = common.data.unused(files.into_iter().flatten()) {
         run.warn(unused);
     }
+    let mut sources = files.into_iter().flatten();
+    let can_repeat = sources.all(|source| source.path().is_some_and(Path::is_file));
     run.progress("reading the data");
-    let corpus = Corpus::read(
-        channels,
-        options,
-        common.validation_split,
-        run.stream("split"),
-        || T::encoder(params),
-        &run.stop_flag(),
-    )?;
+    let options = ReadOptions {
+        sketches: common.near_duplicates,
+        ..options.clone()
+    };
+    let (seed, stop) = (run.stream("split"), run.stop_flag());
+    let read = |params: &T::Params| {
+        let make = || T::encoder(params);
+        let channels = channels.clone();
+        Corpus::read(
+            channels,
+            &options,
+            common.validation_split,
+            seed,
+            make,
+            &stop,
+        )
+    };
+    let mut corpus = read(params)?;
+    if let Some(adapted) = T::adapt(params, &corpus.encoders) {
+        if !can_repeat {
+            return Err(
+                Error::new(format!("{adapted}; a pipe cannot be read again"))
+                    .help("pass --analyzer char, or --analyzer word to keep words"),
+            );
+        }
+        run.progress_line(&adapted);
+        drop(corpus);
+        corpus = read(params)?;
+    }
     print_counts(run, &corpus.rows, &corpus.counts);
     warn_findings(run, &corpus, common.validation_split);
     Ok(corpus)
@@ -280,7 +311,7 @@ fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result
     print_line("the arguments are valid")
 }
 
-/// Returns every argument with its value, given or default.
+/// Returns every argument with its value, given or default. A run file is in its options.
 fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
     let command = command::<T>();
     // The matches also contain argument groups.
@@ -300,6 +331,7 @@ fn parameters<T: Trainer>(matches: &ArgMatches) -> BTreeMap<String, String> {
             matches.value_source(id.as_str()),
             Some(ValueSource::CommandLine | ValueSource::DefaultValue)
         ) && arguments.contains(&id.as_str())
+            && id.as_str() != run_file::OPTION
     };
     matches.ids().filter(is_value).filter_map(value).collect()
 }

@@ -13,7 +13,7 @@ use training::Run;
 use training::checkpoint::{Checkpoints, Fingerprint};
 
 /// Arguments that do not change the model: paths, output, timeouts.
-const FINGERPRINT_EXCLUDED: [&str; 13] = [
+const FINGERPRINT_EXCLUDED: [&str; 14] = [
     "train",
     "validation",
     "test",
@@ -23,6 +23,7 @@ const FINGERPRINT_EXCLUDED: [&str; 13] = [
     "checkpoint_every",
     "threads",
     "host_timeout",
+    "near_duplicates",
     "no_report",
     "json",
     "metric_lines",

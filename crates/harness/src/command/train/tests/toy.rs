@@ -55,7 +55,7 @@ pub(crate) struct ToyModel {
     word: String,
 }
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(crate) struct ToyPredict {
     #[arg(long, default_value = "cpu")]
     device: String,

@@ -1,21 +1,21 @@
-//! Dense arrays in and out of a safetensors file.
+//! Dense arrays of f32 and f64 in and out of `model.safetensors`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use diagnostics::Error;
-use harness::model_dir::{TENSORS, unreadable};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, TensorView};
 
-use crate::weights::OutputWeights;
+use super::{TENSORS, unreadable};
 
 /// Arrays by name.
-pub(crate) type Arrays<'a> = BTreeMap<&'static str, Array<'a>>;
+pub type Arrays<'a> = BTreeMap<&'static str, Array<'a>>;
 
 /// A dense row-major array.
-pub(crate) struct Array<'a> {
+pub struct Array<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
     data: Data<'a>,
@@ -24,30 +24,32 @@ pub(crate) struct Array<'a> {
 enum Data<'a> {
     /// The bytes of the file.
     Bytes(Vec<u8>),
-    /// Written one after the other, because the dense rows of many classes would take gigabytes.
-    Rows(&'a [OutputWeights]),
+    /// The row of this number; rows of f32 are written one after the other.
+    Rows(Box<dyn Fn(usize) -> Cow<'a, [f32]> + 'a>),
 }
 
 impl<'a> Array<'a> {
-    pub(crate) fn f32(shape: &[usize], data: &[f32]) -> Self {
+    /// Creates an array of f32.
+    pub fn f32(shape: &[usize], data: &[f32]) -> Self {
         Self::new(Dtype::F32, shape, Data::Bytes(f32_bytes(data)))
     }
 
-    pub(crate) fn f64(shape: &[usize], data: &[f64]) -> Self {
+    /// Creates an array of f64.
+    pub fn f64(shape: &[usize], data: &[f64]) -> Self {
         let bytes = data.iter().flat_map(|value| value.to_le_bytes());
         Self::new(Dtype::F64, shape, Data::Bytes(bytes.collect()))
     }
 
-    /// Array of rank 2 from rows of equal length.
-    pub(crate) fn rows(rows: &[Vec<f32>]) -> Self {
+    /// Creates an array of rank 2 from rows of equal length.
+    pub fn rows(rows: &[Vec<f32>]) -> Self {
         let width = rows.first().map_or(0, Vec::len);
         Self::f32(&[rows.len(), width], &rows.concat())
     }
 
-    /// Array of rank 2 from the weights of each output.
-    pub(crate) fn weights(rows: &'a [OutputWeights]) -> Self {
-        let width = rows.first().map_or(0, OutputWeights::width);
-        Self::new(Dtype::F32, &[rows.len(), width], Data::Rows(rows))
+    /// Creates an array of this shape whose rows are computed one after the other while it is
+    /// written, because together the dense rows of many classes would take gigabytes.
+    pub fn from_rows(shape: [usize; 2], row: impl Fn(usize) -> Cow<'a, [f32]> + 'a) -> Self {
+        Self::new(Dtype::F32, &shape, Data::Rows(Box::new(row)))
     }
 
     fn new(dtype: Dtype, shape: &[usize], data: Data<'a>) -> Self {
@@ -61,16 +63,16 @@ impl<'a> Array<'a> {
     fn len(&self) -> usize {
         match &self.data {
             Data::Bytes(bytes) => bytes.len(),
-            Data::Rows(rows) => rows.iter().map(|row| row.width() * size_of::<f32>()).sum(),
+            Data::Rows(_) => self.shape.iter().product::<usize>() * size_of::<f32>(),
         }
     }
 
     fn write(&self, file: &mut impl Write) -> io::Result<()> {
         match &self.data {
             Data::Bytes(bytes) => file.write_all(bytes),
-            Data::Rows(rows) => rows
-                .iter()
-                .try_for_each(|row| file.write_all(&f32_bytes(&row.dense()))),
+            Data::Rows(row) => {
+                (0..self.shape[0]).try_for_each(|index| file.write_all(&f32_bytes(&row(index))))
+            }
         }
     }
 }
@@ -85,7 +87,10 @@ fn f32_values(bytes: &[u8]) -> Vec<f32> {
 }
 
 /// Writes the safetensors file of the model folder `dir`.
-pub(crate) fn write_arrays(dir: &Path, arrays: &Arrays<'_>) -> Result<(), Error> {
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_arrays(dir: &Path, arrays: &Arrays<'_>) -> Result<(), Error> {
     let path = dir.join(TENSORS);
     let mut sorted: Vec<_> = arrays.iter().collect();
     // The order of `safetensors::serialize`: 8-byte values first, for their alignment.
@@ -120,13 +125,17 @@ pub(crate) fn write_arrays(dir: &Path, arrays: &Arrays<'_>) -> Result<(), Error>
 }
 
 /// Tensors of a model folder, checked for shape and type when they are read.
-pub(crate) struct Tensors<'a> {
+pub struct Tensors<'a> {
     dir: &'a Path,
     tensors: SafeTensors<'a>,
 }
 
 impl<'a> Tensors<'a> {
-    pub(crate) fn new(dir: &'a Path, file: &'a [u8]) -> Result<Self, Error> {
+    /// Reads the header of a file; `dir` is for messages.
+    ///
+    /// # Errors
+    /// It is not a safetensors file.
+    pub fn new(dir: &'a Path, file: &'a [u8]) -> Result<Self, Error> {
         let tensors =
             SafeTensors::deserialize(file).map_err(|error| unreadable(dir, TENSORS, error))?;
         Ok(Self { dir, tensors })
@@ -134,7 +143,8 @@ impl<'a> Tensors<'a> {
 }
 
 impl Tensors<'_> {
-    pub(crate) fn contains(&self, name: &str) -> bool {
+    /// True if there is an array of this name.
+    pub fn contains(&self, name: &str) -> bool {
         self.tensors.tensor(name).is_ok()
     }
 
@@ -162,11 +172,19 @@ impl Tensors<'_> {
         Err(unreadable(self.dir, TENSORS, message))
     }
 
-    pub(crate) fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+    /// Reads an array of f32.
+    ///
+    /// # Errors
+    /// It is missing, or has another type or shape.
+    pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         Ok(f32_values(self.shaped(name, Dtype::F32, shape)?.data()))
     }
 
-    pub(crate) fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, Error> {
+    /// Reads an array of f64.
+    ///
+    /// # Errors
+    /// It is missing, or has another type or shape.
+    pub fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, Error> {
         let view = self.shaped(name, Dtype::F64, shape)?;
         let (eights, _) = view.data().as_chunks();
         Ok(eights
@@ -176,7 +194,10 @@ impl Tensors<'_> {
     }
 
     /// Returns (rows, width) of an array of rank 2.
-    pub(crate) fn shape(&self, name: &str) -> Result<(usize, usize), Error> {
+    ///
+    /// # Errors
+    /// It is missing or has another rank.
+    pub fn shape(&self, name: &str) -> Result<(usize, usize), Error> {
         match self.view(name)?.shape() {
             &[rows, width] => Ok((rows, width)),
             found => Err(unreadable(
@@ -189,7 +210,10 @@ impl Tensors<'_> {
 
     /// Reads an array of shape (rows, width) as one vector per row; `None` allows any number of
     /// rows.
-    pub(crate) fn rows(
+    ///
+    /// # Errors
+    /// It is missing, or has another type or shape.
+    pub fn rows(
         &self,
         name: &str,
         rows: Option<usize>,
@@ -211,17 +235,11 @@ mod tests {
 
     #[test]
     fn written_file_is_that_of_the_safetensors_crate() {
-        let weights = [
-            OutputWeights::new(vec![0.0, 0.0, 2.0, 0.0, 0.0]),
-            OutputWeights::new(vec![1.0, 2.0, 3.0, -0.0, 0.5]),
-        ];
-        let dense: Vec<f32> = weights
-            .iter()
-            .flat_map(|row| row.dense().to_vec())
-            .collect();
+        let dense = [0.0f32, 0.0, 2.0, 0.0, 0.0, 1.0, 2.0, 3.0, -0.0, 0.5];
         let mut arrays = Arrays::new();
         arrays.insert("scale", Array::rows(&[vec![1.5, 2.5, 0.25]]));
-        arrays.insert("coefficients", Array::weights(&weights));
+        let row = |row: usize| Cow::Borrowed(&dense[5 * row..][..5]);
+        arrays.insert("coefficients", Array::from_rows([2, 5], row));
         arrays.insert("platt", Array::f64(&[1, 2], &[-1.0, 0.5]));
         let dir = tempfile::tempdir().unwrap();
         write_arrays(dir.path(), &arrays).unwrap();

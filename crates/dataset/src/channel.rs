@@ -1,0 +1,320 @@
+//! Files of a channel: a file, or all data files in a folder.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use diagnostics::{Diagnostic, Severity};
+
+use crate::codes;
+use crate::columns::quoted_for_shell;
+use crate::sniff;
+use crate::source::{Format, Source, extension, listed, place_of, unreadable};
+
+/// Returns the files of a channel: `path` itself, or all data files below it, sorted by path.
+///
+/// A file passed by the user may have any extension; with an unknown one, its content decides, and
+/// is CSV if in doubt. In a folder, only `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.ft` and `.parquet`
+/// files are read, also with `.gz` or `.zst`, `.json` and `.manifest` files with several objects,
+/// `.txt` files that begin with a label, and files without an extension that look like rows.
+///
+/// # Errors
+/// If the path does not exist or cannot be read, or if the folder has no data files.
+pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
+    let meta = fs::metadata(path)
+        .map_err(|error| address(path).unwrap_or_else(|| unreadable(path, &error)))?;
+    if !meta.is_dir() {
+        let known = Format::of_name(path);
+        // The delimiter is found in the header, and reading finds fastText's labels.
+        let content = || sniff::format(path).filter(|format| SNIFFED.contains(format));
+        // A pipe can be read once.
+        let sniffed = (known.is_none() && meta.is_file()).then(content).flatten();
+        let format = known.or(sniffed).unwrap_or(Format::CSV);
+        return Ok(vec![Source {
+            is_sniffed: sniffed.is_some(),
+            ..Source::file(path, format)
+        }]);
+    }
+    let mut walk = Walk::default();
+    walk.folder(path)?;
+    let Walk {
+        mut found,
+        mut others,
+        links,
+        ..
+    } = walk;
+    others.sort();
+    if found.is_empty() {
+        return Err(no_files(path, &others));
+    }
+    found.sort_by(|a, b| {
+        a.path
+            .as_deref()
+            .map(bytes)
+            .cmp(&b.path.as_deref().map(bytes))
+    });
+    if links {
+        refuse_duplicates(&found)?;
+        remove_read(&mut others, &found);
+    }
+    // Empty files, such as `_SUCCESS`, have no rows.
+    let is_empty =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+    others.retain(|path| !is_empty(path));
+    found[0].skipped = others;
+    Ok(found)
+}
+
+/// Formats that replace CSV if the name of a file does not show one.
+const SNIFFED: [Format; 2] = [Format::Jsonl, Format::Parquet];
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
+#[derive(Default)]
+struct Walk {
+    found: Vec<Source>,
+    /// Files that are not read.
+    others: Vec<PathBuf>,
+    /// Canonical paths of the current folder and its parents.
+    within: Vec<PathBuf>,
+    /// True if there are links.
+    links: bool,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path) -> Result<(), Box<Diagnostic>> {
+        let real = fs::canonicalize(folder).map_err(|error| unreadable(folder, &error))?;
+        if self.within.contains(&real) {
+            return Err(read_twice(
+                folder,
+                "this link points to a folder that contains it",
+            ));
+        }
+        self.within.push(real);
+        let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+            self.entry(path)?;
+        }
+        self.within.pop();
+        Ok(())
+    }
+
+    /// Notes the data files of a hidden file or folder, such as `.ipynb_checkpoints`, or of Spark's
+    /// `_temporary`.
+    fn hidden(&mut self, path: PathBuf) {
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
+        if is_folder {
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            entries.for_each(|entry| self.hidden(entry.path()));
+        } else if Format::of_name(&path).is_some() {
+            self.others.push(path);
+        }
+    }
+
+    fn entry(&mut self, path: PathBuf) -> Result<(), Box<Diagnostic>> {
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let format = Format::of_name(&path);
+        if name.starts_with('.') {
+            self.hidden(path);
+            return Ok(());
+        }
+        self.links |= path.is_symlink();
+        // A dangling link is an error: data must not be skipped silently.
+        let meta = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
+        if meta.is_dir() {
+            // Partitions of a column whose name begins with an underscore have a `=`.
+            if name.starts_with('_') && !name.contains('=') {
+                self.hidden(path);
+                return Ok(());
+            }
+            return self.folder(&path);
+        }
+        // In a data folder, such files often have metadata, not rows.
+        let may_be_metadata = matches!(extension(&path).as_deref(), Some("json" | "manifest"));
+        // The end of a named pipe or device may never come.
+        let by_name = format
+            .filter(|_| !may_be_metadata && meta.is_file())
+            .map(|known| (known, false));
+        let by_content = || meta.is_file().then(|| format_in_folder(&path)).flatten();
+        match by_name.or_else(by_content) {
+            Some((format, is_sniffed)) => self.found.push(Source {
+                is_sniffed,
+                ..Source::file(&path, format)
+            }),
+            None => self.others.push(path),
+        }
+        Ok(())
+    }
+}
+
+/// Removes the files that are read by another name, as those of a ConfigMap of Kubernetes.
+fn remove_read(others: &mut Vec<PathBuf>, found: &[Source]) {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let read: HashSet<PathBuf> = found
+        .iter()
+        .filter_map(|source| real(source.path.as_deref()?))
+        .collect();
+    others.retain(|path| real(path).is_none_or(|path| !read.contains(&path)));
+}
+
+/// Refuses links to files that are read anyway: their rows would be read twice.
+fn refuse_duplicates(found: &[Source]) -> Result<(), Box<Diagnostic>> {
+    let mut seen = HashMap::new();
+    let paths = found.iter().filter_map(|source| source.path.as_deref());
+    for path in paths {
+        let real = fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+        if let Some(other) = seen.insert(real, path) {
+            let same = format!("this is a link to the file `{}`", other.display());
+            return Err(read_twice(path, &same));
+        }
+    }
+    Ok(())
+}
+
+fn read_twice(path: &Path, what: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic {
+        severity: Severity::Error,
+        code: codes::UNREADABLE.id,
+        message: format!("{what}: its rows would be read twice"),
+        place: Some(place_of(path)),
+        help: "remove the link, or pass the folder or file itself".to_owned(),
+    })
+}
+
+/// Returns the format of a regular file in a folder whose name does not decide it, and true if the
+/// format is known by the content only. `None` if the file has no rows: JSON is often metadata.
+fn format_in_folder(path: &Path) -> Option<(Format, bool)> {
+    let name = path.file_name().unwrap_or_default();
+    // As for Spark, other names with an underscore have metadata.
+    let is_data = !name.as_encoded_bytes().starts_with(b"_");
+    let content = || sniff::format(path);
+    match extension(path).as_deref() {
+        None if is_data => content().map(|format| (format, true)),
+        Some("json" | "manifest") => Some((content().filter(|f| *f == Format::Jsonl)?, false)),
+        Some("txt") => Some((content().filter(|f| *f == Format::FastText)?, false)),
+        _ => None,
+    }
+}
+
+fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {
+    let within = |other: &PathBuf| other.strip_prefix(path).unwrap_or(other).to_owned();
+    let others: Vec<PathBuf> = others.iter().map(within).collect();
+    let listed = match others.len() {
+        0 => "it is empty".to_owned(),
+        _ => format!("it contains {}", listed(&others)),
+    };
+    let help =
+        "add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file"
+            .to_owned();
+    let message = format!("the folder contains no data files; {listed}");
+    Box::new(Diagnostic {
+        severity: Severity::Error,
+        code: codes::NO_FILES.id,
+        message,
+        place: Some(place_of(path)),
+        help,
+    })
+}
+
+/// Returns the error that a path is an address; its help has the command that fetches the file.
+fn address(path: &Path) -> Option<Box<Diagnostic>> {
+    let text = path.to_str()?;
+    let (scheme, rest) = text.split_once(":/")?;
+    let rest = rest.trim_start_matches('/');
+    let is_file = rest
+        .rsplit('/')
+        .next()
+        .is_some_and(|name| name.contains('.'));
+    let address = quoted_for_shell(&format!("{scheme}://{rest}"));
+    let command = match scheme {
+        "s3" if is_file => format!("aws s3 cp {address} ."),
+        "s3" => format!("aws s3 cp --recursive {address} data"),
+        "gs" => format!("gcloud storage cp --recursive {address} ."),
+        "http" | "https" => format!("curl -LO {address}"),
+        "hf" => {
+            let mut parts = rest
+                .strip_prefix("datasets/")
+                .unwrap_or(rest)
+                .splitn(3, '/');
+            let (owner, name) = (parts.next()?, parts.next()?);
+            let (name, revision) = name.split_once('@').unwrap_or((name, ""));
+            let repository = format!("{owner}/{name}");
+            let file = parts.next().unwrap_or_default();
+            let words = [
+                ("", repository.as_str()),
+                ("", file),
+                (" --revision", revision),
+            ];
+            let words: String = words
+                .into_iter()
+                .filter(|(_, word)| !word.is_empty())
+                .map(|(option, word)| format!("{option} {}", quoted_for_shell(word)))
+                .collect();
+            format!("hf download{words} --repo-type dataset --local-dir data")
+        }
+        _ => return None,
+    };
+    Some(Box::new(Diagnostic {
+        severity: Severity::Error,
+        code: codes::UNREADABLE.id,
+        message: "expected a file or folder, found an address".to_owned(),
+        place: Some(place_of(path)),
+        help: format!("fetch it, and pass the file: {command}"),
+    }))
+}
+
+#[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "test helper outside a test function")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder with `sub/a.csv` and a link at `link`.
+    fn refused(link: &str, to: &str) -> Option<String> {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("sub")).unwrap();
+        fs::write(home.path().join("sub/a.csv"), "text,label\na,b\n").unwrap();
+        symlink(to, home.path().join(link)).unwrap();
+        let error = sources(home.path()).err()?;
+        let file = &error.place.as_ref().unwrap().file;
+        let file = Path::new(file).strip_prefix(home.path()).unwrap();
+        Some(
+            format!("{}: {}", file.display(), error.message)
+                .replace(&format!("{}/", home.path().display()), ""),
+        )
+    }
+
+    #[test]
+    fn links_to_files_that_are_read_anyway_are_refused() {
+        let ring =
+            "sub/ring: this link points to a folder that contains it: its rows would be read twice";
+        assert_eq!(refused("sub/ring", ".").unwrap(), ring);
+        assert_eq!(refused("sub/ring", "..").unwrap(), ring);
+        let same = "this is a link to the file `alias/a.csv`: its rows would be read twice";
+        assert_eq!(
+            refused("alias", "sub").unwrap(),
+            format!("sub/a.csv: {same}")
+        );
+        let same = "this is a link to the file `sub/a.csv`: its rows would be read twice";
+        assert_eq!(
+            refused("sub/b.csv", "a.csv").unwrap(),
+            format!("sub/b.csv: {same}")
+        );
+        let gone = "sub/b.csv: this link points to `gone.csv`, which does not exist";
+        assert_eq!(refused("sub/b.csv", "gone.csv").unwrap(), gone);
+    }
+
+    #[test]
+    fn other_links_are_followed() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("b.csv"), "text,label\na,b\n").unwrap();
+        assert_eq!(refused("there", elsewhere.path().to_str().unwrap()), None);
+        let file = elsewhere.path().join("b.csv");
+        assert_eq!(refused("c.csv", file.to_str().unwrap()), None);
+    }
+}

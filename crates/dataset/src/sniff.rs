@@ -1,0 +1,80 @@
+//! Finds the format of a file by its first bytes.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::Path;
+
+use crate::delimited::{Splitter, Step};
+use crate::input::Input;
+use crate::json;
+use crate::source::{Format, LABEL_PREFIX};
+
+/// Number of bytes that are read.
+const SAMPLE_BYTES: usize = 64 * 1024;
+
+/// Delimiters that are tried, the most common one last. Redshift's `UNLOAD` writes `|`.
+const DELIMITERS: [u8; 4] = *b"|;\t,";
+
+/// First key of the objects in a manifest of SageMaker, which names files and has no rows.
+const PREFIX: &str = "prefix";
+
+/// Returns the format of a regular file; `None` if it does not look like rows.
+pub(super) fn format(path: &Path) -> Option<Format> {
+    let mut file = File::open(path).ok()?;
+    let mut magic = [0; 4];
+    if file.read_exact(&mut magic).is_ok() && magic == *b"PAR1" {
+        return Some(Format::Parquet);
+    }
+    file.rewind().ok()?;
+    let mut input = Input::new(Box::new(file), None, false).ok()?;
+    let mut sample = vec![0; SAMPLE_BYTES];
+    let (filled, error) = input.fill(&mut sample);
+    if input.binary || error.is_some() {
+        return None;
+    }
+    let sample = sample[..filled].trim_ascii_start();
+    if sample.starts_with(LABEL_PREFIX) {
+        return Some(Format::FastText);
+    }
+    if has_objects(sample) {
+        return Some(Format::Jsonl);
+    }
+    let complete = filled < SAMPLE_BYTES;
+    let columns = |delimiter: u8| columns(sample, delimiter, complete).map(|n| (n, delimiter));
+    let (_, delimiter) = DELIMITERS
+        .into_iter()
+        .filter_map(columns)
+        .max_by_key(|found| found.0)?;
+    Some(Format::Csv { delimiter })
+}
+
+/// True for an array of objects, and for two lines with an object each: one object alone is usually
+/// metadata.
+fn has_objects(sample: &[u8]) -> bool {
+    if json::begins_array(sample) {
+        return json::first_key(sample).is_some_and(|key| key != PREFIX);
+    }
+    let mut lines = sample.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let first = lines.next().unwrap_or_default();
+    let is_object = str::from_utf8(first).is_ok_and(|line| json::parse(line, &[], None).is_ok());
+    is_object
+        && lines
+            .find(|line| !line.is_empty())
+            .is_some_and(|line| line.starts_with(b"{"))
+}
+
+/// Returns the number of columns if the first two records have the same number, of at least two.
+fn columns(sample: &[u8], delimiter: u8, complete: bool) -> Option<usize> {
+    let mut splitter = Splitter::new(delimiter, true, None);
+    let mut unescaped = Vec::new();
+    let mut from = 0;
+    let mut next = || match splitter.step(sample, from, complete, &mut unescaped) {
+        Step::Record(found) if found.malformed.is_none() => {
+            from = found.next;
+            Some(splitter.fields.len())
+        }
+        _ => None,
+    };
+    let first = next()?;
+    (first > 1 && next() == Some(first)).then_some(first)
+}

@@ -1,0 +1,408 @@
+//! JSON of other layouts, files without a header or an ending, and several texts.
+
+use super::*;
+
+/// Returns text and label of each row of the file or folder, and the findings.
+fn all(path: &Path, options: &ReadOptions) -> (Vec<(String, String)>, String) {
+    let rows = match read(&sources(path).unwrap(), options, Texts::default, &GO) {
+        Ok(rows) => rows,
+        Err(error) => return (Vec::new(), error.to_string()),
+    };
+    (pairs(&rows), rows.findings.to_string())
+}
+
+fn columns(texts: &[&str], label: &str) -> ReadOptions {
+    ReadOptions {
+        text_column: texts[0].to_owned(),
+        other_text_columns: texts[1..].iter().map(|&text| text.to_owned()).collect(),
+        label_column: label.to_owned(),
+        ..options()
+    }
+}
+
+/// DATA 06: datasets#6891. An array is read as its elements, in blocks of any size.
+#[test]
+fn json_arrays_are_read() {
+    let expected = [pair("a ] \"}", "0"), pair("b", "1"), pair("c", "true")];
+    for json in [
+        "[{\"text\": \"a ] \\\"}\", \"label\": 0}, {\"text\":\"b\",\"label\":1},{\"label\":true,\"text\":\"c\"}]",
+        "\n[\r\n  {\r\n    \"text\": \"a ] \\\"}\",\r\n    \"x\": [[{}]], \"label\": 0\r\n  },\r\n  {\"text\":\"b\",\
+         \"label\":1}\r\n,\r\n{\"label\":true,\"text\":\"c\"}\r\n]\r\n\r\n",
+        "[{\"text\": \"a ] \\\"}\", \"label\": 0}]\n[]\n[{\"text\":\"b\",\"label\":1}]{\"label\":true,\"text\":\"c\"}",
+    ] {
+        for block_bytes in [1, 10, 4096] {
+            let blocks = ReadOptions {
+                block_bytes,
+                ..options()
+            };
+            let file = given("a.json", json);
+            let rows = file.read(&blocks).unwrap();
+            assert_eq!(pairs(&rows), expected, "{json}");
+            assert!(rows.findings.is_empty(), "{}", rows.findings);
+            let lines: Vec<u64> = rows.places.iter().map(|place| place.line).collect();
+            let expected = match json.contains('\r') {
+                true => [3, 7, 9],
+                false => [
+                    1,
+                    1 + 2 * u64::from(json.contains('\n')),
+                    1 + 2 * u64::from(json.contains('\n')),
+                ],
+            };
+            assert_eq!(lines, expected, "{json}");
+        }
+    }
+    has(
+        &messages("a.json", "[]"),
+        &["error[D003]: the file has no rows"],
+    );
+    has(
+        &messages("a.csv", "[\n {\"text\": \"a\"}]"),
+        &[
+            "error[D007]: the file has JSON",
+            "rename it to end in .json",
+        ],
+    );
+    // No rows are lost at the end of a damaged file.
+    for json in [
+        "[{\"text\":\"a\",\"label\":1},",
+        "[{\"text\":\"a\",\"label\":1}, {\"text\":\"b",
+    ] {
+        let error = given("a.json", json).read(&dropping()).unwrap_err();
+        has(&error.to_string(), &["error[D044]"]);
+    }
+}
+
+/// DATA 06, 10: keys inside of objects, as in pandas' `json_normalize`.
+#[test]
+fn nested_keys_are_columns() {
+    let json = "{\"data\":{\"text\":\"a\",\"meta\":{\"class\":\"x\"}}}\n\
+                {\"data\":{\"text\":\"b\"},\"data.meta.class\":\"y\"}\n";
+    let file = given("a.jsonl", json);
+    let nested = columns(&["data.text"], "data.meta.class");
+    assert_eq!(file.pairs(&nested), [pair("a", "x"), pair("b", "y")]);
+    let absent = columns(&["data.txt"], "data.meta.class");
+    has(
+        &file.messages(&absent),
+        &[
+            "no column is named `data.txt`; the first object has `data.meta.class`, `data.text`",
+            "did you mean --text-column data.text?",
+        ],
+    );
+    // A deep object is not searched without end.
+    let deep = format!(
+        "{{\"a\":{}1{}}}\n",
+        "{\"a\":".repeat(100_000),
+        "}".repeat(100_000)
+    );
+    has(&messages("a.jsonl", deep), &["error[D005]", "a.a.a.a"]);
+}
+
+/// DATA 08: amazon-sagemaker-examples#1275.
+#[test]
+fn labels_of_augmented_manifests_are_class_names() {
+    let row = |text: &str, label: &str, name: &str| {
+        format!(
+            "{{\"source\":\"{text}\",\"mood\":{label},\"mood-metadata\":{{{name}\"confidence\":0.9,\
+             \"type\":\"groundtruth/text-classification\"}}}}\n"
+        )
+    };
+    let (good, bad) = ("\"class-name\":\"good\",", "\"class-name\":\"bad\",");
+    let bytes = row("a", "0", good) + &row("b", "1", bad);
+    let file = given("train.manifest", &bytes);
+    let (found, findings) = all(&file.path, &columns(&["source"], "mood"));
+    assert_eq!(found, [pair("a", "good"), pair("b", "bad")]);
+    has(
+        &findings,
+        &[
+            "warning[D045]: the labels are the class names in `mood-metadata.class-name`",
+            "pass --label-column mood-metadata.class-name to confirm",
+        ],
+    );
+    let confirmed = all(
+        &file.path,
+        &columns(&["source"], "mood-metadata.class-name"),
+    );
+    assert_eq!(confirmed, (found, String::new()));
+    has(
+        &file.messages(&options()),
+        &["did you mean --text-column source --label-column mood?"],
+    );
+    // A row without annotation is a row without label; names and numbers do not mix.
+    let failed = "{\"source\":\"c\",\"mood-metadata\":{\"failure-reason\":\"x\"}}\n";
+    let file = given("train.manifest", bytes.clone() + failed);
+    let message = file.messages(&columns(&["source"], "mood"));
+    has(&message, &["error[D014]: row has no label", "(record 3)"]);
+    let file = given("train.manifest", bytes + &row("c", "1", ""));
+    has(
+        &file.messages(&columns(&["source"], "mood")),
+        &["error[D045]: `1` rows with a label have no class name"],
+    );
+    // Other files have the labels that they have.
+    let file = given("train.jsonl", row("a", "0", good));
+    assert_eq!(file.pairs(&columns(&["source"], "mood")), [pair("a", "0")]);
+    let references = "{\"source-ref\":\"s3://b/a.txt\",\"mood\":0}\n";
+    let file = given("train.manifest", references);
+    for text in ["text", "source", "source-ref"] {
+        let message = file.messages(&columns(&[text], "mood"));
+        has(
+            &message,
+            &["error[D007]: the manifest has the addresses", "aws s3 cp"],
+        );
+    }
+}
+
+/// DATA 16: pytorch-sentiment-analysis#100.
+#[test]
+fn files_without_a_header_have_numbered_columns() {
+    let bytes = "\"1\",\"a, b\",\"c\"\n\"2\",,\"d\ne\"\n1,0,2\n";
+    let numbered = |texts: &[&str], label: &str| ReadOptions {
+        no_header: true,
+        ..columns(texts, label)
+    };
+    for (name, bytes) in [
+        ("a.csv", bytes.to_owned()),
+        (
+            "a.tsv",
+            bytes
+                .replace("a, b", "a; b")
+                .replace(',', "\t")
+                .replace(';', ","),
+        ),
+    ] {
+        for block_bytes in [1, 4096] {
+            let options = ReadOptions {
+                block_bytes,
+                ..numbered(&["1", "2"], "0")
+            };
+            let file = given(name, &bytes);
+            let rows = file.read(&options).unwrap();
+            let expected = [pair("a, b c", "1"), pair("d\ne", "2"), pair("0 2", "1")];
+            assert_eq!(pairs(&rows), expected);
+            assert!(rows.findings.is_empty(), "{}", rows.findings);
+            assert_eq!((rows.places[0].line, rows.places[0].record), (1, 1));
+        }
+    }
+    let file = given("a.csv", bytes);
+    let by_name = ReadOptions {
+        no_header: true,
+        ..options()
+    };
+    has(
+        &file.messages(&by_name),
+        &[
+            "error[D005]: no column has the number `text` or `label`; the first row has `0: 1`, \
+             `1: a, b`, `2: c`",
+            "pass --text-column NUMBER --label-column NUMBER, counted from 0",
+        ],
+    );
+    has(
+        &file.messages(&numbered(&["1"], "3")),
+        &["no column has the number `3`", "pass --label-column NUMBER"],
+    );
+    // The delimiter is found as with a header, and rows of other lengths are counted.
+    let file = given("a.csv", "a;x\nb;y\nc\n");
+    has(
+        &file.messages(&numbered(&["0"], "1")),
+        &[
+            "warning[D030]: the file is split at `;`, as its first row shows",
+            "error[D010]: row has `1` field, the first row has `2`",
+        ],
+    );
+}
+
+/// DATA 16: title and description are one text.
+#[test]
+fn several_text_columns_are_joined() {
+    let expected = [pair("a b", "x"), pair("c", "y"), pair("d", "x")];
+    let csv = given("a.csv", "label,title,body\nx,a,b\ny,\" \",c\nx,d,\\N\n");
+    let json = given(
+        "a.jsonl",
+        "{\"title\":\"a\",\"body\":\"b\",\"label\":\"x\"}\n\
+         {\"title\":null,\"body\":\"c\",\"label\":\"y\"}\n{\"title\":\"d\",\"label\":\"x\"}\n",
+    );
+    let both = columns(&["title", "body"], "label");
+    for file in [&csv, &json] {
+        assert_eq!(file.pairs(&both), expected);
+    }
+    let reversed = columns(&["body", "title"], "label");
+    assert_eq!(csv.pairs(&reversed)[0], pair("b a", "x"));
+    // Without any text, the row has none.
+    let file = given("a.csv", "title,body,label\n,,x\na,,y\n");
+    has(
+        &file.messages(&both),
+        &["error[D013]: row has no text", "1 such row"],
+    );
+    let file = given("a.jsonl", "{\"title\":\"a\",\"body\":7,\"label\":1}\n");
+    has(
+        &file.messages(&both),
+        &["expected `body` to be a string, found a number"],
+    );
+    for file in [
+        given("a.csv", "title,label\na,x\n"),
+        given("a.jsonl", "{\"title\":\"a\",\"label\":1}\n"),
+    ] {
+        has(&file.messages(&both), &["no column is named `body`"]);
+    }
+    let same = columns(&["title", "label"], "label");
+    has(&csv.messages(&same), &["error[D025]"]);
+    // Kept values are not affected.
+    let kept = ReadOptions {
+        keep_columns: vec!["body".to_owned(), "label".to_owned()],
+        ..both
+    };
+    for file in [csv, json] {
+        let map = |_: &mut (), batch: &dataset::Batch<'_>| {
+            let values = |row| batch.kept(row).map(|value| format!("{value:?}")).collect();
+            (0..batch.len()).map(values).collect::<Vec<Vec<String>>>()
+        };
+        let mut found = Vec::new();
+        let sink = |rows: Vec<Vec<String>>| {
+            found.extend(rows);
+            Ok::<(), ()>(())
+        };
+        let source = file.source();
+        let ended = stream(&source, &kept, Labels::Ignored, &GO, || (), map, sink);
+        assert!(ended.is_ok());
+        assert_eq!(found[0], ["Text(\"b\")", "Text(\"x\")"]);
+        assert_eq!(found[1], ["Text(\"c\")", "Text(\"y\")"]);
+    }
+}
+
+/// DATA 32: rill#5173, aws-sdk#745. The content decides where a name has no ending.
+#[test]
+fn files_without_an_ending_are_read_by_content() {
+    let gzip = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let csv = "text,label\n\"a, b\",x\n";
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [
+        ("0000_part_00", csv.as_bytes().to_vec()),
+        ("0001_part_00.gz", gzip("text|label\nc|x\n")),
+        (
+            "part-2",
+            b"{\"text\":\"d\",\"label\":\"y\"}\n{\"text\":\"e\",\"label\":\"x\"}\n".to_vec(),
+        ),
+        (
+            "part-3.json",
+            b"[{\"text\":\"f\",\"label\":\"x\"}]".to_vec(),
+        ),
+        (
+            "README",
+            b"Some text, with commas.\nAnd another line.\n".to_vec(),
+        ),
+        ("_metadata", csv.as_bytes().to_vec()),
+        ("info.json", b"{\"text\":\"no\",\"label\":\"z\"}\n".to_vec()),
+        (
+            "list.manifest",
+            b"[{\"prefix\":\"s3://b/\"},\"a.csv\"]".to_vec(),
+        ),
+        ("notes.txt", csv.as_bytes().to_vec()),
+    ] {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let (found, findings) = all(folder.path(), &options());
+    let texts: Vec<&str> = found.iter().map(|(text, _)| text.as_str()).collect();
+    assert_eq!(texts, ["a, b", "c", "d", "e", "f"]);
+    has(
+        &findings,
+        &[
+            "warning[D043]: the file is read as CSV because of its content",
+            "3 such files; give them the ending of the format, such as .csv, to confirm",
+            "warning[D034]",
+            "5 such files",
+        ],
+    );
+    // A file that is named itself is CSV if in doubt.
+    let file = given("rows", "[{\"text\":\"a\",\"label\":\"x\"}]");
+    let (found, findings) = all(&file.path, &options());
+    assert_eq!(found, [pair("a", "x")]);
+    has(
+        &findings,
+        &[
+            "read as JSON",
+            "give it the ending of the format, such as .jsonl",
+        ],
+    );
+    let file = given("rows", "text\na\n");
+    has(&all(&file.path, &options()).1, &["error[D005]"]);
+}
+
+/// LAUNCHER, USER: addresses are not files.
+#[test]
+fn addresses_are_refused_with_the_command_that_fetches() {
+    for (address, command) in [
+        ("s3://b/k/a.csv", "aws s3 cp s3://b/k/a.csv ."),
+        ("s3://b/k/", "aws s3 cp --recursive s3://b/k/ data"),
+        ("https://x.org/a.csv", "curl -LO https://x.org/a.csv"),
+        (
+            "hf://datasets/o/n@v1/d/a.parquet",
+            "hf download o/n d/a.parquet --revision v1 --repo-type dataset --local-dir data",
+        ),
+        (
+            "hf://datasets/o/n",
+            "hf download o/n --repo-type dataset --local-dir data",
+        ),
+    ] {
+        let message = sources(Path::new(address)).unwrap_err().to_string();
+        has(
+            &message,
+            &[
+                "error[D001]: expected a file or folder, found an address",
+                command,
+            ],
+        );
+    }
+}
+
+/// DATA 04: pandas#16682. The expected values are those of Python's `csv` module with
+/// `escapechar="\\"`, but `\N` stays MySQL's NULL.
+#[test]
+fn escaped_bytes_are_part_of_the_text() {
+    let bytes = concat!(
+        "text,label\n",
+        r#""he said \"no\", twice",x"#,
+        "\n",
+        r"one\, two\\,y",
+        "\n",
+        "line\\\nend,x\n",
+        r#""a ""b""",y"#,
+        "\n",
+        r"\N,x",
+        "\n",
+        "plain,x\n",
+    );
+    for block_bytes in [1, 3, 4096] {
+        let escaped = ReadOptions {
+            escape: Some(b'\\'),
+            drop_missing: true,
+            block_bytes,
+            ..options()
+        };
+        let rows = given("a.csv", bytes).read(&escaped).unwrap();
+        let expected = [
+            pair("he said \"no\", twice", "x"),
+            pair("one, two\\", "y"),
+            pair("line\nend", "x"),
+            pair("a \"b\"", "y"),
+            pair("plain", "x"),
+        ];
+        assert_eq!(pairs(&rows), expected);
+        assert_eq!(rows.counts.dropped["missing text"], 1);
+        let lines: Vec<u64> = rows.places.iter().map(|place| place.line).collect();
+        assert_eq!(lines, [2, 3, 4, 6, 8]);
+    }
+    let escaped = ReadOptions {
+        escape: Some(b'\\'),
+        ..options()
+    };
+    for (bytes, finding) in [
+        ("text,label\n\"a,x\n", "error[D011]"),
+        ("text,label\n\"a\" b,x\n", "warning[D019]"),
+        ("text,label\na,x\ntext,label\n", "warning[D032]"),
+    ] {
+        has(&given("a.csv", bytes).messages(&escaped), &[finding]);
+    }
+}

@@ -1,0 +1,221 @@
+//! Lookup of the n-grams of texts.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::OnceLock;
+
+use super::{TermShape, Terms};
+use crate::{Analyzer, FirstSlots, NO_ID, Scanner, Tokens, Words};
+
+/// Finds terms in texts.
+pub struct Lookup {
+    words: Words,
+    /// Ids below this are stop words.
+    stop_words: u32,
+    /// Column of each word, or [`NO_ID`].
+    column_of_word: Vec<u32>,
+    /// Trie: (node of the first n-1 words, last word) -> node. The node of a word is its id; nodes
+    /// of n-grams count down from [`FIRST_NODE`].
+    nodes: HashMap<u64, u32, BuildHasherDefault<NodeHasher>>,
+    filter: Filter,
+    column_of_node: Vec<u32>,
+    longest: usize,
+}
+
+/// Largest batch that is predicted without a lookup table. measured: with 500,000 terms, building
+/// the table takes a hundred times as long as one text.
+const LOOKUP_THRESHOLD: usize = 16;
+
+/// A [`Lookup`] that is built for the first large batch.
+#[derive(Default)]
+pub struct LazyLookup(OnceLock<Lookup>);
+
+impl LazyLookup {
+    /// Returns the lookup for a batch of `texts`; `None` if [`Terms::columns`] is faster.
+    pub fn for_batch(&self, texts: usize, terms: &Terms, shape: TermShape<'_>) -> Option<&Lookup> {
+        if texts <= LOOKUP_THRESHOLD {
+            return self.0.get();
+        }
+        let build = || {
+            let ngrams = (shape.analyzer.tokens, shape.max_ngrams);
+            Lookup::new(terms, shape.stop_words, ngrams)
+        };
+        Some(self.0.get_or_init(build))
+    }
+}
+
+/// Buffers of [`Lookup::columns`]; one per thread.
+pub struct LookupScratch {
+    scanner: Scanner,
+    first_slots: FirstSlots,
+    words: Vec<u32>,
+}
+
+impl LookupScratch {
+    /// Creates buffers for the tokens of `analyzer`.
+    pub fn new(analyzer: &Analyzer) -> Self {
+        Self {
+            scanner: Scanner::new(analyzer),
+            first_slots: FirstSlots::default(),
+            words: Vec::new(),
+        }
+    }
+}
+
+const FIRST_NODE: u32 = NO_ID - 1;
+
+fn key(node: u32, word: u32) -> u64 {
+    u64::from(node) << 32 | u64::from(word)
+}
+
+impl Lookup {
+    /// Builds the lookup of `terms`; `stop_words` are skipped in texts. `longest`: maximum n-gram
+    /// length.
+    pub fn new(terms: &Terms, stop_words: &[String], (tokens, longest): (Tokens, usize)) -> Self {
+        let mut words = Words::new();
+        for word in stop_words {
+            words.intern_bytes(word.as_bytes());
+        }
+        let mut nodes = HashMap::default();
+        nodes.reserve(terms.len());
+        let mut lookup = Self {
+            stop_words: words.len() as u32,
+            column_of_word: vec![NO_ID; words.len()],
+            words,
+            nodes,
+            filter: Filter::new(std::iter::empty()),
+            column_of_node: Vec::new(),
+            longest: 1,
+        };
+        for (term, column) in terms.iter().zip(0..) {
+            match tokens {
+                Tokens::Word if longest > 1 => lookup.add(term.split(' '), column),
+                // A word of a pattern may contain spaces.
+                Tokens::Word => lookup.add(std::iter::once(term), column),
+                Tokens::Char | Tokens::CharWb => {
+                    lookup.add(term.split_inclusive(|_: char| true), column);
+                }
+            }
+        }
+        lookup.filter = Filter::new(lookup.nodes.keys().copied());
+        lookup
+    }
+
+    fn add<'a>(&mut self, tokens: impl Iterator<Item = &'a str>, column: u32) {
+        let mut node = NO_ID;
+        let mut length = 0;
+        for text in tokens {
+            let word = self.words.intern_bytes(text.as_bytes());
+            if word as usize == self.column_of_word.len() {
+                self.column_of_word.push(NO_ID);
+            }
+            length += 1;
+            if length == 1 {
+                node = word;
+                continue;
+            }
+            let new = FIRST_NODE - self.column_of_node.len() as u32;
+            node = *self.nodes.entry(key(node, word)).or_insert(new);
+            if node == new {
+                self.column_of_node.push(NO_ID);
+            }
+        }
+        self.longest = self.longest.max(length);
+        if length == 1 {
+            self.column_of_word[node as usize] = column;
+        } else {
+            self.column_of_node[(FIRST_NODE - node) as usize] = column;
+        }
+    }
+
+    /// Calls `each` with the column of each term of the text, once per occurrence.
+    pub fn columns(&self, scratch: &mut LookupScratch, text: &str, mut each: impl FnMut(u32)) {
+        let (tokens, lowered) = scratch.scanner.scan(text);
+        scratch.words.clear();
+        // Unknown words separate their neighbours; stop words do not.
+        self.words.get_all(
+            tokens,
+            lowered,
+            &mut scratch.first_slots,
+            &mut scratch.words,
+        );
+        scratch.words.retain(|&word| word >= self.stop_words);
+        for (start, &word) in scratch.words.iter().enumerate() {
+            if word == NO_ID {
+                continue;
+            }
+            let column = self.column_of_word[word as usize];
+            if column != NO_ID {
+                each(column);
+            }
+            let mut node = word;
+            for &next in scratch.words[start + 1..].iter().take(self.longest - 1) {
+                let key = key(node, next);
+                if !self.filter.may_contain(key) {
+                    break;
+                }
+                let Some(&found) = self.nodes.get(&key) else {
+                    break;
+                };
+                let column = self.column_of_node[(FIRST_NODE - found) as usize];
+                if column != NO_ID {
+                    each(column);
+                }
+                node = found;
+            }
+        }
+    }
+}
+
+/// Multiplicative hash. Not resistant to chosen keys; keys are pairs of ids, which users cannot
+/// choose.
+#[derive(Default)]
+struct NodeHasher(u64);
+
+impl Hasher for NodeHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|&byte| self.write_u64(self.0 << 8 | u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = hash(key);
+    }
+}
+
+fn hash(key: u64) -> u64 {
+    let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// Bloom filter with one hash: most word pairs are not terms, and the filter, unlike the map, fits
+/// in the cache.
+struct Filter(Vec<u64>);
+
+impl Filter {
+    /// Sixteen bits per key: a false positive rate of 1/16.
+    fn new(keys: impl ExactSizeIterator<Item = u64>) -> Self {
+        let mut filter = Self(vec![0; (keys.len() / 4).next_power_of_two()]);
+        for key in keys {
+            let (word, bit) = filter.position(key);
+            filter.0[word] |= bit;
+        }
+        filter
+    }
+
+    fn position(&self, key: u64) -> (usize, u64) {
+        // The map uses other bits of the same hash.
+        let hash = hash(key) >> 20;
+        ((hash >> 6) as usize & (self.0.len() - 1), 1 << (hash & 63))
+    }
+
+    fn may_contain(&self, key: u64) -> bool {
+        let (word, bit) = self.position(key);
+        self.0[word] & bit != 0
+    }
+}

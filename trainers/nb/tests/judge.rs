@@ -1,0 +1,139 @@
+//! Compares the model folder and the predictions with scikit-learn's naive Bayes.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of a test function"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use testkit::{Row, SplitMix64, judge, run, to_csv};
+
+/// Flags of `nb`, and those of the judge.
+const CASES: [(&str, &str); 8] = [
+    ("", "--classifier multinomial"),
+    (
+        "--alpha 0.1 --no-fit-prior --max-ngrams 1",
+        "--classifier multinomial --alpha 0.1 --no-fit-prior --max-ngrams 1",
+    ),
+    (
+        "--weighting tfidf --sublinear-tf --class-weight balanced",
+        "--classifier multinomial --tfidf --sublinear-tf --balanced",
+    ),
+    ("--model-type complement", "--classifier complement"),
+    (
+        "--model-type complement --norm --binary --class-weight balanced",
+        "--classifier complement --norm --binary --balanced",
+    ),
+    (
+        "--model-type complement --weighting tfidf --alpha 0.5",
+        "--classifier complement --tfidf --alpha 0.5",
+    ),
+    (
+        "--analyzer char_wb --min-ngrams 2 --max-ngrams 4",
+        "--classifier multinomial --analyzer char_wb --min-ngrams 2 --max-ngrams 4",
+    ),
+    (
+        "--token-pattern \\S+ --strip-accents unicode --no-lowercase",
+        "--classifier multinomial --token-pattern \\S+ --strip-accents unicode --no-lowercase",
+    ),
+];
+
+fn nb(arguments: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nb"));
+    command.env_clear().args(arguments);
+    run(command).expect_code(0);
+}
+
+/// Asserts that all cases agree on these rows, and that they differ from each other.
+fn compare(rows: &Path, test: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, predictions) = (folder.path().join("model"), folder.path().join("p.jsonl"));
+    let [rows, test, model, predictions] =
+        [rows, test, model.as_path(), predictions.as_path()].map(|path| path.to_str().unwrap());
+    let mut models = Vec::new();
+    for (flags, judge_flags) in CASES {
+        let fixed = [
+            "train",
+            "--train",
+            rows,
+            "--model-dir",
+            model,
+            "--no-report",
+        ];
+        let plain = ["--validation-split", "0", "--calibration", "none"];
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        nb(&[&fixed[..], &plain[..], &flags[..]].concat());
+        models.push(std::fs::read(Path::new(model).join("model.safetensors")).unwrap());
+        let fixed = ["predict", "--model-dir", model, "--input", test];
+        let output = [
+            "--output",
+            predictions,
+            "--format",
+            "jsonl",
+            "--all-classes",
+        ];
+        nb(&[fixed, output].concat());
+        let paths = [model, predictions, rows, test];
+        let judge_flags: Vec<&str> = judge_flags.split_whitespace().collect();
+        let found = judge("naive_bayes", &[&paths[..], &judge_flags[..]].concat());
+        assert_eq!(found["equal_vocabulary"], true, "{judge_flags:?}");
+        assert_eq!(found["labels"], serde_json::json!([]), "{judge_flags:?}");
+        for (name, tolerance) in [
+            ("feature_log_prob", 1e-9),
+            ("class_log_prior", 1e-9),
+            ("joint", 1e-6),
+            ("probability", 1e-6),
+        ] {
+            let difference = found[name].as_f64().unwrap();
+            assert!(
+                difference <= tolerance,
+                "{name}: {difference}, {judge_flags:?}"
+            );
+        }
+    }
+    let count = models.len();
+    models.sort();
+    models.dedup();
+    assert_eq!(models.len(), count, "the flags change the model");
+}
+
+#[test]
+fn two_classes_equal_scikit_learn() {
+    let sms_spam = testkit::data_dir().join("sms_spam");
+    let [rows, test] = ["train.csv", "test.csv"].map(|name| sms_spam.join(name));
+    match rows.is_file() {
+        true => compare(&rows, &test),
+        false => compare(&testkit::movie_csv(), &testkit::movie_csv()),
+    }
+}
+
+/// Rows of classes of different sizes, named so that their numerical order is not that of strings.
+fn rows_of_five_classes(count: usize, seed: u64) -> Vec<u8> {
+    let mut random = SplitMix64(seed);
+    let mut row = |number: usize| {
+        let class = [2, 2, 2, 2, 7, 7, 7, 10, 10, 11, 100][number % 11];
+        let mut words = Vec::new();
+        for _ in 0..12 {
+            let word = (random.uniform() * 60.0) as usize;
+            words.push(match random.uniform() < 0.3 {
+                true => format!("own{class}x{}", word % 9),
+                false => format!("any{word}"),
+            });
+        }
+        Row {
+            text: words.join(" "),
+            label: class.to_string(),
+        }
+    };
+    to_csv(&(0..count).map(&mut row).collect::<Vec<_>>())
+}
+
+#[test]
+fn five_classes_equal_scikit_learn() {
+    let folder = tempfile::tempdir().unwrap();
+    let [rows, test] = ["rows.csv", "test.csv"].map(|name| folder.path().join(name));
+    std::fs::write(&rows, rows_of_five_classes(400, 1)).unwrap();
+    std::fs::write(&test, rows_of_five_classes(200, 2)).unwrap();
+    compare(&rows, &test);
+}

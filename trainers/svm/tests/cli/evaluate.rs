@@ -1,0 +1,193 @@
+//! `evaluate`: labels that the model does not have, files, comparison with another model.
+
+mod public_reports {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+    use testkit::{Row, movie_csv, movie_rows, to_csv};
+
+    use super::super::{Workspace, number, records};
+
+    /// Issue 17: one row with another label ended the evaluation.
+    #[test]
+    fn rows_with_unknown_labels_are_counted_and_not_scored() {
+        let workspace = Workspace::with_model(&["--no-report"]);
+        let mut rows = movie_rows();
+        rows.truncate(50);
+        let known = workspace.write("known.csv", to_csv(&rows));
+        for label in ["maybe", "2", "maybe"] {
+            rows.insert(
+                7,
+                Row {
+                    text: "a film".to_owned(),
+                    label: label.to_owned(),
+                },
+            );
+        }
+        let all = workspace.write("all.csv", to_csv(&rows));
+        let [known, all] = [&known, &all].map(|path| path.to_str().unwrap());
+        let metrics = workspace.path("test.json");
+        let report = workspace.path("test.html");
+        let outputs = [
+            "--metrics",
+            metrics.to_str().unwrap(),
+            "--report",
+            report.to_str().unwrap(),
+        ];
+        let outcome = workspace.svm("evaluate", &[&[all], &outputs[..]].concat());
+        outcome.expect_code(0);
+        assert!(
+            outcome.stdout.starts_with("rows      50\nunknown   3 "),
+            "{}",
+            outcome.stdout
+        );
+        let warning = "not scored: 3 rows with labels that the model does not have: `2`, `maybe`";
+        assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+        let page = String::from_utf8(workspace.read("test.html")).unwrap();
+        assert!(page.contains("not scored: 3 rows"));
+
+        let found: Value = serde_json::from_slice(&workspace.read("test.json")).unwrap();
+        let expected = workspace.svm("evaluate", &[known, "--json"]).json();
+        for name in [
+            "rows",
+            "accuracy",
+            "log_loss",
+            "per_class",
+            "most_frequent_class",
+        ] {
+            assert_eq!(found[name], expected[name], "{name}");
+        }
+        assert_eq!(found["unknown_labels"]["rows"], 3);
+        assert_eq!(found["unknown_labels"]["labels"], 2);
+        assert_eq!(expected["unknown_labels"]["rows"], 0);
+        let share = number(&found["most_frequent_class"]["share"]);
+        assert!((0.5..1.0).contains(&share));
+    }
+
+    /// Issue 17: the folder of another model and its predictions give the same comparison, whose
+    /// counts are those of two runs of `predict`.
+    #[test]
+    fn comparison_counts_the_rows_that_one_model_has_right() {
+        let workspace = Workspace::with_model(&["--no-report"]);
+        let other = Workspace::with_model(&["--no-report", "--max-ngrams", "1", "--min-df", "40"]);
+        let rows = movie_csv();
+        let rows = rows.to_str().unwrap();
+        let right = |workspace: &Workspace| -> Vec<bool> {
+            let predicted = workspace.svm("predict", &["--input", rows]);
+            let predicted = records(&predicted.expect_code(0).stdout);
+            let labels = movie_rows().into_iter().map(|row| row.label);
+            let pairs = predicted.iter().zip(labels);
+            pairs.map(|(record, label)| record[1] == label).collect()
+        };
+        let (ours, theirs) = (right(&workspace), right(&other));
+        let count = |this: bool, that: bool| {
+            let pairs = ours.iter().zip(&theirs);
+            pairs.filter(|(a, b)| (**a, **b) == (this, that)).count()
+        };
+        assert!(count(true, false) > 0, "the models differ");
+
+        let mut paths = vec![other.path("model")];
+        for format in ["csv", "jsonl"] {
+            let path = other.path(&format!("predicted.{format}"));
+            let output = path.to_str().unwrap();
+            let flags = ["--input", rows, "--format", format, "--output", output];
+            other.svm("predict", &flags).expect_code(0);
+            paths.push(path);
+        }
+        let mut found = Vec::new();
+        for path in &paths {
+            let path = path.to_str().unwrap();
+            let outcome = workspace.svm("evaluate", &[rows, "--json", "--against", path]);
+            let mut comparison = outcome.expect_code(0).json()["comparison"].clone();
+            assert_eq!(comparison["against"], path);
+            comparison["against"] = Value::Null;
+            found.push(comparison);
+        }
+        assert!(found[0] == found[1] && found[0] == found[2], "{found:?}");
+        for (name, this, that) in [
+            ("both_right", true, true),
+            ("only_this_right", true, false),
+            ("only_other_right", false, true),
+            ("both_wrong", false, false),
+        ] {
+            assert_eq!(found[0][name], count(this, that), "{name}");
+        }
+        let [low, high] = [0, 1].map(|end| number(&found[0]["difference_interval"][end]));
+        let difference = number(&found[0]["difference"]);
+        assert!(low <= difference && difference <= high, "{found:?}");
+
+        let report = workspace.path("report.html");
+        let flags = ["--report", report.to_str().unwrap(), "--against"];
+        let against = paths[0].to_str().unwrap();
+        let outcome = workspace.svm("evaluate", &[&[rows], &flags[..], &[against]].concat());
+        let stdout = &outcome.expect_code(0).stdout;
+        for part in ["against   ", "gain      +", "p-value   "] {
+            assert!(stdout.contains(part), "{stdout}");
+        }
+        let page = String::from_utf8(workspace.read("report.html")).unwrap();
+        assert!(page.contains("id=\"comparison\"") && page.contains("McNemar"));
+    }
+
+    #[test]
+    fn predictions_for_other_rows_are_refused() {
+        let workspace = Workspace::with_model(&["--no-report"]);
+        let rows = workspace.write("rows.csv", to_csv(&movie_rows()[..3]));
+        let rows = rows.to_str().unwrap();
+        for (text, expected) in [
+            ("record,label\n1,0\n3,1\n", "found none for"),
+            (
+                "record,label\n1,0\n2,0\n3,1\n4,1\n",
+                "found `4` for `3` rows",
+            ),
+            ("record,label\n1,0\n2,0\n2,0\n", "found two for record 2"),
+            ("record,label\n1,0\nx,0\n3,1\n", "found the record `x`"),
+            ("row,class\n1,0\n", "a file that `predict` wrote"),
+        ] {
+            let path = workspace.write("predicted.csv", text);
+            let outcome = workspace.svm("evaluate", &[rows, "--against", path.to_str().unwrap()]);
+            let stderr = &outcome.expect_code(1).stderr;
+            assert!(
+                stderr.contains(expected) && stderr.contains("help: run `predict"),
+                "{stderr}"
+            );
+        }
+        let predicted = workspace.path("predicted.csv");
+        let flags = ["--input", rows, "--output", predicted.to_str().unwrap()];
+        workspace.svm("predict", &flags).expect_code(0);
+        let flags = [rows, "--against", predicted.to_str().unwrap(), "--json"];
+        let comparison = workspace.svm("evaluate", &flags).json()["comparison"].clone();
+        assert_eq!(
+            (&comparison["difference"], &comparison["p_value"]),
+            (&0.0.into(), &1.0.into()),
+            "a model against its own predictions"
+        );
+    }
+
+    /// Issue 17: the accuracy without the texts of the training data, as after `train --test`.
+    #[test]
+    fn evaluate_scores_unseen_texts_as_train_does() {
+        let workspace = Workspace::new();
+        let rows = movie_rows();
+        let train = workspace.write("train.csv", to_csv(&rows[..400]));
+        let test = workspace.write("test.csv", to_csv(&rows[300..]));
+        let [train, test] = [&train, &test].map(|path| path.to_str().unwrap());
+        let flags = ["--train", train, "--test", test, "--no-report", "--json"];
+        let trained = workspace.svm("train", &flags).json();
+        let expected = &trained["test"]["without_texts_of_train"];
+        let seen: HashSet<&str> = rows[..400].iter().map(|row| row.text.as_str()).collect();
+        let unseen = rows[300..]
+            .iter()
+            .filter(|row| !seen.contains(row.text.as_str()));
+        assert_eq!(expected["rows"], unseen.count());
+
+        let flags = [test, "--train", train, "--json"];
+        let found = workspace.svm("evaluate", &flags).json();
+        assert_eq!(&found["without_texts_of_train"], expected);
+        let outcome = workspace.svm("evaluate", &flags[..3]);
+        assert!(
+            outcome.stdout.contains("\nunseen    "),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
