@@ -17,8 +17,8 @@ use crate::block::{Block, HeaderRow, Record, RecordBody, column};
 use crate::codes;
 use crate::delimited::{Malformed, RecordSpan, Splitter, Step, lines};
 use crate::findings::{Finding, Findings};
-use crate::input::{FileError, Input};
-use crate::json::{array_of_arrays, refuse_layout, refuse_references};
+use crate::input::{FileError, Input, OTHER_BYTES};
+use crate::json::{array_of_arrays, refuse_csv, refuse_layout, refuse_references};
 #[cfg(feature = "parquet")]
 use crate::parquet::Parquet;
 use crate::source::{Format, LABEL_PREFIX, Source};
@@ -250,7 +250,11 @@ impl Open {
             let used = self.scan(filled, source, options, labels, block);
             block.used += used;
             // Records before the error count; the truncated one does not.
-            if let Some(error) = error.filter(|_| !self.given_up) {
+            if let Some(mut error) = error.filter(|_| !self.given_up) {
+                if error.message == OTHER_BYTES {
+                    let rows = diagnostics::counted(u64::from(self.rows), "row");
+                    error.message = format!("{OTHER_BYTES} after {rows}");
+                }
                 error.add(source, &mut block.findings);
                 self.given_up = true;
             }
@@ -486,7 +490,8 @@ impl Open {
             0 => refuse_binary(line, binary)
                 .and_then(|()| refuse_references(text, options))
                 .and_then(|()| match is_line {
-                    true => refuse_layout(text, options, labels),
+                    true => refuse_layout(text, options, labels)
+                        .and_then(|()| refuse_csv(text, source, options)),
                     false if text.starts_with('[') => Err(array_of_arrays(options)),
                     false => Ok(()),
                 }),

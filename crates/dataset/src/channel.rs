@@ -58,7 +58,9 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
         remove_read(&mut others, &found);
     }
     // Empty files, such as `_SUCCESS`, have no rows.
-    others.retain(|path| !fs::metadata(path).is_ok_and(|meta| meta.len() == 0));
+    let is_empty =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+    others.retain(|path| !is_empty(path));
     found[0].skipped = others;
     Ok(found)
 }
@@ -100,7 +102,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Notes the data files of a hidden file or folder, such as `.ipynb_checkpoints`.
+    /// Notes the data files of a hidden file or folder, such as `.ipynb_checkpoints`, or of Spark's
+    /// `_temporary`.
     fn hidden(&mut self, path: PathBuf) {
         let is_folder = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
         if is_folder {
@@ -123,12 +126,18 @@ impl Walk {
         // A dangling link is an error: data must not be skipped silently.
         let meta = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
         if meta.is_dir() {
+            // Partitions of a column whose name begins with an underscore have a `=`.
+            if name.starts_with('_') && !name.contains('=') {
+                self.hidden(path);
+                return Ok(());
+            }
             return self.folder(&path);
         }
         // In a data folder, such files often have metadata, not rows.
         let may_be_metadata = matches!(extension(&path).as_deref(), Some("json" | "manifest"));
+        // The end of a named pipe or device may never come.
         let by_name = format
-            .filter(|_| !may_be_metadata)
+            .filter(|_| !may_be_metadata && meta.is_file())
             .map(|known| (known, false));
         let by_content = || meta.is_file().then(|| format_in_folder(&path)).flatten();
         match by_name.or_else(by_content) {

@@ -63,6 +63,7 @@ codes! {
     SINGLE_ROW = "D048", "label", "the label has a single row";
     NEAR_DUPLICATE = "D049", "row", "the text is almost equal to an earlier one";
     WEIGHT = "D050", "row", "the weight of the row is no number of 0 or more";
+    ESCAPED_END = "D060", "row", "a backslash precedes the end of a field without quotes";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

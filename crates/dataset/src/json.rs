@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::columns::quoted_for_shell;
 use crate::input::FileError;
-use crate::{Labels, ReadOptions};
+use crate::{Labels, ReadOptions, Source};
 
 /// Value of the text or label key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,6 +152,28 @@ pub(super) fn refuse_references(line: &str, options: &ReadOptions) -> Result<(),
                 '. + {source: $text}' <<< \"$row\"; done < FILE > NEW-FILE";
     Err(FileError::unsupported(
         "the manifest has the addresses of texts (`source-ref`), not the texts",
+        help,
+    ))
+}
+
+/// Refuses a header of a CSV file in the place of the first object.
+pub(super) fn refuse_csv(
+    line: &str,
+    source: &Source,
+    options: &ReadOptions,
+) -> Result<(), FileError> {
+    let mut names = line.split([',', ';', '\t', '|']);
+    let is_text = |name: &str| name.trim().trim_matches('"') == options.text_column;
+    if line.starts_with('{') || !names.any(is_text) {
+        return Ok(());
+    }
+    let help = match (source.path(), line.contains('\t')) {
+        (None, _) => "pass --input-format csv",
+        (Some(_), true) => "rename it to end in .tsv",
+        (Some(_), false) => "rename it to end in .csv",
+    };
+    Err(FileError::unsupported(
+        "the file begins with the header of a CSV file, expected JSON lines",
         help,
     ))
 }

@@ -145,12 +145,14 @@ impl Source {
         for path in &self.skipped {
             findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {
                 message: format!(
-                    "the file is not read: a data file in a folder ends in .csv, .tsv, .jsonl or \
-                     .parquet, or has no ending and looks like rows, and does not begin with a dot{}",
-                    if all {
-                        format!("; nor are {}", listed(&self.skipped[1..]))
-                    } else {
-                        String::new()
+                    "the file is not read: a data file in a folder is a regular file that ends in \
+                     .csv, .tsv, .jsonl or .parquet, or has no ending and looks like rows; its \
+                     name does not begin with a dot, and that of its folder neither with a dot nor \
+                     with an underscore{}",
+                    match (all, self.skipped.len()) {
+                        (true, 2) => format!("; nor is {}", listed(&self.skipped[1..])),
+                        (true, _) => format!("; nor are {}", listed(&self.skipped[1..])),
+                        (false, _) => String::new(),
                     }
                 ),
                 place: Some(place_of(path)),

@@ -1,7 +1,7 @@
 //! Messages about rows that cannot be used or look wrong.
 
 use diagnostics::{Place, Severity, sanitize};
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 use super::{Finding, Findings, MYSQL_NULL};
 use crate::block::{Block, HeaderRow, Record, RecordBody, column};
@@ -123,9 +123,22 @@ impl Reporter<'_> {
 
     /// Returns the help for a record whose quotes are escaped with backslashes.
     fn backslash(&self, record: &Record) -> Option<&'static str> {
+        let bytes = self.bytes(record);
+        // `\\` before a quote is text.
         let may_escape = self.options.escape.is_none();
-        let found = memmem::find(self.bytes(record), b"\\\"").filter(|_| may_escape);
-        found.map(|_| r"pass --escape '\'")
+        let has_escape = || memchr_iter(b'"', bytes).any(|at| ends_escaping(&bytes[..at]));
+        (may_escape && has_escape()).then_some(ESCAPE)
+    }
+
+    /// Reports a backslash before the end of a field without quotes.
+    pub(super) fn escaped_end(&self, record: &Record, at: u32, findings: &mut Findings) {
+        findings.add(&codes::ESCAPED_END, Severity::Warning, || Finding {
+            message: "the field ends here, although a backslash precedes its end".to_owned(),
+            place: Some(self.place(record, at)),
+            help: format!(
+                "{ESCAPE} if backslashes escape delimiters and line ends; otherwise, quote the fields"
+            ),
+        });
     }
 
     /// Returns the help for a record whose quotes are not as the format has them.
@@ -141,6 +154,37 @@ impl Reporter<'_> {
         let has_blank =
             bytes.starts_with(b" \"") || memmem::find(bytes, blank.as_bytes()).is_some();
         has_blank.then(|| self.blank_help())
+    }
+
+    /// Returns the help for a record with a wrong number of fields because its format is another.
+    fn layout_help(&self, record: &Record, fields: u32) -> Option<String> {
+        let bytes = self.bytes(record);
+        let delimiter = self.block.delimiter;
+        let is_end = |at: usize| bytes.get(at).is_none_or(|byte| *byte == delimiter);
+        let is_escaped = |end: usize| is_end(end) && ends_escaping(&bytes[..end]);
+        let is_unquoted = !bytes.contains(&b'"') || ends_escaping(before(bytes, b'"'));
+        let may_escape = self.options.escape.is_none();
+        if may_escape && is_unquoted && (0..=bytes.len()).any(is_escaped) {
+            return Some(ESCAPE.to_owned());
+        }
+        let single = [b'\'', delimiter];
+        if bytes.starts_with(b"'") && memmem::find(bytes, &single).is_some() {
+            return Some(format!(
+                "texts are quoted with `'`, expected `\"`; convert it: pandas.read_csv(FILE, \
+                 sep='{}', quotechar=\"'\", dtype=str, keep_default_na=False).to_csv(NEW, \
+                 index=False)",
+                char::from(delimiter).escape_default()
+            ));
+        }
+        let surplus = fields.checked_sub(self.block.columns)? as usize;
+        let end = vec![delimiter; surplus];
+        let is_surplus = surplus > 0 && bytes.ends_with(&end) && surplus <= MAX_SURPLUS;
+        is_surplus.then(|| {
+            format!(
+                "remove the delimiter at the end of the lines: sed 's/{}\\r*$//' FILE > NEW-FILE",
+                String::from_utf8_lossy(&end)
+            )
+        })
     }
 
     fn blank_help(&self) -> String {
@@ -243,7 +287,9 @@ impl Reporter<'_> {
             } else {
                 "fix {them}"
             };
-            let help = self.quoting_help(record);
+            let help = self
+                .layout_help(record, fields)
+                .or_else(|| self.quoting_help(record));
             Finding {
                 message: format!(
                     "row has `{fields}` {unit}, the {} has `{expected}`",
@@ -287,15 +333,7 @@ impl Reporter<'_> {
             let help = if self.block.mostly_utf8() {
                 "other rows are UTF-8: rewrite only {them} as UTF-8".to_owned()
             } else {
-                let names = encoding::candidates(&self.block.bytes[..self.block.used]);
-                let (first, others) = names.split_first().unwrap_or((&"latin-1", &[]));
-                let others = match others.is_empty() {
-                    true => String::new(),
-                    false => format!(" ({} fit, too)", others.join(", ")),
-                };
-                format!(
-                    "save the file as UTF-8, or pass its encoding, such as --encoding {first}{others}"
-                )
+                encoding::help(&self.not_utf8_rows())
             };
             Finding {
                 message,
@@ -303,6 +341,15 @@ impl Reporter<'_> {
                 help,
             }
         });
+    }
+
+    /// Returns the first rows of the block that are not valid UTF-8.
+    fn not_utf8_rows(&self) -> Vec<u8> {
+        const MAX_ROWS: usize = 1000;
+        let rows = self.block.records.iter().map(|record| self.bytes(record));
+        let rows = rows.filter(|row| std::str::from_utf8(row).is_err());
+        let rows: Vec<&[u8]> = rows.take(MAX_ROWS).collect();
+        rows.join(&b'\n')
     }
 
     pub(super) fn other_encoding(&self, record: &Record, findings: &mut Findings) {
@@ -388,6 +435,8 @@ impl Reporter<'_> {
             let nan = memmem::find(line, b"NaN").is_some() && reason == "expected value";
             let help = if nan {
                 "write null instead of NaN"
+            } else if let Some(help) = json_help(reason, line) {
+                help
             } else if is_element {
                 "write an array of JSON objects"
             } else if line.contains(&b'\r') {
@@ -445,6 +494,46 @@ impl Reporter<'_> {
 /// True for an element of a JSON array.
 fn is_element(record: &Record) -> bool {
     matches!(record.body, RecordBody::Json { is_element: true })
+}
+
+/// Help for files in which a backslash makes the next byte part of the text.
+const ESCAPE: &str = r"pass --escape '\'";
+
+/// Returns the help about a line of JSON for the parser's message.
+fn json_help(reason: &str, line: &[u8]) -> Option<&'static str> {
+    let has_half = || {
+        [&b"\\ud"[..], b"\\uD"]
+            .iter()
+            .any(|half| memmem::find(line, half).is_some())
+    };
+    if reason.starts_with("duplicate key") {
+        Some("keep one of the two values in {them}")
+    } else if reason == "trailing characters" && line.ends_with(b"},") {
+        Some(r"remove the comma at the end of the lines: sed 's/},\r*$/}/' FILE > NEW-FILE")
+    } else if reason == "trailing comma" {
+        Some("remove the comma after the last value in {them}")
+    } else if reason.contains("hex escape") && has_half() {
+        Some(r"remove the half of a surrogate pair, such as \ud83d, from {them}, or complete it")
+    } else {
+        None
+    }
+}
+
+/// Most delimiters at the end of lines that the help removes.
+const MAX_SURPLUS: usize = 8;
+
+/// Returns the bytes before the first `byte`, or all.
+fn before(bytes: &[u8], byte: u8) -> &[u8] {
+    bytes
+        .split(|other| *other == byte)
+        .next()
+        .unwrap_or_default()
+}
+
+/// True if a backslash at the end of these bytes escapes the next one.
+pub(super) fn ends_escaping(bytes: &[u8]) -> bool {
+    let backslashes = bytes.iter().rev().take_while(|byte| **byte == b'\\');
+    backslashes.count() % 2 == 1
 }
 
 /// Shortens a parser's message: it may quote a whole text.

@@ -106,6 +106,10 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
     if let Some(statement) = summary.rows.named_labels() {
         print_line(statement)?;
     }
+    if let Some(test) = &summary.test_rows {
+        let rows = counted(test.read, "row");
+        print_line(format_args!("test: {rows}, {} usable", test.used))?;
+    }
     for (label, rows) in summary.labels.iter().take(MAX_LABELS) {
         print_line(format_args!("{rows:9}  {}", sanitize(label)))?;
     }
