@@ -212,6 +212,15 @@ pub fn remove_stale(dir: &Path) {
     }
 }
 
+/// True if the folder has a temporary folder: a killed process was writing to it.
+pub fn has_partial(dir: &Path) -> bool {
+    let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.any(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| is_partial(name, PARTIAL))
+    })
+}
+
 fn is_partial(name: &str, prefix: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let digits = name.strip_prefix(prefix);

@@ -53,8 +53,13 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     if let Some(report) = &args.report {
         refuse_input(&sources, report, "--report")?;
     }
-    let scored = score(args, &options, sources, &model)?;
+    let mut scored = score(args, &options, sources, &model)?;
     let evaluation = evaluate(&scored.rows.labels, model.classes(), &scored.scores);
+    if let Some(warning) = evaluation.missing_classes("rows", "add rows of every class") {
+        let warning = Warning::from(warning);
+        eprint_line(&warning);
+        scored.warnings.push(warning);
+    }
     if let Some(path) = &args.report {
         write_report::<T>(path, &scored, &evaluation, (args, &options, &model), &usage)?;
     }
@@ -222,7 +227,7 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
             "baseline  {share:.4} (always predicting `{label}`)"
         ))?;
     }
-    print_line(format_args!("macro-F1  {:.4}", evaluation.macro_f1))?;
+    print_line(format_args!("macro-F1  {}", evaluation.macro_f1_text()))?;
     if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
         print_line(format_args!("log loss  {log_loss:.4}"))?;
         print_line(format_args!("ECE       {ece:.4}"))?;

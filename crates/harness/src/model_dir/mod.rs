@@ -4,7 +4,7 @@ mod checksums;
 mod save;
 
 pub(crate) use checksums::{CHECKSUMS, Columns, check_model, columns, names, remember_columns};
-pub(crate) use save::{ModelLock, forget_report, save, writable};
+pub(crate) use save::{ModelLock, forget_report, results_writable, save, writable};
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -425,6 +425,14 @@ const COMMANDS: &[Case] = &[
         s.states("or move the file away");
         std::fs::rename(s.path("new/config.json"), s.path("config.json")).unwrap();
     }),
+    ("does not belong to a model", "TRAIN", &[("new/model.safetensors", b"mine")],
+        |s| { s.states("choose another --model-dir"); s.set("new", "other"); }),
+    ("do not belong to a model", "TRAIN", &[("new/vocabulary.txt", b"a"), ("new/report.html", b"b")], |s| {
+        s.states("or move the files away");
+        std::fs::rename(s.path("new"), s.path("mine")).unwrap();
+    }),
+    ("does not belong to a model", "TRAIN --output-data-dir out", &[("out/metrics.json", b"{}")],
+        |s| { s.states("choose another --output-data-dir"); s.set("out", "other"); }),
     ("expected a model in `models`", "predict good --model-dir models", &[],
         |s| { s.states("pass --model-dir the folder that `svm train` wrote"); s.set("models", "model"); }),
     ("expected a label of the model", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label,kind\na,1,pos\n")],
@@ -435,6 +443,10 @@ const COMMANDS: &[Case] = &[
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
     ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
         |s| s.edit("or remove them from `test`", "a.csv", "b,odd\n", "")),
+    ("classes without rows", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,pos\n")],
+        |s| s.edit("add rows of every class", "a.csv", "a,pos\n", "a,pos\nb,neg\n")),
+    ("classes without test rows", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\n")],
+        |s| s.edit("add test rows of every class", "a.csv", "a,pos\n", "a,pos\nb,neg\n")),
     ("for the output", "predict --model-dir model --input words.csv --output model/config.json", &[],
         |s| { s.states("choose another --output"); s.set("model/config.json", "out.csv"); }),
     ("for the output", "predict --model-dir model --input words.csv --output words.csv", &[],

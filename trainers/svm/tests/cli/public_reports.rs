@@ -579,3 +579,47 @@ fn wrong_grids_are_usage_errors() {
         "without --alpha",
     );
 }
+
+/// FRESH 1: macro-F1 1.0000 for 2 of 62 classes, without a word about the others.
+#[test]
+fn classes_without_rows_are_stated() {
+    let workspace = Workspace::new();
+    let pair = |row: u32| format!("good film word{row},a\nbad plot word{row},b\n");
+    let pairs: String = (0..40).map(pair).collect();
+    let rare: String = (0..6).map(|c| format!("rare{c} thing{c},c{c}\n")).collect();
+    let rows = workspace.write("rows.csv", format!("text,label\n{pairs}{rare}"));
+    let outcome = workspace.train(&rows, &["--min-df", "1"]);
+    let outcome = outcome.expect_code(0);
+    let note = "of 2 of 8 classes (6 without rows)";
+    let line = format!("{note} on 8 validation rows\n");
+    assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+    let warning = "6 of 8 classes without validation rows";
+    assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+    let metrics = workspace.metrics();
+    assert_eq!(metrics["classes_without_rows"], 6);
+    assert!(metrics["warnings"].to_string().contains(warning));
+    assert!(workspace.report().contains(note));
+
+    let common = workspace.write("common.csv", format!("text,label\n{pairs}"));
+    let outcome = workspace.svm("evaluate", &[common]);
+    let outcome = outcome.expect_code(0);
+    assert!(outcome.stdout.contains(note), "{}", outcome.stdout);
+    let warning = "6 of 8 classes without rows";
+    assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+}
+
+/// FRESH 2: accuracy 0.0000 on 0 rows, and rows of the training data as not trained on.
+#[test]
+fn test_rows_that_are_all_in_the_training_data_are_stated() {
+    let workspace = Workspace::new();
+    let test = workspace.write("test.csv", to_csv(&movie_rows()[..140]));
+    let outcome = workspace.train(&movie_csv(), &["--test", test.to_str().unwrap()]);
+    let stdout = &outcome.expect_code(0).stdout;
+    let line = "the texts of all 140 test rows are also in the training data\n";
+    assert!(stdout.contains(line), "{stdout}");
+    let unseen = &workspace.metrics()["test"]["without_texts_of_train"];
+    assert_eq!(*unseen, serde_json::json!({ "rows": 0, "accuracy": null }));
+    let report = workspace.report();
+    assert!(report.contains("the texts of 140 of these 140 rows are also in the training data"));
+    assert!(!report.contains("the model was not trained on these rows"));
+}

@@ -24,7 +24,7 @@ use training::{Hosts, Run};
 use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs};
-use crate::model_dir::{self, ModelLock};
+use crate::model_dir::ModelLock;
 use crate::{Needs, Trainer};
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -86,8 +86,7 @@ pub(super) fn run<T: Trainer>(
     InputDataConfig::read(&paths.input_data_config())?;
     let resources = ResourceConfig::read(&paths.resource_config())?;
     let run_paths = RunPaths::find(paths, &common)?;
-    model_dir::writable(&run_paths.model_dir)?;
-    model_dir::writable(&run_paths.output_dir)?;
+    run_paths.check_writable(common.no_report)?;
     let wants_checkpoints = matches!(&checkpoints, Some(given) if given.checkpoint_every > 0);
     let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
     // Also for scripts in containers of AWS's toolkit, which sets `SM_MODEL_DIR`.
