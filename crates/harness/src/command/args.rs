@@ -373,12 +373,12 @@ pub(super) struct PredictArgs {
     /// `lines` and `fasttext` also apply to a file.
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(super) input_format: Option<TextFormat>,
-    /// File to write [default: standard output]
+    /// File to write, such as predictions.csv or predictions.jsonl [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
-    /// Format of the predictions
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = StreamFormat::Csv)]
-    pub(super) format: StreamFormat,
+    /// Format of the predictions [default: by the name of --output, or csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) format: Option<StreamFormat>,
     /// Add the probability of each class
     #[arg(long)]
     pub(super) all_classes: bool,

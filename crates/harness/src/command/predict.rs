@@ -49,13 +49,14 @@ pub(super) fn run<T: Trainer>(
     own: T::PredictArgs,
     unfinished: &Mutex<Option<PathBuf>>,
 ) -> Result<(), Error> {
+    let format = output_format(args.format, args.output.as_deref())?;
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
     let has_rows = args.texts.is_empty() || args.reads_lines();
     let sources = if has_rows { sources(args)? } else { Vec::new() };
     let output = args.output.as_deref().and_then(output_file);
     let writer = PredictionWriter {
         classes: model.classes(),
-        format: args.format,
+        format,
         all_classes: args.all_classes,
         no_probabilities: AtomicBool::new(false),
         files: if sources.len() > 1 { &sources } else { &[] },
@@ -160,6 +161,41 @@ fn warn_file_name(texts: &[String]) {
              help: pass --input {} to classify the rows of the file",
             sanitize(&quoted)
         ));
+    }
+}
+
+/// Extensions of files in formats that are not written.
+const OTHER_FORMATS: [&str; 16] = [
+    "7z", "arrow", "avro", "br", "bz2", "feather", "gz", "lz4", "orc", "parquet", "tgz", "tsv",
+    "xlsx", "xz", "zip", "zst",
+];
+
+/// Returns the format of the predictions: `given`, or by the name of the output.
+fn output_format(
+    given: Option<StreamFormat>,
+    output: Option<&Path>,
+) -> Result<StreamFormat, Error> {
+    let extension = output.and_then(Path::extension).unwrap_or_default();
+    let extension = extension.to_string_lossy().to_lowercase();
+    let named = match extension.as_str() {
+        "csv" => Some(StreamFormat::Csv),
+        "jsonl" | "ndjson" | "json" => Some(StreamFormat::Jsonl),
+        _ => None,
+    };
+    let refuse = |expected: &str, help: &str| {
+        let output = output.unwrap_or(Path::new("-")).display();
+        let message = format!("expected an --output that ends in {expected}, found `{output}`");
+        Err(Error::usage(message).help(help))
+    };
+    if OTHER_FORMATS.contains(&extension.as_str()) {
+        let help = "end the name in .csv or .jsonl, and convert the file afterwards";
+        return refuse(".csv or .jsonl", help);
+    }
+    let help = "leave out --format, or choose another --output";
+    match (given, named) {
+        (Some(StreamFormat::Csv), Some(StreamFormat::Jsonl)) => refuse(".csv", help),
+        (Some(StreamFormat::Jsonl), Some(StreamFormat::Csv)) => refuse(".jsonl", help),
+        _ => Ok(given.or(named).unwrap_or(StreamFormat::Csv)),
     }
 }
 

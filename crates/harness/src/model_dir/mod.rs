@@ -87,18 +87,48 @@ pub(crate) fn check_program(dir: &Path, program: &str) -> Result<(), Error> {
     Err(Error::new(message).help(format!("use the `{other}` command for this model")))
 }
 
-/// Checks that the ids of `id2label` count from 0.
+/// Checks that the ids of `id2label` count from 0, and its labels.
 ///
 /// # Errors
-/// A message about the first wrong id.
-pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
+/// A message about the first wrong id or label.
+pub fn check_ids(
+    id2label: &BTreeMap<u32, String>,
+    label2id: &BTreeMap<String, u32>,
+) -> Result<(), String> {
     match (0..).zip(id2label.keys()).find(|(id, key)| id != *key) {
         Some((id, key)) => Err(format!(
             "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
         )),
         None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
-        None => Ok(()),
+        None => check_labels(id2label.values(), |label| {
+            label2id.get(label).copied().map(u64::from)
+        }),
     }
+}
+
+/// Checks that labels, in the order of their ids, are not empty and have their ids in `label2id`,
+/// so that no two are equal.
+///
+/// # Errors
+/// A message about the first wrong label.
+pub fn check_labels<'a>(
+    labels: impl Iterator<Item = &'a String>,
+    label2id: impl Fn(&str) -> Option<u64>,
+) -> Result<(), String> {
+    for (id, label) in (0..).zip(labels) {
+        if label.is_empty() {
+            return Err(format!(
+                "expected a label for the id `{id}` in `id2label`, found an empty one"
+            ));
+        }
+        if label2id(label) != Some(id) {
+            return Err(format!(
+                "expected `{}` to have the id `{id}` in `label2id`, as in `id2label`",
+                sanitize(label)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Writes `config.json`.

@@ -623,3 +623,90 @@ fn test_rows_that_are_all_in_the_training_data_are_stated() {
     assert!(report.contains("the texts of 140 of these 140 rows are also in the training data"));
     assert!(!report.contains("the model was not trained on these rows"));
 }
+
+/// FRESH 3: `--output x.jsonl`, `.parquet` and `.csv.gz` were plain CSV.
+#[test]
+fn format_of_predictions_is_that_of_the_name() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let predict = |name: &str, more: &[&str]| {
+        let output = workspace.path(name);
+        let arguments = [&["--output", output.to_str().unwrap(), "good"], more].concat();
+        workspace.svm("predict", &arguments)
+    };
+    for (name, more, start) in [
+        ("a.jsonl", &[] as &[&str], "{\""),
+        ("a.NDJSON", &[], "{\""),
+        ("a.csv", &[], "record,"),
+        ("a.txt", &[], "record,"),
+        ("b.txt", &["--format", "jsonl"], "{\""),
+    ] {
+        predict(name, more).expect_code(0);
+        let text = String::from_utf8(workspace.read(name)).unwrap();
+        assert!(text.starts_with(start), "{name}: {text}");
+    }
+    for (name, more) in [
+        ("c.parquet", &[] as &[&str]),
+        ("c.csv.gz", &["--format", "csv"]),
+        ("c.csv", &["--format", "jsonl"]),
+        ("c.jsonl", &["--format", "csv"]),
+    ] {
+        let outcome = predict(name, more);
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(
+            stderr.contains("expected an --output that ends in"),
+            "{stderr}"
+        );
+        assert!(!workspace.path(name).exists(), "{name}");
+    }
+}
+
+/// FRESH 5: labels of a `config.json` edited by hand; a class was lost in JSON lines.
+#[test]
+fn wrong_labels_of_a_model_are_refused() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let whole: Value = serde_json::from_slice(&workspace.read("model/config.json")).unwrap();
+    for (id2label, label2id, expected) in [
+        (
+            ["a", "a"],
+            ["a", "b"],
+            "expected `a` to have the id `1` in `label2id`",
+        ),
+        (
+            ["b", "a"],
+            ["a", "b"],
+            "expected `b` to have the id `0` in `label2id`",
+        ),
+        (
+            ["a", "c"],
+            ["a", "b"],
+            "expected `c` to have the id `1` in `label2id`",
+        ),
+        (
+            ["a", ""],
+            ["a", ""],
+            "for the id `1` in `id2label`, found an empty one",
+        ),
+    ] {
+        let mut config = whole.clone();
+        config["id2label"] = serde_json::json!({ "0": id2label[0], "1": id2label[1] });
+        let id = |(id, label): (u32, &str)| (label.to_owned(), Value::from(id));
+        config["label2id"] = Value::Object((0..).zip(label2id).map(id).collect());
+        workspace.write("model/config.json", config.to_string());
+        let outcome = workspace.svm("predict", &["a good film"]);
+        let stderr = &outcome.expect_code(1).stderr;
+        assert!(
+            stderr.contains(expected) && stderr.contains("help: train again"),
+            "{stderr}"
+        );
+    }
+    let mut config = whole;
+    config.as_object_mut().unwrap().remove("files").unwrap();
+    workspace.write("model/config.json", config.to_string());
+    let outcome = workspace.svm("predict", &["a good film"]);
+    let stderr = &outcome.expect_code(1).stderr;
+    assert!(
+        stderr.contains("`config.json` has no checksums in `files`"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("or train again"), "{stderr}");
+}
