@@ -373,7 +373,7 @@ const DATA: &[Case] = &[
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nA!,x\nc,y\n")],
         |s| s.edit("remove it from one of the two", "b.csv", "A!,x\n", "")),
     ("[D040]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nc,x\nd,odd\n")],
-        |s| s.edit("or remove them from `test`", "b.csv", "d,odd\n", "")),
+        |s| s.edit("or remove them from the test data", "b.csv", "d,odd\n", "")),
 ];
 
 const SWAPPED: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
@@ -439,10 +439,10 @@ const COMMANDS: &[Case] = &[
         |s| { s.states("check --label-column"); s.words.push("--label-column=kind".to_owned()); }),
     ("expected a label of the model", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
-    ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,Pos\n")],
+    ("expected only labels of the training data", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
-    ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
-        |s| s.edit("or remove them from `test`", "a.csv", "b,odd\n", "")),
+    ("expected only labels of the training data", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
+        |s| s.edit("or remove them from the test data", "a.csv", "b,odd\n", "")),
     ("classes without rows", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,pos\n")],
         |s| s.edit("add rows of every class", "a.csv", "a,pos\n", "a,pos\nb,neg\n")),
     ("classes without test rows", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\n")],
@@ -468,6 +468,12 @@ const COMMANDS: &[Case] = &[
         s.append("--input words.csv");
         s.words.remove(1);
     }),
+    ("enough different texts", "train --train a.csv --model-dir new --min-df 1",
+        &[("a.csv", b"text,label\ngood film,x\ngood film,x\nfine film,x\nfine film,x\nbad plot,y\nbad plot,y\ndull end,y\ndull end,y\n")],
+        |s| s.append("--validation-split 0.26")),
+    ("enough different texts", "train --train a.csv --model-dir new --min-df 1",
+        &[("a.csv", b"text,label\ngood film,x\ngood film,x\nbad plot,y\nbad plot,y\n"), ("b.csv", GOOD)],
+        |s| { s.states("pass --validation FILE"); s.words.push("--validation=b.csv".to_owned()); }),
     ("--no-refit has no effect", "TRAIN --no-refit --validation-split 0", &[], |s| s.leave_out("--no-refit", 0)),
     ("--validation-split has no effect", "TRAIN --validation-split 0.2 --validation a.csv",
         &[("a.csv", b"text,label\na,pos\nb,neg\n")], |s| s.leave_out("--validation-split", 1)),

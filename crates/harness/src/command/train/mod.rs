@@ -346,9 +346,14 @@ fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
         run.warn(warning);
     }
     if validation_split > 0.0 && !corpus.rows.splits.contains(&Split::Validation) {
+        // Equal texts stay in one split.
+        let help = match corpus.rows.smallest_split(run.stream("split")) {
+            Some(share) => format!("pass --validation-split {share:.2}, or --validation FILE"),
+            None => "pass --validation FILE: all rows of a class have the same text".to_owned(),
+        };
         run.warn(format!(
-            "no class has enough rows for a validation share of {validation_split}: nothing is validated or \
-             calibrated\n  help: raise --validation-split, or pass --validation"
+            "no class has enough different texts for a validation share of {validation_split}: nothing is \
+             validated or calibrated\n  help: {help}"
         ));
     }
 }
