@@ -17,6 +17,7 @@ const MAX_LABELS: usize = 20;
 
 pub(super) fn command<T: Trainer>() -> Command {
     CheckArgs::augment_args(Command::new("check"))
+        .allow_negative_numbers(true)
         .about("List the problems of labelled data")
         .long_about(
             "List the problems of labelled data.\n\nThe exit code is 1 if `train` would refuse the data \

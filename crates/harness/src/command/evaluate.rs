@@ -24,6 +24,7 @@ use crate::{Model, Trainer, model_dir, report};
 pub(super) fn command<T: Trainer>() -> Command {
     let command = EvaluateArgs::augment_args(Command::new("evaluate"));
     T::PredictArgs::augment_args(command)
+        .allow_negative_numbers(true)
         .about("Compare a model's predictions with labelled data")
         .long_about(
             "Compare a model's predictions with labelled data.\n\nPrints accuracy, macro-F1, log loss, expected calibration error, and \

@@ -11,6 +11,7 @@ use crate::{Model, Trainer};
 pub(super) fn command<T: Trainer>() -> Command {
     let command = ExplainArgs::augment_args(Command::new("explain"));
     T::PredictArgs::augment_args(command)
+        .allow_negative_numbers(true)
         .about("Show the strongest features of each class")
         .long_about(
             "Show the strongest features of each class.\n\nWithout TEXT: the strongest features of the model. With TEXT: the \

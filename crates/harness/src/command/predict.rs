@@ -26,6 +26,7 @@ use evaluation::metrics::Scores;
 pub(super) fn command<T: Trainer>() -> Command {
     let command = PredictArgs::augment_args(Command::new("predict"));
     T::PredictArgs::augment_args(command)
+        .allow_negative_numbers(true)
         .about("Classify texts")
         .long_about(
             "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nPrints one \
@@ -74,7 +75,10 @@ pub(super) fn run<T: Trainer>(
         *unfinished = path.map(Path::to_owned);
     };
     set_unfinished(partial.as_deref());
-    let target = output.as_deref().unwrap_or(Path::new("standard output"));
+    let failed = |error: io::Error| match &output {
+        Some(path) => Error::io("write", path)(error),
+        None => Error::stdout(&error),
+    };
     let mut header = writer.header();
     // The header precedes the first row: without rows, such as after an error, nothing is written.
     let mut write = |rows: &str| {
@@ -86,7 +90,7 @@ pub(super) fn run<T: Trainer>(
         match write(&header).and_then(|()| write(rows)) {
             // A closed pipe (`| head`) is not an error; the rest is not needed.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-            other => other.map_err(Error::io("write", target)),
+            other => other.map_err(failed),
         }
     };
     if has_rows {
@@ -101,7 +105,7 @@ pub(super) fn run<T: Trainer>(
         let scores = model.predict(&mut model.scratch(), &texts)?;
         write(&writer.rows((1..).map(|record| (0, record)), &scores, None))?;
     }
-    out.flush().map_err(Error::io("write", target))?;
+    out.flush().map_err(failed)?;
     if args.all_classes && writer.no_probabilities.load(Ordering::Relaxed) {
         eprint_line(
             "warning: --all-classes has no effect: the model is not calibrated and has no \
@@ -109,10 +113,8 @@ pub(super) fn run<T: Trainer>(
         );
     }
     set_unfinished(None);
-    match partial {
-        Some(partial) => partial
-            .persist(target)
-            .map_err(|error| Error::io("write", target)(error.error)),
+    match partial.zip(output.as_ref()) {
+        Some((partial, path)) => partial.persist(path).map_err(|error| failed(error.error)),
         None => Ok(()),
     }
 }

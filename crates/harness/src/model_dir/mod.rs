@@ -80,11 +80,16 @@ pub(crate) fn check_program(dir: &Path, program: &str) -> Result<(), Error> {
         return Ok(());
     }
     let other = sanitize(programs[0]);
-    let message = format!(
-        "expected a model of `{program}`, found one of `{other}` in `{}`",
-        dir.display()
-    );
-    Err(Error::new(message).help(format!("use the `{other}` command for this model")))
+    let dir = dir.display();
+    let message = format!("expected a model of `{program}`, found one of `{other}` in `{dir}`");
+    Err(Error::new(message).help(match format {
+        Some(_) => format!("use the `{other}` command for this model"),
+        // Perhaps a pretrained model, which predicts nothing yet.
+        None => format!(
+            "use the `{other}` command if this is a classifier, or fine-tune it: \
+             `{other} train --pretrained-model {dir}`"
+        ),
+    }))
 }
 
 /// Checks that the ids of `id2label` count from 0, and its labels.

@@ -710,3 +710,27 @@ fn wrong_labels_of_a_model_are_refused() {
     );
     assert!(stderr.contains("or train again"), "{stderr}");
 }
+
+/// FRESH 7: a link to a missing folder was "a file has the name of a folder in it".
+#[test]
+fn dangling_link_as_model_folder_is_named() {
+    let workspace = Workspace::new();
+    let link = workspace.path("model");
+    std::os::unix::fs::symlink(workspace.path("missing"), &link).unwrap();
+    let outcome = workspace.train(&movie_csv(), &["--no-report"]);
+    let stderr = &outcome.expect_code(1).stderr;
+    assert!(stderr.contains("the target of the link"), "{stderr}");
+    assert!(stderr.contains("help: create the target"), "{stderr}");
+    std::fs::create_dir(workspace.path("missing")).unwrap();
+    workspace
+        .train(&movie_csv(), &["--no-report"])
+        .expect_code(0);
+}
+
+/// FRESH 7: `--check` called arguments valid that name no data and no folder.
+#[test]
+fn check_of_options_states_what_is_not_checked() {
+    let outcome = Workspace::new().svm("train", &["--check"]);
+    let expected = "the options are valid; data and folders are not checked\n";
+    assert_eq!(outcome.expect_code(0).stdout, expected);
+}

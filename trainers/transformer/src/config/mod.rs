@@ -400,6 +400,17 @@ impl Config {
         json.is_ok_and(|json| json.contains_key(TRANSFORMERS))
     }
 
+    /// Returns the name of the trainer of another layout that wrote a folder.
+    pub(crate) fn other_trainer(dir: &Path) -> Option<String> {
+        let text = std::fs::read(dir.join(CONFIG)).ok()?;
+        let json: Map<String, Value> = serde_json::from_slice(&text).ok()?;
+        let format = json
+            .get("format")?
+            .as_str()
+            .filter(|format| *format != FORMAT)?;
+        Some(sanitize(format.strip_prefix("trainyard-")?).into_owned())
+    }
+
     /// Returns the class of transformers that loads a folder with its head, if it has one.
     pub(crate) fn auto_class(dir: &Path) -> &'static str {
         let text = std::fs::read(dir.join(CONFIG)).unwrap_or_default();

@@ -276,7 +276,7 @@ fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result
         let parameters = typed_parameters::<T>(&parameters::<T>(matches));
         return print_json(&json!({ "valid": true, "parameters": parameters }));
     }
-    print_line("the arguments are valid")
+    print_line("the options are valid; data and folders are not checked")
 }
 
 /// Returns every argument with its value, given or default.
