@@ -10,7 +10,7 @@ use crate::{
     Findings, ReadOptions, RowCounts, Rows, Source, codes, leak, similar_label, text_hash,
     unusable_labels,
 };
-use diagnostics::{Diagnostic, Error, Severity, counted, sanitize};
+use diagnostics::{Diagnostic, Error, MAX_LABEL_CHARS, Severity, counted, sanitize, shortened};
 use sagemaker::metrics::Split;
 
 /// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
@@ -202,9 +202,8 @@ pub(super) fn unknown_label(
     classes: &[String],
 ) -> Diagnostic {
     let similar = similar_label(label, classes);
-    let label = sanitize(label);
     let help = match similar {
-        Some(similar) => one_spelling(&label, similar),
+        Some(similar) => one_spelling(&sanitize(label), similar),
         None => format!(
             "add rows with this label to the training data, or remove them from the {channel} data"
         ),
@@ -213,7 +212,8 @@ pub(super) fn unknown_label(
         severity: Severity::Error,
         code: codes::UNKNOWN_LABEL.id,
         message: format!(
-            "expected only labels of the training data, found the label `{label}` in the {channel} data"
+            "expected only labels of the training data, found the label `{}` in the {channel} data",
+            shortened(label, MAX_LABEL_CHARS)
         ),
         place: None,
         help: format!("{}; {help}", counted(rows, "such row")),
@@ -298,8 +298,8 @@ impl RowTable {
         }
     }
 
-    /// Returns the smallest share, in hundredths, of which [`Corpus::read`] makes a validation split
-    /// with rows; `None` if no class has rows with different texts.
+    /// Returns the smallest share, in hundredths, for which [`Corpus::read`] makes a validation
+    /// split; `None` if no class has rows with different texts.
     pub fn smallest_split(&self, seed: u64) -> Option<f64> {
         let positions = self.spread(&self.of(Split::Train), seed).into_iter();
         let first = positions.fold(1.0, f64::min);

@@ -21,6 +21,17 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// Maximum characters of a label in a message or table.
+pub const MAX_LABEL_CHARS: usize = 60;
+
+/// Escapes the first `max_chars` characters of a text as [`sanitize`]; `...` if it has more.
+pub fn shortened(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}...", sanitize(&text[..end])),
+        None => sanitize(text).into_owned(),
+    }
+}
+
 /// Escapes the same as [`sanitize`] in JSON without line breaks, as JSON escapes it: the values
 /// stay the same.
 pub fn sanitize_json(json: &str) -> Cow<'_, str> {

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
 use super::args::EvaluateArgs;
-use super::load;
 use super::predict::{refuse_input, refuse_model_file};
+use super::{load, short_label};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
@@ -223,7 +223,7 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
         evaluation.accuracy
     ))?;
     if let Some((class, share)) = evaluation.most_frequent() {
-        let label = super::short_label(&class.label);
+        let label = short_label(&class.label);
         print_line(format_args!(
             "baseline  {share:.4} (always predicting `{label}`)"
         ))?;
@@ -244,7 +244,7 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
             class.recall,
             class.f1,
             class.support,
-            sanitize(&class.label)
+            short_label(&class.label)
         ))?;
     }
     Ok(())
@@ -252,10 +252,12 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
 
 fn unknown_label(label: &str, place: &str, classes: &[String]) -> Error {
     let similar = similar_label(label, classes);
-    let label = sanitize(label);
-    let message = format!("expected a label of the model, found `{label}` at {place}");
+    let message = format!(
+        "expected a label of the model, found `{}` at {place}",
+        short_label(label)
+    );
     Error::new(message).help(match similar {
-        Some(similar) => one_spelling(&label, similar),
+        Some(similar) => one_spelling(&sanitize(label), similar),
         None => "check --label-column, or train a model with this label".to_owned(),
     })
 }

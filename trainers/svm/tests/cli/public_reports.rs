@@ -734,3 +734,26 @@ fn check_of_options_states_what_is_not_checked() {
     let expected = "the options are valid; data and folders are not checked\n";
     assert_eq!(outcome.expect_code(0).stdout, expected);
 }
+
+/// FRESH 9: labels of 2,000 characters filled the tables.
+#[test]
+fn long_labels_are_cut_in_tables() {
+    let workspace = Workspace::new();
+    let long = "l".repeat(2000);
+    let pair = |row: u32| format!("good film word{row},{long}\nbad plot word{row},b\n");
+    let pairs: String = (0..20).map(pair).collect();
+    let rows = workspace.write("rows.csv", format!("text,label\n{pairs}"));
+    let rows = rows.to_str().unwrap();
+    workspace
+        .svm("train", &["--train", rows, "--min-df", "1"])
+        .expect_code(0);
+    let shown = format!("  {}...\n", "l".repeat(60));
+    for arguments in [["check", rows], ["evaluate", rows]] {
+        let outcome = workspace.svm(arguments[0], &arguments[1..]);
+        let stdout = &outcome.expect_code(0).stdout;
+        assert!(stdout.contains(&shown) && stdout.len() < 2000, "{stdout}");
+    }
+    let outcome = workspace.svm("explain", &["--top", "1"]);
+    let line = format!("for {}...\n", "l".repeat(60));
+    assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+}

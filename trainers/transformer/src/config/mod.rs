@@ -319,8 +319,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Ids do not count from 0, or a label occurs twice; in a trained model also if a label is empty
-    /// or has another id in `label2id`.
+    /// Ids do not count from 0, or a label occurs twice; in a trained model also if a label is
+    /// empty or has another id in `label2id`.
     pub(crate) fn labels(&self) -> Result<Vec<String>, String> {
         let Some(found) = self.json.get("id2label").filter(|found| !found.is_null()) else {
             let count = self.json.get("num_labels").and_then(Value::as_u64);
