@@ -86,8 +86,8 @@ pub(crate) fn check_program(dir: &Path, program: &str) -> Result<(), Error> {
         Some(_) => format!("use the `{other}` command for this model"),
         // Perhaps a pretrained model, which predicts nothing yet.
         None => format!(
-            "use the `{other}` command for this model if it is a classifier, otherwise fine-tune it: \
-             `{other} train --pretrained-model {dir}`"
+            "use the `{other}` command for this model if it is a classifier, otherwise fine-tune \
+             it: `{other} train --pretrained-model {dir}`"
         ),
     }))
 }

@@ -617,7 +617,8 @@ fn test_rows_that_are_all_in_the_training_data_are_stated() {
     let stdout = &outcome.expect_code(0).stdout;
     let line = "the texts of all 140 test rows are also in the training data\n";
     assert!(stdout.contains(line), "{stdout}");
-    let unseen = &workspace.metrics()["test"]["without_texts_of_train"];
+    let metrics = workspace.metrics();
+    let unseen = &metrics["test"]["without_texts_of_train"];
     assert_eq!(*unseen, serde_json::json!({ "rows": 0, "accuracy": null }));
     let report = workspace.report();
     assert!(report.contains("the texts of 140 of these 140 rows are also in the training data"));
