@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diagnostics::{Diagnostic, MAX_LABEL_CHARS, Severity, sanitize, shortened};
+use diagnostics::{Diagnostic, MAX_LABEL_CHARS, Severity, quoted_for_shell, sanitize, shortened};
 
 use crate::codes;
-use crate::columns::{listed, quoted_for_shell};
+use crate::columns::listed;
 use crate::findings::{Finding, Findings};
 use crate::{ReadOptions, RowPlace, Source};
 

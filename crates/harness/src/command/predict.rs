@@ -18,9 +18,9 @@ use super::evaluate::stream_error;
 use super::load;
 use crate::model_dir;
 use crate::{Model, Trainer};
-use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, quoted_for_shell, stream};
+use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, stream};
 use diagnostics::atomic_dir::parent;
-use diagnostics::{Error, eprint_line, sanitize, sanitize_json};
+use diagnostics::{Error, eprint_line, quoted_for_shell, sanitize, sanitize_json};
 use evaluation::metrics::Scores;
 
 pub(super) fn command<T: Trainer>() -> Command {
