@@ -9,7 +9,7 @@ use dataset::RowTable;
 pub enum ClassWeight {
     /// Every row has the same weight
     None,
-    /// Every class has the same total weight: rows / (classes x rows of the class)
+    /// The weight of a row is rows / (classes x rows of its class)
     Balanced,
 }
 

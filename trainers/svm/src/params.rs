@@ -104,6 +104,9 @@ pub struct SvmArgs {
     #[arg(long = "c", alias = "C", value_name = "C", value_parser = number(C_RANGE), help_heading = "Solver")]
     c: Option<f64>,
     /// Class weights
+    ///
+    /// With more than two classes, `balanced` weighs the rows of a class only in the problem of
+    /// this class against the rest, and the rest 1, as in LinearSVC.
     #[arg(long, value_enum, default_value_t = ClassWeight::None, help_heading = "Solver")]
     class_weight: ClassWeight,
     /// Tolerance of the solver [default: 0.001; 0.003 with --alpha]

@@ -1,6 +1,6 @@
 //! Messages about rows that cannot be used or look wrong.
 
-use diagnostics::{Place, Severity, sanitize};
+use diagnostics::{Place, Severity, shortened};
 use memchr::memmem;
 
 use super::{Finding, Findings, MYSQL_NULL};
@@ -380,7 +380,10 @@ impl Reporter<'_> {
                 "write one JSON object per line"
             };
             Finding {
-                message: format!("the line is not a JSON object: {}", shorten(reason)),
+                message: format!(
+                    "the line is not a JSON object: {}",
+                    shortened(reason, MAX_REASON_CHARS)
+                ),
                 place: Some(place),
                 help: help.to_owned(),
             }
@@ -410,14 +413,8 @@ impl Reporter<'_> {
     }
 }
 
-/// Shortens a parser's message: it may quote a whole text.
-fn shorten(reason: &str) -> String {
-    const MAX_CHARS: usize = 80;
-    match reason.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}...", sanitize(&reason[..end])),
-        None => sanitize(reason).into_owned(),
-    }
-}
+/// Maximum characters of a parser's message: it may quote a whole text.
+const MAX_REASON_CHARS: usize = 80;
 
 fn severity(dropped: bool) -> Severity {
     if dropped {

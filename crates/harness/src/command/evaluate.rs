@@ -16,14 +16,15 @@ use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
 use super::args::EvaluateArgs;
-use super::load;
 use super::predict::{refuse_input, refuse_model_file};
+use super::{load, short_label};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = EvaluateArgs::augment_args(Command::new("evaluate"));
     T::PredictArgs::augment_args(command)
+        .allow_negative_numbers(true)
         .about("Compare a model's predictions with labelled data")
         .long_about(
             "Compare a model's predictions with labelled data.\n\nPrints accuracy, macro-F1, log loss, expected calibration error, and \
@@ -53,8 +54,13 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     if let Some(report) = &args.report {
         refuse_input(&sources, report, "--report")?;
     }
-    let scored = score(args, &options, sources, &model)?;
+    let mut scored = score(args, &options, sources, &model)?;
     let evaluation = evaluate(&scored.rows.labels, model.classes(), &scored.scores);
+    if let Some(warning) = evaluation.missing_classes("rows", "add rows of every class") {
+        let warning = Warning::from(warning);
+        eprint_line(&warning);
+        scored.warnings.push(warning);
+    }
     if let Some(path) = &args.report {
         write_report::<T>(path, &scored, &evaluation, (args, &options, &model), &usage)?;
     }
@@ -217,12 +223,12 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
         evaluation.accuracy
     ))?;
     if let Some((class, share)) = evaluation.most_frequent() {
-        let label = super::short_label(&class.label);
+        let label = short_label(&class.label);
         print_line(format_args!(
             "baseline  {share:.4} (always predicting `{label}`)"
         ))?;
     }
-    print_line(format_args!("macro-F1  {:.4}", evaluation.macro_f1))?;
+    print_line(format_args!("macro-F1  {}", evaluation.macro_f1_text()))?;
     if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
         print_line(format_args!("log loss  {log_loss:.4}"))?;
         print_line(format_args!("ECE       {ece:.4}"))?;
@@ -238,7 +244,7 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
             class.recall,
             class.f1,
             class.support,
-            sanitize(&class.label)
+            short_label(&class.label)
         ))?;
     }
     Ok(())
@@ -246,10 +252,12 @@ fn print_evaluation(evaluation: &Evaluation) -> Result<(), Error> {
 
 fn unknown_label(label: &str, place: &str, classes: &[String]) -> Error {
     let similar = similar_label(label, classes);
-    let label = sanitize(label);
-    let message = format!("expected a label of the model, found `{label}` at {place}");
+    let message = format!(
+        "expected a label of the model, found `{}` at {place}",
+        short_label(label)
+    );
     Error::new(message).help(match similar {
-        Some(similar) => one_spelling(&label, similar),
+        Some(similar) => one_spelling(&sanitize(label), similar),
         None => "check --label-column, or train a model with this label".to_owned(),
     })
 }

@@ -93,5 +93,5 @@ fn check(config: &Config) -> Result<(), String> {
             config.min_word_length
         ));
     }
-    check_ids(&config.id2label)
+    check_ids(&config.id2label, &config.label2id)
 }

@@ -136,5 +136,5 @@ fn check(config: &Config) -> Result<(), String> {
             "expected `min_word_length` 1 or 2, found `{min_word_length}`"
         ));
     }
-    check_ids(&config.id2label)
+    check_ids(&config.id2label, &config.label2id)
 }

@@ -72,7 +72,7 @@ mod public_reports {
         let train = workspace.write("train.csv", rows(&["0", "1"].repeat(10)));
         let test = workspace.write("test.csv", rows(&["0.0", "x", "1"]));
         let [train, test] = [&train, &test].map(|path| path.to_str().unwrap());
-        let message = "error[D040]: expected only labels of the `train` channel, found the label `";
+        let message = "error[D040]: expected only labels of the training data, found the label `";
         let check = svm(&["check", train, "--test", test]);
         expect(&check, 1, &[message, "write `0.0` as `0`", "2  error D040"]);
         let flags = ["--train", train, "--test", test, "--min-df", "1"];
