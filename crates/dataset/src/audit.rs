@@ -108,32 +108,48 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
             ));
         }
     }
+    // Where only the first finding is kept, it names several pairs.
+    if findings.limit() > 1 {
+        for pair in &pairs {
+            findings.add(&codes::SIMILAR_LABELS, Severity::Warning, || similar(pair));
+        }
+        return;
+    }
     let count = pairs.len() as u64;
     findings.add_many(&codes::SIMILAR_LABELS, Severity::Warning, count, || {
         let more = pairs.len().saturating_sub(MAX_PAIRS);
         pairs.truncate(MAX_PAIRS);
         if more > 0 {
-            pairs.push(format!("{more} more pairs"));
+            pairs.push(diagnostics::counted(more as u64, "more pair"));
         }
-        Finding {
-            message: format!(
-                "labels that differ only in case, whitespace or number format are treated as \
-                 different: {}",
-                pairs.join(", ")
-            ),
-            place: None,
-            help: "use one spelling if they mean the same label".to_owned(),
-        }
+        similar(&pairs.join(", "))
     });
 }
 
-/// True for characters that are not seen: joiners, marks of direction, selectors of emoji.
-fn is_invisible(char: char) -> bool {
-    matches!(
-        char,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-    )
+/// Returns the finding about pairs of similar labels.
+fn similar(pairs: &str) -> Finding {
+    Finding {
+        message: format!(
+            "labels that differ only in case, whitespace or number format are treated as \
+             different: {pairs}"
+        ),
+        place: None,
+        help: "use one spelling if they mean the same label".to_owned(),
+    }
+}
+
+/// True for characters that are not seen: control characters, joiners, marks of direction, fillers,
+/// selectors of emoji, tags. Most are `Default_Ignorable_Code_Point` of Unicode 17.
+pub(super) fn is_invisible(char: char) -> bool {
+    char.is_control() && !char.is_whitespace()
+        || matches!(
+            char,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+                | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// Returns the ASCII character of a fullwidth one, others unchanged.
@@ -324,12 +340,12 @@ pub(super) fn leaked_row(
         true => (
             &codes::LEAK,
             "is also in the training data",
-            "otherwise the score is too high",
+            "; otherwise the score is too high",
         ),
         false => (
             &codes::NEAR_LEAK,
             "differs only in case, digits, punctuation or whitespace from the training text",
-            "unless these are independent observations",
+            ", unless these are independent observations",
         ),
     };
     findings.add(code, Severity::Warning, || Finding {
@@ -338,7 +354,7 @@ pub(super) fn leaked_row(
             there.place(train_sources)
         ),
         place: Some(here.place(test_sources)),
-        help: format!("remove {{them}} from one of the two data sets; {unless}"),
+        help: format!("remove {{them}} from one of the two data sets{unless}"),
     });
 }
 

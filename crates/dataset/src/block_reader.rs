@@ -15,8 +15,8 @@ use crate::block::{Block, HeaderRow, Record, RecordBody, column};
 use crate::codes;
 use crate::delimited::{Malformed, RecordSpan, Splitter, Step, lines};
 use crate::findings::{Finding, Findings};
-use crate::input::{FileError, Input};
-use crate::json::refuse_layout;
+use crate::input::{FileError, Input, OTHER_BYTES};
+use crate::json::{refuse_csv, refuse_layout};
 #[cfg(feature = "parquet")]
 use crate::parquet::Parquet;
 use crate::source::{Format, LABEL_PREFIX, Source};
@@ -246,7 +246,11 @@ impl Open {
             let used = self.scan(filled, source, options, labels, block);
             block.used += used;
             // Records before the error count; the truncated one does not.
-            if let Some(error) = error.filter(|_| !self.given_up) {
+            if let Some(mut error) = error.filter(|_| !self.given_up) {
+                if error.message == OTHER_BYTES {
+                    let rows = diagnostics::counted(u64::from(self.rows), "row");
+                    error.message = format!("{OTHER_BYTES} after {rows}");
+                }
                 error.add(source, &mut block.findings);
                 self.given_up = true;
             }
@@ -441,7 +445,9 @@ impl Open {
         let text = str::from_utf8(line).unwrap_or_default();
         let binary = self.input.binary && !self.input.transcodes() && !text.starts_with('{');
         let refused = match self.rows {
-            0 => refuse_binary(line, binary).and_then(|()| refuse_layout(text, options, labels)),
+            0 => refuse_binary(line, binary)
+                .and_then(|()| refuse_layout(text, options, labels))
+                .and_then(|()| refuse_csv(text, source, options)),
             _ => Ok(()),
         };
         match refused {

@@ -57,6 +57,7 @@ codes! {
     UNKNOWN_LABEL = "D040", "label", "a validation or test label is not in the training data";
     OTHER_ENCODING = "D041", "row", "the row is UTF-8, but is read in another encoding";
     BLANK_LINE = "D042", "line", "a line of a file with one column is blank";
+    ESCAPED_END = "D060", "row", "a backslash precedes the end of a field without quotes";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

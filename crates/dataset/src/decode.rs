@@ -6,6 +6,7 @@ use std::slice::ChunksExact;
 use encoding_rs::Encoding;
 use memchr::memchr;
 
+use crate::audit;
 use crate::block::{Block, KeptField, Record, RecordBody};
 use crate::delimited::{Field, Shape};
 use crate::findings::{Finding, Findings};
@@ -13,7 +14,7 @@ use crate::json::{self, Cell};
 use crate::{Labels, Quoting, ReadOptions, RowPlace, Source};
 
 mod messages;
-use messages::Reporter;
+use messages::{Reporter, ends_escaping};
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -272,6 +273,10 @@ impl<'a> BlockDecoder<'a, '_> {
                 if let Some(field) = fields.find(|field| self.has_blank_quote(record, field)) {
                     reporter.blank_quote(record, field.at, findings);
                 }
+                let mut fields = [text, label].into_iter().flatten();
+                if let Some(field) = fields.find(|field| self.has_escaped_end(record, field)) {
+                    reporter.escaped_end(record, field.end, findings);
+                }
                 let text_span = self.value(text, record, findings)?;
                 let label_span = self.value(label, record, findings)?;
                 self.keep(kept, record, findings)?;
@@ -366,8 +371,10 @@ impl<'a> BlockDecoder<'a, '_> {
         &from[span.start..span.end]
     }
 
+    /// True if nothing of a value is seen.
     fn is_blank(&self, span: Span) -> bool {
-        self.get(span).chars().all(char::is_whitespace)
+        let is_unseen = |char: char| char.is_whitespace() || audit::is_invisible(char);
+        self.get(span).chars().all(is_unseen)
     }
 
     /// Returns the text of a record; refuses invalid UTF-8, and reports UTF-8 that is read in
@@ -400,6 +407,14 @@ impl<'a> BlockDecoder<'a, '_> {
             self.reporter.not_utf8(record, at as u32, findings);
             Refused::Malformed
         })
+    }
+
+    /// True if a backslash, as an escape, precedes the end of a field without quotes.
+    fn has_escaped_end(&self, record: &Record, field: &Field) -> bool {
+        // Parquet, which has no lines, has no delimiters either.
+        let is_plain = field.shape == Shape::Plain && field.at == field.start;
+        let content = || &self.block.bytes[field.at as usize..field.end as usize];
+        record.line > 0 && is_plain && ends_escaping(content())
     }
 
     /// True if a field looks quoted, but is not, because a blank precedes the quote.

@@ -142,30 +142,175 @@ const TWO_BYTE: [(&str, RangeInclusive<char>, usize); 5] = [
     ("big5", '\u{4e00}'..='\u{9fff}', 60),
 ];
 
-/// Returns the names of encodings in which `bytes` are valid, the most likely ones first.
-pub(super) fn candidates(bytes: &[u8]) -> Vec<&'static str> {
-    let is_high = |byte: &&u8| !byte.is_ascii();
-    let high = bytes.iter().filter(is_high).count();
-    // Bytes of two-byte characters are neighbours; accented letters rarely are.
-    let beside = bytes.chunk_by(|a, b| a.is_ascii() == b.is_ascii());
-    let pairs: usize = beside
-        .filter(|run| run.len() > 1 && !run[0].is_ascii())
-        .map(<[u8]>::len)
-        .sum();
-    if pairs * 2 <= high {
-        return vec!["latin-1"];
+/// Encodings of one byte per character with an alphabet of their own: name, common letters, other
+/// letters. Letters that are rare in the languages are in neither.
+const ALPHABETS: [Alphabet; 5] = [
+    ("windows-1251", "оеаинтсрвлк", "мдпуяыьгзбчйхжшюцфёіїєґ"),
+    ("koi8-r", "оеаинтсрвлк", "мдпуяыьгзбчйхжшюцфё"),
+    ("windows-1253", "αοιετσςνηυρπκάίόέήύώ", "λμωδγχθφβϊϋ"),
+    ("windows-1255", "יוהלאשרמתבנ", "עחדקפצגטכסזםןךףץ"),
+    ("windows-1256", "اليمنوترةعدسفهبكقأ", "حجشصطخضذثزغظءىؤئإآپ"),
+];
+
+/// As [`ALPHABETS`], for letters with diacritics among those of ASCII. The first is the most
+/// frequent encoding.
+const DIACRITICS: [Alphabet; 4] = [
+    ("latin-1", "éèàäöüçáíóñãêâôåæßúìòùï", "ëîûœõøþðýÿ"),
+    ("windows-1250", CENTRAL_EUROPE, "ýďľĺŕôđşţëçß"),
+    ("iso-8859-2", CENTRAL_EUROPE, "ýďľĺŕôđşţëçß"),
+    ("windows-1254", "ışğçöüi\u{307}", "âîû"),
+];
+/// Of Polish, Czech, Slovak, Hungarian, Croatian and Romanian.
+const CENTRAL_EUROPE: &str = "ąęłóśżćńźáíéěščřžůúťňőűäöüăîâ";
+
+type Alphabet = (&'static str, &'static str, &'static str);
+
+/// Points of a common letter of the languages, another letter, a usual symbol, and any other
+/// character: roughly their log-probabilities.
+const COMMON: f64 = 3.0;
+const LETTER: f64 = 1.0;
+const SYMBOL: f64 = 2.5;
+const OTHER: f64 = -4.0;
+/// Symbols in texts of most languages.
+const SYMBOLS: &str = "“”‘’‚„–—…«»‹›€£©®™•·°§¡¿№\u{a0}";
+/// Points that an uppercase letter loses: KOI8-R has capital letters where windows-1251 has small
+/// ones.
+const UPPERCASE: f64 = 1.5;
+/// Points of latin-1 because it is frequent.
+const FREQUENT: f64 = 0.5;
+/// An encoding with this many points fewer per letter than the best one is unlikely.
+const MARGIN: f64 = 0.4;
+/// Fewer points per letter do not look like the language.
+const MIN_POINTS: f64 = 1.0;
+
+/// Returns the help for rows that are not valid UTF-8: an encoding, or several if unsure.
+pub(super) fn help(rows: &[u8]) -> String {
+    let start = "save the file as UTF-8, or pass its encoding";
+    match candidates(rows).as_slice() {
+        [first, others @ ..] if !others.is_empty() => format!(
+            "{start} with --encoding: ask who wrote the file whether it is {first} or {}",
+            others.join(" or ")
+        ),
+        names => format!(
+            "{start}, such as --encoding {}",
+            names.first().unwrap_or(&"latin-1")
+        ),
     }
-    let fits = |(name, script, share): &(&'static str, RangeInclusive<char>, usize)| {
-        let encoding = Encoding::for_label(name.as_bytes())?;
-        let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
-        let chars = text.chars().filter(|char| !char.is_ascii()).count();
-        let typical = text.chars().filter(|char| script.contains(char)).count();
-        Some((typical * 100 < chars * share, *name))
+}
+
+/// Returns the names of encodings in which the rows are plausible, the most likely ones first.
+fn candidates(bytes: &[u8]) -> Vec<&'static str> {
+    let runs: Vec<&[u8]> = bytes.chunk_by(|a, b| kind(*a) == kind(*b)).collect();
+    let high = || runs.iter().filter(|run| kind(run[0]) == Kind::High);
+    let all: usize = high().map(|run| run.len()).sum();
+    let pairs: usize = high()
+        .map(|run| run.len())
+        .filter(|length| *length > 1)
+        .sum();
+    // Bytes of two-byte characters and of other alphabets are neighbours; accented letters rarely
+    // are.
+    if pairs * 2 <= all {
+        return ranked(bytes, &DIACRITICS);
+    }
+    let mut likely: Vec<_> = TWO_BYTE
+        .iter()
+        .filter_map(|encoding| two_byte(bytes, encoding))
+        .collect();
+    // Those before it are recognised by their script.
+    if likely.first() != Some(&"gbk") {
+        likely.truncate(1);
+    }
+    if !likely.is_empty() {
+        return likely;
+    }
+    // Words of another alphabet have no ASCII letters.
+    let is_mixed = |pair: &&[&[u8]]| {
+        let kinds = [kind(pair[0][0]), kind(pair[1][0])];
+        kinds.contains(&Kind::High) && kinds.contains(&Kind::Letter)
     };
-    let mut fitting: Vec<(bool, &str)> = TWO_BYTE.iter().filter_map(fits).collect();
-    fitting.sort_by_key(|(unlikely, _)| *unlikely);
-    let names = fitting.into_iter().map(|(_, name)| name);
-    names.chain(["windows-1251", "latin-1"]).collect()
+    match runs.windows(2).filter(is_mixed).count() * 2 > high().count() {
+        true => ranked(bytes, &DIACRITICS),
+        false => ranked(bytes, &ALPHABETS),
+    }
+}
+
+/// Kind of a byte: beyond ASCII, an ASCII letter, or another ASCII character.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    High,
+    Letter,
+    Other,
+}
+
+/// Returns the kind of a byte in a text of an unknown encoding.
+fn kind(byte: u8) -> Kind {
+    match byte {
+        0x80.. => Kind::High,
+        _ if byte.is_ascii_alphabetic() => Kind::Letter,
+        _ => Kind::Other,
+    }
+}
+
+/// Returns the name of an encoding of two bytes per character if the text is likely to have it.
+fn two_byte(
+    bytes: &[u8],
+    (name, script, share): &(&'static str, RangeInclusive<char>, usize),
+) -> Option<&'static str> {
+    let encoding = Encoding::for_label(name.as_bytes())?;
+    let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
+    let chars = text.chars().filter(|char| !char.is_ascii()).count();
+    let typical = text.chars().filter(|char| script.contains(char)).count();
+    (typical * 100 >= chars * share).then_some(*name)
+}
+
+/// Returns the names of the encodings whose letters fit best; several if unsure.
+fn ranked(bytes: &[u8], alphabets: &[Alphabet]) -> Vec<&'static str> {
+    let mut texts = Vec::new();
+    let mut scored: Vec<(f64, &'static str)> = Vec::new();
+    for (name, common, others) in alphabets {
+        let Some(text) = Encoding::for_label(label(name).as_bytes()).and_then(|encoding| {
+            encoding.decode_without_bom_handling_and_without_replacement(bytes)
+        }) else {
+            continue;
+        };
+        // Encodings with the same result are one.
+        if texts.contains(&text) {
+            continue;
+        }
+        let frequent = if *name == "latin-1" { FREQUENT } else { 0.0 };
+        scored.push((frequent + points(&text, common, others), *name));
+        texts.push(text);
+    }
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let best = scored.first().map_or(f64::MIN, |(points, _)| *points);
+    let is_likely = |points: f64| best < MIN_POINTS || best - points < MARGIN;
+    let likely = scored.iter().filter(|(points, _)| is_likely(*points));
+    likely.map(|(_, name)| *name).collect()
+}
+
+/// Returns the mean points of the characters that are not ASCII.
+fn points(text: &str, common: &str, others: &str) -> f64 {
+    let of = |char: char| {
+        let is_in = |letters: &str| char.to_lowercase().all(|char| letters.contains(char));
+        let points = if is_in(common) {
+            COMMON
+        } else if is_in(others) {
+            LETTER
+        } else if SYMBOLS.contains(char) {
+            SYMBOL
+        } else {
+            OTHER
+        };
+        points - if char.is_uppercase() { UPPERCASE } else { 0.0 }
+    };
+    let chars = text.chars().filter(|char| !char.is_ascii());
+    let points: Vec<f64> = chars.map(of).collect();
+    points.iter().sum::<f64>() / points.len().max(1) as f64
+}
+
+/// Returns WHATWG's name of an encoding in this file.
+fn label(name: &str) -> &str {
+    if name == "latin-1" { "latin1" } else { name }
 }
 
 /// Size of the input and output buffers.

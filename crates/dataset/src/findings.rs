@@ -133,6 +133,17 @@ impl Findings {
         kept
     }
 
+    /// Removes the findings of a code, and returns them.
+    pub(super) fn take(&mut self, code: &Code) -> Self {
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let (taken, rest) = entries.partition(|((id, _), _)| *id == code.id);
+        self.entries = rest;
+        Self {
+            limit: self.limit,
+            entries: taken,
+        }
+    }
+
     /// Takes the options that drop rows out of the help of errors: no rows would be left.
     pub(super) fn drop_no_rows(&mut self) {
         for diagnostic in self.entries.values_mut().flat_map(|entry| &mut entry.first) {

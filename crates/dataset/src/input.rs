@@ -1,10 +1,10 @@
 //! Bytes of one file: opened, hashed, decompressed, converted to UTF-8.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use diagnostics::Diagnostic;
@@ -58,6 +58,17 @@ impl Read for HashingReader {
 }
 
 impl HashingReader {
+    /// A reader without bytes.
+    fn empty() -> Self {
+        Self {
+            raw: Box::new(io::empty()),
+            hasher: None,
+            bytes: 0,
+            head: Vec::new(),
+            head_at: 0,
+        }
+    }
+
     fn pull(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let n = self.raw.read(to)?;
         self.bytes += n as u64;
@@ -74,9 +85,41 @@ pub(super) const HEAD_BYTES: usize = 512;
 /// Size of the buffer for compressed bytes.
 const COMPRESSED_BUFFER_BYTES: usize = 128 * 1024;
 
+/// Reads the members of a gzip file, one after the other.
+struct Gzip(GzDecoder<BufReader<HashingReader>>);
+
+/// Message about bytes after the last member of a gzip file.
+pub(super) const OTHER_BYTES: &str = "the compressed data is followed by other bytes";
+
+impl Read for Gzip {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let n = self.0.read(to)?;
+            if n > 0 || to.is_empty() {
+                return Ok(n);
+            }
+            let rest = self.0.get_mut();
+            match rest.fill_buf()? {
+                [] => return Ok(0),
+                [0x1f, ..] => {
+                    let none = BufReader::with_capacity(0, HashingReader::empty());
+                    let rest = self.0.reset(none);
+                    self.0.reset(rest);
+                }
+                // Tapes and some disks fill their last block with zeros.
+                bytes if bytes.iter().all(|byte| *byte == 0) => {
+                    let zeros = bytes.len();
+                    rest.consume(zeros);
+                }
+                _ => return Err(io::Error::new(io::ErrorKind::InvalidData, OTHER_BYTES)),
+            }
+        }
+    }
+}
+
 enum Decompressor {
     Plain(HashingReader),
-    Gzip(Box<MultiGzDecoder<BufReader<HashingReader>>>),
+    Gzip(Box<Gzip>),
     Zstd(Box<zstd::Decoder<'static, BufReader<HashingReader>>>),
 }
 
@@ -84,7 +127,7 @@ impl Decompressor {
     fn hashing(&mut self) -> &mut HashingReader {
         match self {
             Self::Plain(hashing) => hashing,
-            Self::Gzip(decoder) => decoder.get_mut().get_mut(),
+            Self::Gzip(decoder) => decoder.0.get_mut().get_mut(),
             Self::Zstd(decoder) => decoder.get_mut().get_mut(),
         }
     }
@@ -151,10 +194,10 @@ impl Input {
         let (compressed, mut body) = match hashing.head.as_slice() {
             [0x1f, 0x8b, ..] => (
                 true,
-                Decompressor::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(
+                Decompressor::Gzip(Box::new(Gzip(GzDecoder::new(BufReader::with_capacity(
                     COMPRESSED_BUFFER_BYTES,
                     hashing,
-                )))),
+                ))))),
             ),
             // The second pattern is a skippable frame, which some tools write first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
@@ -174,6 +217,7 @@ impl Input {
         let mut head = [0; HEAD_BYTES];
         let n = peek(&mut head, compressed, |to| body.read(to))?;
         refuse_unsupported(&head[..n])?;
+        refuse_compressed(&head[..n], compressed)?;
         // A byte order mark takes precedence over the user's option.
         let (mark, encoding) = match &head[..n] {
             [0xef, 0xbb, 0xbf, ..] => (3, UTF_8),
@@ -299,6 +343,16 @@ fn file_error(error: &io::Error, compressed: bool) -> FileError {
             help: "download the file again; it is truncated".to_owned(),
         };
     }
+    if compressed && error.to_string() == OTHER_BYTES {
+        return FileError {
+            code: &codes::DAMAGED,
+            message: OTHER_BYTES.to_owned(),
+            help:
+                "check whether files were joined; to leave the other bytes out: gunzip -c FILE > \
+                   NEW-FILE"
+                    .to_owned(),
+        };
+    }
     if compressed && matches!(error.kind(), InvalidData | InvalidInput | Other) {
         let message = format!("the compressed data is damaged: {error}");
         return FileError {
@@ -362,6 +416,17 @@ const PICKLE: &str = "a Python pickle";
 const PICKLE_HELP: &str = "convert it: pandas.read_pickle(FILE).to_parquet(NEW)";
 const HTML: &str = "a web page, not the data";
 const HTML_HELP: &str = "download the file itself; the page may have a link to it";
+
+/// Refuses content that is still compressed after decompression.
+fn refuse_compressed(head: &[u8], is_decompressed: bool) -> Result<(), FileError> {
+    match head {
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] if is_decompressed => {
+            let message = "the file is compressed twice";
+            Err(FileError::unsupported(message, "decompress it once"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Refuses common file types that are not supported.
 pub(super) fn refuse_unsupported(head: &[u8]) -> Result<(), FileError> {

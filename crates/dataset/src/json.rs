@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::input::FileError;
-use crate::{Labels, ReadOptions};
+use crate::{Labels, ReadOptions, Source};
 
 /// Value of the text or label key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,6 +87,28 @@ pub(super) fn refuse_layout(
             "convert it: jq -c {} FILE > FILE.jsonl",
             quoted_for_shell(&filter)
         ),
+    ))
+}
+
+/// Refuses a header of a CSV file in the place of the first object.
+pub(super) fn refuse_csv(
+    line: &str,
+    source: &Source,
+    options: &ReadOptions,
+) -> Result<(), FileError> {
+    let mut names = line.split([',', ';', '\t', '|']);
+    let is_text = |name: &str| name.trim().trim_matches('"') == options.text_column;
+    if line.starts_with('{') || !names.any(is_text) {
+        return Ok(());
+    }
+    let help = match (source.path(), line.contains('\t')) {
+        (None, _) => "pass --input-format csv",
+        (Some(_), true) => "rename it to end in .tsv",
+        (Some(_), false) => "rename it to end in .csv",
+    };
+    Err(FileError::unsupported(
+        "the file begins with the header of a CSV file, expected JSON lines",
+        help,
     ))
 }
 

@@ -132,12 +132,13 @@ impl Source {
         for path in &self.skipped {
             findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {
                 message: format!(
-                    "the file is not read: a data file in a folder ends in .csv, .tsv, .jsonl or \
-                     .parquet, and does not begin with a dot{}",
-                    if all {
-                        format!("; nor are {}", listed(&self.skipped[1..]))
-                    } else {
-                        String::new()
+                    "the file is not read: a data file in a folder is a regular file that ends in \
+                     .csv, .tsv, .jsonl or .parquet; its name does not begin with a dot, and that \
+                     of its folder neither with a dot nor with an underscore{}",
+                    match (all, self.skipped.len()) {
+                        (true, 2) => format!("; nor is {}", listed(&self.skipped[1..])),
+                        (true, _) => format!("; nor are {}", listed(&self.skipped[1..])),
+                        (false, _) => String::new(),
                     }
                 ),
                 place: Some(place_of(path)),
@@ -196,7 +197,9 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
         remove_read(&mut others, &found);
     }
     // Empty files, such as `_SUCCESS`, have no rows.
-    others.retain(|path| !fs::metadata(path).is_ok_and(|meta| meta.len() == 0));
+    let is_empty =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+    others.retain(|path| !is_empty(path));
     found[0].skipped = others;
     Ok(found)
 }
@@ -235,7 +238,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Notes the data files of a hidden file or folder, such as `.ipynb_checkpoints`.
+    /// Notes the data files of a hidden file or folder, such as `.ipynb_checkpoints`, or of Spark's
+    /// `_temporary`.
     fn hidden(&mut self, path: PathBuf) {
         let is_folder = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
         if is_folder {
@@ -258,11 +262,17 @@ impl Walk {
         // A dangling link is an error: data must not be skipped silently.
         let meta = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?;
         if meta.is_dir() {
+            // Partitions of a column whose name begins with an underscore have a `=`.
+            if name.starts_with('_') && !name.contains('=') {
+                self.hidden(path);
+                return Ok(());
+            }
             return self.folder(&path);
         }
         // In a data folder, such files usually have metadata, not rows.
         let metadata = matches!(extension(&path).as_deref(), Some("json" | "manifest"));
-        match format.filter(|_| !metadata) {
+        // The end of a named pipe or device may never come.
+        match format.filter(|_| !metadata && meta.is_file()) {
             Some(format) => self.found.push(Source::file(&path, format)),
             None if meta.is_file() && is_fasttext(&path) => {
                 self.found.push(Source::file(&path, Format::FastText));

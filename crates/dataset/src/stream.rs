@@ -26,8 +26,9 @@ pub struct Streamed<S> {
 }
 
 /// Reads all rows in blocks. `map` processes each block, on several threads; `sink` gets the
-/// results one by one in file order. Memory is bounded. Rows with errors are skipped and make the
-/// call fail at the end, after `sink` got all other rows.
+/// results one by one in file order. Memory is bounded, except that results of a JSON lines file are
+/// kept until an object has the text column. Rows with errors are skipped and make the call fail at
+/// the end, after `sink` got all other rows.
 ///
 /// `stop` is checked before each block.
 ///
@@ -194,6 +195,9 @@ struct Inner<O, E, F, N> {
     sink: F,
     notice: N,
     merged: Merged,
+    /// Results of a file in which no object has had the text column so far, and its number: if none
+    /// ever has it, they are results of texts that do not exist.
+    held: Vec<(Option<u32>, O)>,
     failed: Option<E>,
 }
 
@@ -203,6 +207,8 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
             counts: RowCounts::default(),
             findings: Findings::new(limit),
             seen: BTreeMap::new(),
+            held: Findings::new(limit),
+            source: None,
         };
         Self {
             inner: Mutex::new(Inner {
@@ -211,6 +217,7 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
                 sink,
                 notice,
                 merged,
+                held: Vec::new(),
                 failed: None,
             }),
             turn: Condvar::new(),
@@ -244,11 +251,20 @@ impl<O, E, F: FnMut(O) -> Result<(), E>, N: FnMut(&Diagnostic)> Order<O, E, F, N
                 merged,
                 notice,
                 sink,
+                held,
                 failed,
                 ..
             } = &mut *inner;
+            let source = counts.seen.as_ref().map(|seen| seen.source);
             merged.add(counts).iter().for_each(notice);
-            if let Err(error) = sink(output) {
+            held.push((source, output));
+            if source.is_some_and(|source| merged.lacks_text(source)) {
+                continue;
+            }
+            let all = std::mem::take(held).into_iter();
+            let (due, later): (Vec<_>, Vec<_>) = all.partition(|(of, _)| *of == source);
+            *held = later;
+            if let Err(error) = due.into_iter().try_for_each(|(_, output)| sink(output)) {
                 *failed = Some(error);
                 self.halt.store(true, Ordering::Relaxed);
                 drop(inner);
@@ -296,10 +312,20 @@ struct Merged {
     counts: RowCounts,
     findings: Findings,
     seen: BTreeMap<u32, JsonKeys>,
+    /// Findings about missing values of a column that no object of `source` has had so far: if none
+    /// ever has it, only the missing column is reported.
+    held: Findings,
+    /// The last file of JSON lines.
+    source: Option<u32>,
 }
 
 impl Merged {
-    fn add(&mut self, counts: BlockCounts) -> Vec<Diagnostic> {
+    /// True if no object of a file has had the text column so far.
+    fn lacks_text(&self, source: u32) -> bool {
+        self.seen.get(&source).is_some_and(|seen| !seen.text)
+    }
+
+    fn add(&mut self, mut counts: BlockCounts) -> Vec<Diagnostic> {
         self.counts.read += counts.read;
         self.counts.used += counts.used;
         let dropped = [
@@ -320,6 +346,17 @@ impl Merged {
                 *all |= seen;
             }
             all.keys.extend(seen.keys);
+            if self.source.replace(seen.source) != Some(seen.source) {
+                self.held = Findings::new(self.held.limit());
+            }
+            for (is_seen, code) in [(all.text, &codes::NO_TEXT), (all.label, &codes::NO_LABEL)] {
+                let mut found = self.held.take(code);
+                found.merge(counts.findings.take(code));
+                match is_seen {
+                    true => counts.findings.merge(found),
+                    false => self.held.merge(found),
+                };
+            }
         }
         self.findings.merge(counts.findings)
     }

@@ -193,7 +193,7 @@ impl HeaderTask<'_> {
         let may_split = |byte: &u8| {
             let is_common = DELIMITERS.contains(byte);
             let is_rare =
-                !is_common && !byte.is_ascii_alphanumeric() && !b" _-.\"\r\n".contains(byte);
+                !is_common && !byte.is_ascii_alphanumeric() && !b"_-.\"\r\n".contains(byte);
             let is_there = bytes[found.start..found.end].contains(byte);
             (is_rare || is_common && given.is_some()) && is_there
         };
@@ -278,12 +278,10 @@ fn refuse_not_utf8(line: &[u8]) -> Result<(), FileError> {
     if str::from_utf8(line).is_ok() {
         return Ok(());
     }
-    let names = encoding::candidates(line);
-    let name = names.first().unwrap_or(&"latin-1");
     Err(FileError {
         code: &codes::NOT_UTF8,
         message: "the header is not valid UTF-8".to_owned(),
-        help: format!("save the file as UTF-8, or pass its encoding, such as --encoding {name}"),
+        help: encoding::help(line),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Messages about rows that cannot be used or look wrong.
 
 use diagnostics::{Place, Severity, shortened};
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 use super::{Finding, Findings, MYSQL_NULL};
 use crate::block::{Block, HeaderRow, Record, column};
@@ -120,9 +120,35 @@ impl Reporter<'_> {
 
     /// Returns the help for a record whose quotes are escaped with backslashes.
     fn backslash(&self, record: &Record) -> Option<&'static str> {
-        memmem::find(self.bytes(record), b"\\\"").map(|_| {
-            r#"double quotes that are part of the text, instead of `\"`: sed 's/\\"/""/g' FILE > NEW-FILE"#
-        })
+        let bytes = self.bytes(record);
+        // Quotes may be neighbours, so `\"` is searched twice; `\\` before a quote is text.
+        let has_escape = memchr_iter(b'"', bytes).any(|at| ends_escaping(&bytes[..at]));
+        has_escape.then_some(concat!(
+            r#"double quotes that are part of the text, instead of `\"`: sed -E "#,
+            r#"'s/(^|[^\\])((\\\\)*)\\"/\1\2""/g; s/(^|[^\\])((\\\\)*)\\"/\1\2""/g; "#,
+            r#"s/\\\\/\\/g' FILE > NEW-FILE"#,
+        ))
+    }
+
+    /// Returns the help for rows in which backslashes escape delimiters or line ends.
+    fn unescape_help(&self) -> String {
+        let delimiter = char::from(self.block.delimiter).escape_default();
+        format!(
+            "convert it: pandas.read_csv(FILE, sep='{delimiter}', escapechar='\\\\', dtype=str, \
+             keep_default_na=False).to_csv(NEW, index=False)"
+        )
+    }
+
+    /// Reports a backslash before the end of a field without quotes.
+    pub(super) fn escaped_end(&self, record: &Record, at: u32, findings: &mut Findings) {
+        findings.add(&codes::ESCAPED_END, Severity::Warning, || Finding {
+            message: "the field ends here, although a backslash precedes its end".to_owned(),
+            place: Some(self.place(record, at)),
+            help: format!(
+                "if backslashes escape delimiters and line ends, {}; otherwise, quote the fields",
+                self.unescape_help()
+            ),
+        });
     }
 
     /// Returns the help for a record whose quotes are not as the format has them.
@@ -138,6 +164,36 @@ impl Reporter<'_> {
         let has_blank =
             bytes.starts_with(b" \"") || memmem::find(bytes, blank.as_bytes()).is_some();
         has_blank.then(|| self.blank_help())
+    }
+
+    /// Returns the help for a record with a wrong number of fields because its format is another.
+    fn layout_help(&self, record: &Record, fields: u32) -> Option<String> {
+        let bytes = self.bytes(record);
+        let delimiter = self.block.delimiter;
+        let is_end = |at: usize| bytes.get(at).is_none_or(|byte| *byte == delimiter);
+        let is_escaped = |end: usize| is_end(end) && ends_escaping(&bytes[..end]);
+        let is_unquoted = !bytes.contains(&b'"') || ends_escaping(before(bytes, b'"'));
+        if is_unquoted && (0..=bytes.len()).any(is_escaped) {
+            return Some(self.unescape_help());
+        }
+        let single = [b'\'', delimiter];
+        if bytes.starts_with(b"'") && memmem::find(bytes, &single).is_some() {
+            return Some(format!(
+                "texts are quoted with `'`, expected `\"`; convert it: pandas.read_csv(FILE, \
+                 sep='{}', quotechar=\"'\", dtype=str, keep_default_na=False).to_csv(NEW, \
+                 index=False)",
+                char::from(delimiter).escape_default()
+            ));
+        }
+        let surplus = fields.checked_sub(self.block.columns)? as usize;
+        let end = vec![delimiter; surplus];
+        let is_surplus = surplus > 0 && bytes.ends_with(&end) && surplus <= MAX_SURPLUS;
+        is_surplus.then(|| {
+            format!(
+                "remove the delimiter at the end of the lines: sed 's/{}\\r*$//' FILE > NEW-FILE",
+                String::from_utf8_lossy(&end)
+            )
+        })
     }
 
     fn blank_help(&self) -> String {
@@ -240,7 +296,9 @@ impl Reporter<'_> {
             } else {
                 "fix {them}"
             };
-            let help = self.quoting_help(record);
+            let help = self
+                .layout_help(record, fields)
+                .or_else(|| self.quoting_help(record));
             Finding {
                 message: format!("row has `{fields}` {unit}, the header has `{expected}`"),
                 place: Some(self.place(record, at)),
@@ -281,15 +339,7 @@ impl Reporter<'_> {
             let help = if self.block.mostly_utf8() {
                 "other rows are UTF-8: rewrite only {them} as UTF-8".to_owned()
             } else {
-                let names = encoding::candidates(&self.block.bytes[..self.block.used]);
-                let (first, others) = names.split_first().unwrap_or((&"latin-1", &[]));
-                let others = match others.is_empty() {
-                    true => String::new(),
-                    false => format!(" ({} fit, too)", others.join(", ")),
-                };
-                format!(
-                    "save the file as UTF-8, or pass its encoding, such as --encoding {first}{others}"
-                )
+                encoding::help(&self.not_utf8_rows())
             };
             Finding {
                 message,
@@ -297,6 +347,15 @@ impl Reporter<'_> {
                 help,
             }
         });
+    }
+
+    /// Returns the first rows of the block that are not valid UTF-8.
+    fn not_utf8_rows(&self) -> Vec<u8> {
+        const MAX_ROWS: usize = 1000;
+        let rows = self.block.records.iter().map(|record| self.bytes(record));
+        let rows = rows.filter(|row| std::str::from_utf8(row).is_err());
+        let rows: Vec<&[u8]> = rows.take(MAX_ROWS).collect();
+        rows.join(&b'\n')
     }
 
     pub(super) fn other_encoding(&self, record: &Record, findings: &mut Findings) {
@@ -374,6 +433,8 @@ impl Reporter<'_> {
             let nan = memmem::find(line, b"NaN").is_some() && reason == "expected value";
             let help = if nan {
                 "write null instead of NaN"
+            } else if let Some(help) = json_help(reason, line) {
+                help
             } else if line.contains(&b'\r') {
                 r"end lines with a line feed: tr '\r' '\n' < FILE > NEW-FILE"
             } else {
@@ -411,6 +472,43 @@ impl Reporter<'_> {
             .to_owned(),
         });
     }
+}
+
+/// Returns the help about a line of JSON for the parser's message.
+fn json_help(reason: &str, line: &[u8]) -> Option<&'static str> {
+    let has_half = || {
+        [&b"\\ud"[..], b"\\uD"]
+            .iter()
+            .any(|half| memmem::find(line, half).is_some())
+    };
+    if reason.starts_with("duplicate key") {
+        Some("keep one of the two values in {them}")
+    } else if reason == "trailing characters" && line.ends_with(b"},") {
+        Some(r"remove the comma at the end of the lines: sed 's/},\r*$/}/' FILE > NEW-FILE")
+    } else if reason == "trailing comma" {
+        Some("remove the comma after the last value in {them}")
+    } else if reason.contains("hex escape") && has_half() {
+        Some(r"remove the half of a surrogate pair, such as \ud83d, from {them}, or complete it")
+    } else {
+        None
+    }
+}
+
+/// Most delimiters at the end of lines that the help removes.
+const MAX_SURPLUS: usize = 8;
+
+/// Returns the bytes before the first `byte`, or all.
+fn before(bytes: &[u8], byte: u8) -> &[u8] {
+    bytes
+        .split(|other| *other == byte)
+        .next()
+        .unwrap_or_default()
+}
+
+/// True if a backslash at the end of these bytes escapes the next one.
+pub(super) fn ends_escaping(bytes: &[u8]) -> bool {
+    let backslashes = bytes.iter().rev().take_while(|byte| **byte == b'\\');
+    backslashes.count() % 2 == 1
 }
 
 /// Maximum characters of a parser's message: it may quote a whole text.

@@ -99,6 +99,10 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
         summary.rows.used,
         counted(summary.labels.len() as u64, "label"),
     ))?;
+    if let Some(test) = &summary.test_rows {
+        let rows = counted(test.read, "row");
+        print_line(format_args!("test: {rows}, {} usable", test.used))?;
+    }
     for (label, rows) in summary.labels.iter().take(MAX_LABELS) {
         print_line(format_args!("{rows:9}  {}", short_label(label)))?;
     }

@@ -113,6 +113,21 @@ mod public_reports {
         assert!(!outcome.stdout.contains("warning["), "{}", outcome.stdout);
     }
 
+    /// `check --test` counts the rows of both data sets.
+    #[test]
+    fn check_prints_the_rows_of_the_test_data() {
+        let workspace = Workspace::new();
+        let train = workspace.write("train.csv", rows(&["good", "bad", "good", "bad"]));
+        let test = workspace.write("test.csv", "text,label\none more text,good\n,bad\n");
+        let (train, test) = (train.to_str().unwrap(), test.to_str().unwrap());
+        let outcome = svm(&["check", train, "--test", test]);
+        expect(
+            &outcome,
+            1,
+            &["4 rows, 4 usable, 2 labels\ntest: 2 rows, 1 usable\n"],
+        );
+    }
+
     /// DATA 10: simpletransformers#568. JSON lines with other keys.
     #[test]
     fn check_prints_the_missing_columns_of_json_lines() {

@@ -216,6 +216,13 @@ const FILES: &[Case] = &[
         |s| s.append("--text-column texts")),
     ("[D006]", "check a.csv", &[("a.csv", GZIP.split_at(30).0)],
         |s| s.rewrite("download the file again; it is truncated", "a.csv", GZIP)),
+    ("[D006]", "check a.csv", &[("a.csv", GZIP_AND_MORE)],
+        // What gunzip does, which is not on every machine.
+        |s| s.rewrite("gunzip -c FILE > NEW-FILE", "a.csv", GOOD)),
+    ("[D005]", "check a.csv", &[("a.csv", b"text label\n\"a b\" x\n\"c d\" y\n")], |s| {
+        s.states("pass --delimiter ' '");
+        s.words.extend(["--delimiter", " "].map(str::to_owned));
+    }),
     ("[D008]", "check a.csv --encoding latn-1", &[("a.csv", GOOD)],
         |s| s.replace("latn-1", "latin-1")),
     ("[D008]", "check a.csv --encoding klingon", &[("a.csv", GOOD)],
@@ -226,6 +233,10 @@ const FILES: &[Case] = &[
         |s| s.append("--delimiter ';'")),
     ("[D030]", "check a.csv", &[("a.csv", b"text\tlabel\na\tx\nb\ty\n")],
         |s| s.append("--delimiter tab")),
+    ("[D034]", "check data", &[("data/a.csv", GOOD), ("data/_temporary/b.csv", GOOD)], |s| {
+        s.states("or remove it from the folder");
+        std::fs::remove_file(s.path("data/_temporary/b.csv")).unwrap();
+    }),
     ("[D034]", "check data", &[("data/a.csv", GOOD), ("data/b.txt", b"text,label\nc,x\n")], |s| {
         s.states("rename it");
         std::fs::rename(s.path("data/b.txt"), s.path("data/b.csv")).unwrap();
@@ -239,6 +250,9 @@ const FILES: &[Case] = &[
 const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff+I\xad(\xd1\xc9ILJ\xcd\xe1J\
     \xd4\xa9\xe0J\xd2\xa9\xe4\x02\x00:Q\xc3\xc5\x13\x00\x00\x00";
 
+const GZIP_AND_MORE: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff+I\xad(\xd1\xc9ILJ\xcd\xe1J\
+    \xd4\xa9\xe0J\xd2\xa9\xe4\x02\x00:Q\xc3\xc5\x13\x00\x00\x00more";
+
 /// Files of other formats: D007, and D009 of parquet.
 #[rustfmt::skip]
 const FORMATS: &[Case] = &[
@@ -246,6 +260,11 @@ const FORMATS: &[Case] = &[
         s.states("rename it to end in .jsonl");
         std::fs::rename(s.path("a.csv"), s.path("a.jsonl")).unwrap();
         s.set("a.csv", "a.jsonl");
+    }),
+    ("[D007]", "check a.jsonl", &[("a.jsonl", GOOD)], |s| {
+        s.states("rename it to end in .csv");
+        std::fs::rename(s.path("a.jsonl"), s.path("a.csv")).unwrap();
+        s.set("a.jsonl", "a.csv");
     }),
     ("[D007]", "check a.csv", &[("a.csv", b"__label__x a \"good\" film\n__label__y bad\n")], |s| {
         s.states("rename it to end in .txt");
@@ -290,6 +309,16 @@ const ROWS: &[Case] = &[
         |s| s.edit("quote texts that contain the delimiter", "a.csv", "a, b", "\"a, b\"")),
     ("[D010]", "check a.csv", &[("a.csv", b"label,text\nx, \"a, b\"\ny, \"c, d\"\n")], |s| s.shell("a.csv")),
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\", c\",x\nd,y\n")], |s| s.shell("a.csv")),
+    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\\\",x\n\"b \\\"q\\\"\\\"\\\\, c\",y\n\"d \\\"\",y\n")],
+        |s| s.shell("a.csv")),
+    ("[D010]", "check a.csv", &[("a.csv", b"text,label\na,x,\nb,y,\n")], |s| s.shell("a.csv")),
+    // What pandas does.
+    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n'a, b',x\n'c, d',y\n")],
+        |s| s.rewrite("quotechar=\"'\"", "a.csv", b"text,label\n\"a, b\",x\n\"c, d\",y\n")),
+    ("[D060]", "check a.csv", &[("a.csv", b"text,label\na\\, b\\\n c,x\nd,y\n")],
+        |s| s.rewrite("escapechar='\\\\'", "a.csv", b"text,label\n\"a, b\n c\",x\nd,y\n")),
+    ("[D060]", "check a.csv", &[("a.csv", b"text,label\na\\,x\nd,y\n")],
+        |s| s.edit("otherwise, quote the fields", "a.csv", "a\\", "\"a\\\"")),
     ("[D010]", "check a.csv --quoting none", &[("a.csv", b"text,label\na, b,x\nc,y\n")],
         |s| s.edit("a text cannot contain the delimiter", "a.csv", "a, b", "a b")),
     ("[D010]", "check a.tsv", &[("a.tsv", b"text\tlabel\nx\t\"a\nb\"\ty\n")],
@@ -309,6 +338,10 @@ const ROWS: &[Case] = &[
         |s| s.append("--drop-malformed")),
     ("[D012]", "check a.csv", &[("a.csv", b"text,label\ngr\xc3\xbcn,x\ngr\xfcn,y\nna\xc3\xafve,x\n")],
         |s| s.edit("rewrite only it as UTF-8", "a.csv", "gr\u{fffd}n", "gr\u{fc}n bunt")),
+    ("[D012]", "check a.csv", &[("a.csv", b"text,label\n\xf0\xf2\xec,x\nb,y\n")], |s| {
+        s.states("ask who wrote the file whether it is windows-1251 or windows-1253 or windows-1255");
+        s.words.push("--encoding=windows-1255".to_owned());
+    }),
     ("[D012]", "check a.csv --encoding shift_jis", &[("a.csv", b"text,label\ngr\xfcn,x\nb,y\n")],
         |s| { s.states("pass the right encoding with --encoding"); s.set("shift_jis", "latin-1"); }),
     ("error[D013]", "check a.csv", &[("a.csv", b"text,label\n,x\nb,y\nc,x\n")], |s| s.append("--drop-missing")),
@@ -321,6 +354,14 @@ const ROWS: &[Case] = &[
         |s| s.append("--drop-malformed")),
     ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2} 3\n")],
         |s| s.edit("write one JSON object per line", "a.jsonl", " 3", "")),
+    ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1},\n{\"text\":\"b\",\"label\":2},\r\n")],
+        |s| s.shell("a.jsonl")),
+    ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1,}\n{\"text\":\"b\",\"label\":2}\n")],
+        |s| s.edit("remove the comma after the last value", "a.jsonl", "1,}", "1}")),
+    ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1,\"text\":\"c\"}\n{\"text\":\"b\",\"label\":2}\n")],
+        |s| s.edit("keep one of the two values in it", "a.jsonl", ",\"text\":\"c\"", "")),
+    ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a \\ud83d b\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")],
+        |s| s.edit("remove the half of a surrogate pair", "a.jsonl", "\\ud83d ", "")),
     ("error[D016]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n{\"text\":5,\"label\":1}\n")],
         |s| s.append("--drop-malformed")),
     ("[D016]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":5,\"label\":2}\n")],
@@ -362,6 +403,8 @@ const DATA: &[Case] = &[
         |s| s.edit("remove it from one of the two", "b.csv", "a,x\n", "")),
     ("[D024]", "check a.csv", &[("a.csv", b"text,label\na,x\nb,X\nc,y\n")],
         |s| s.edit("use one spelling", "a.csv", "X", "x")),
+    ("[D024]", "check a.csv", &[("a.csv", b"text,label\na,x\nb,x\x01\nc,y\n")],
+        |s| s.edit("use one spelling", "a.csv", "x\x01", "x")),
     ("[D036]", "check a.csv", &[("a.csv", b"text,label\na,x\nb,nan\nc,y\n")], |s| {
         s.edit("leave the field empty", "a.csv", "nan", "");
         s.append("--drop-missing");
