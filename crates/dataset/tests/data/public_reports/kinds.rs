@@ -222,7 +222,7 @@ fn check_counts_labels_of_the_test_data_that_are_unknown() {
     };
     let read = dataset::Corpus::read(channels, &options(), 0.0, 0, Texts::default, &GO);
     let error = read.err().unwrap().to_string();
-    // FRESH 7: place and number of the rows, and all labels.
+    // Place and number of the rows, and all labels.
     has(
         &error,
         &[
