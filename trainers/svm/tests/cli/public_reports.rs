@@ -625,7 +625,7 @@ fn test_rows_that_are_all_in_the_training_data_are_stated() {
     assert!(!report.contains("the model was not trained on these rows"));
 }
 
-/// FRESH 3: `--output x.jsonl`, `.parquet` and `.csv.gz` were plain CSV.
+/// `--output x.jsonl`, `.parquet` and `.csv.gz` were plain CSV.
 #[test]
 fn format_of_predictions_is_that_of_the_name() {
     let workspace = Workspace::with_model(&["--no-report"]);
@@ -728,7 +728,7 @@ fn dangling_link_as_model_folder_is_named() {
         .expect_code(0);
 }
 
-/// FRESH 7: `--check` called arguments valid that name no data and no folder.
+/// `--check` called arguments valid that name no data and no folder.
 #[test]
 fn check_of_options_states_what_is_not_checked() {
     let outcome = Workspace::new().svm("train", &["--check"]);
