@@ -97,8 +97,8 @@ fn help_about_a_wrong_delimiter_works() {
         ..options()
     };
     for (bytes, right, name) in [
-        ("text,label\na,x\nb,y\n", b',', "','"),
-        ("\"text\",\"label\"\na,x\nb,y\n", b',', "','"),
+        ("text,label\na,x\nb,y\n", b',', ","),
+        ("\"text\",\"label\"\na,x\nb,y\n", b',', ","),
         ("text\tlabel\na\tx\nb\ty\n", b'\t', "tab"),
         ("text^label\na^x\nb^y\n", b'^', "'^'"),
     ] {
