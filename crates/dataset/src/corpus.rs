@@ -442,7 +442,7 @@ mod tests {
         }
     }
 
-    /// FRESH 6: equal texts stay together, so a larger share may not help.
+    /// Equal texts stay together, so a larger share may not help.
     #[test]
     fn smallest_split_has_rows_and_a_smaller_one_has_none() {
         let cases: [(Vec<u64>, Option<f64>); 3] = [

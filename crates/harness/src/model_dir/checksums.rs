@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(columns(&home.path().join("missing")), Columns::default());
     }
 
-    /// FRESH 5: checksums that were removed from `config.json` were not missed.
+    /// Checksums that were removed from `config.json` were not missed.
     #[test]
     fn removed_checksums_are_missed() {
         let home = tempfile::tempdir().unwrap();

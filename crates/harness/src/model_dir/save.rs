@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    /// FRESH 4: files with the names of a model's were replaced without a question.
+    /// Files with the names of a model's were replaced without a question.
     #[test]
     fn files_of_the_user_are_not_replaced() {
         let home = tempfile::tempdir().unwrap();
@@ -325,7 +325,7 @@ mod tests {
         assert!(writable(dir).is_ok());
     }
 
-    /// FRESH 4: a process that is killed while it replaces the files leaves no `config.json`.
+    /// A process that is killed while it replaces the files leaves no `config.json`.
     #[test]
     fn files_of_a_killed_process_are_replaced() {
         let home = tempfile::tempdir().unwrap();
@@ -336,7 +336,7 @@ mod tests {
         drop(staged);
     }
 
-    /// FRESH 4: files of the model of another trainer stayed beside the new one.
+    /// Files of the model of another trainer stayed beside the new one.
     #[test]
     fn other_files_of_the_old_model_are_removed() {
         let home = tempfile::tempdir().unwrap();

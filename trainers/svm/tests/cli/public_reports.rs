@@ -580,7 +580,7 @@ fn wrong_grids_are_usage_errors() {
     );
 }
 
-/// FRESH 1: macro-F1 1.0000 for 2 of 62 classes, without a word about the others.
+/// Macro-F1 1.0000 for 2 of 62 classes, without a word about the others.
 #[test]
 fn classes_without_rows_are_stated() {
     let workspace = Workspace::new();
@@ -608,7 +608,7 @@ fn classes_without_rows_are_stated() {
     assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
 }
 
-/// FRESH 2: accuracy 0.0000 on 0 rows, and rows of the training data as not trained on.
+/// Accuracy 0.0000 on 0 rows, and rows of the training data as not trained on.
 #[test]
 fn test_rows_that_are_all_in_the_training_data_are_stated() {
     let workspace = Workspace::new();
@@ -625,7 +625,7 @@ fn test_rows_that_are_all_in_the_training_data_are_stated() {
     assert!(!report.contains("the model was not trained on these rows"));
 }
 
-/// FRESH 3: `--output x.jsonl`, `.parquet` and `.csv.gz` were plain CSV.
+/// `--output x.jsonl`, `.parquet` and `.csv.gz` were plain CSV.
 #[test]
 fn format_of_predictions_is_that_of_the_name() {
     let workspace = Workspace::with_model(&["--no-report"]);
@@ -661,7 +661,7 @@ fn format_of_predictions_is_that_of_the_name() {
     }
 }
 
-/// FRESH 5: labels of a `config.json` edited by hand; a class was lost in JSON lines.
+/// Labels of a `config.json` edited by hand; a class was lost in JSON lines.
 #[test]
 fn wrong_labels_of_a_model_are_refused() {
     let workspace = Workspace::with_model(&["--no-report"]);
@@ -712,7 +712,7 @@ fn wrong_labels_of_a_model_are_refused() {
     assert!(stderr.contains("or train again"), "{stderr}");
 }
 
-/// FRESH 7: a link to a missing folder was "a file has the name of a folder in it".
+/// A link to a missing folder was "a file has the name of a folder in it".
 #[test]
 fn dangling_link_as_model_folder_is_named() {
     let workspace = Workspace::new();
@@ -728,7 +728,7 @@ fn dangling_link_as_model_folder_is_named() {
         .expect_code(0);
 }
 
-/// FRESH 7: `--check` called arguments valid that name no data and no folder.
+/// `--check` called arguments valid that name no data and no folder.
 #[test]
 fn check_of_options_states_what_is_not_checked() {
     let outcome = Workspace::new().svm("train", &["--check"]);
@@ -736,7 +736,7 @@ fn check_of_options_states_what_is_not_checked() {
     assert_eq!(outcome.expect_code(0).stdout, expected);
 }
 
-/// FRESH 9: labels of 2,000 characters filled the tables.
+/// Labels of 2,000 characters filled the tables.
 #[test]
 fn long_labels_are_cut_in_tables() {
     let workspace = Workspace::new();

@@ -345,7 +345,7 @@ fn pretrained_model_from_model_channel() {
     );
 }
 
-/// FRESH 7: the help was to write a tokenizer.json into the folder of a model of `svm`.
+/// The help was to write a tokenizer.json into the folder of a model of `svm`.
 #[test]
 fn model_of_another_trainer_is_named() {
     let home = Home::new();

@@ -97,8 +97,8 @@ fn help_about_a_wrong_delimiter_works() {
         ..options()
     };
     for (bytes, right, name) in [
-        ("text,label\na,x\nb,y\n", b',', "','"),
-        ("\"text\",\"label\"\na,x\nb,y\n", b',', "','"),
+        ("text,label\na,x\nb,y\n", b',', ","),
+        ("\"text\",\"label\"\na,x\nb,y\n", b',', ","),
         ("text\tlabel\na\tx\nb\ty\n", b'\t', "tab"),
         ("text^label\na^x\nb^y\n", b'^', "'^'"),
     ] {
@@ -222,7 +222,7 @@ fn check_counts_labels_of_the_test_data_that_are_unknown() {
     };
     let read = dataset::Corpus::read(channels, &options(), 0.0, 0, Texts::default, &GO);
     let error = read.err().unwrap().to_string();
-    // FRESH 7: place and number of the rows, and all labels.
+    // Place and number of the rows, and all labels.
     has(
         &error,
         &[
