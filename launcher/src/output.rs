@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+pub(crate) use diagnostics::quoted_for_shell as quoted;
 use diagnostics::stdio::print_text;
 use diagnostics::{Error, Exit, Result};
 
@@ -31,25 +32,5 @@ impl Format {
         };
         print_text(out.trim_end())?;
         Ok(Exit::Ok)
-    }
-}
-
-/// Quotes a word for a shell, with single quotes where necessary.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", diagnostics::sanitize(word).replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotes_words_for_a_shell() {
-        assert_eq!(quoted("/a/b-1.tar.gz"), "/a/b-1.tar.gz");
-        assert_eq!(quoted("my data/it's"), r"'my data/it'\''s'");
     }
 }

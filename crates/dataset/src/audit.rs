@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diagnostics::{Diagnostic, Severity, sanitize};
+use diagnostics::{Diagnostic, MAX_LABEL_CHARS, Severity, quoted_for_shell, sanitize, shortened};
 
 use crate::codes;
-use crate::columns::{listed, quoted_for_shell};
+use crate::columns::listed;
 use crate::findings::{Finding, Findings};
 use crate::near::{Pair, SHINGLE_WORDS};
 use crate::{ReadOptions, RowPlace, Source};
@@ -81,8 +81,8 @@ pub(super) fn repeated(
         }
         let message = format!(
             "the text has the label `{}` here but `{}` at `{there}`",
-            sanitize(row.label),
-            sanitize(first.label)
+            shortened(row.label, MAX_LABEL_CHARS),
+            shortened(first.label, MAX_LABEL_CHARS)
         );
         Finding {
             message,
@@ -253,7 +253,7 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
         code: codes::ONE_CLASS.id,
         message: format!(
             "{rows} the label `{}`, expected at least two labels",
-            sanitize(name)
+            shortened(name, MAX_LABEL_CHARS)
         ),
         place: sources.first().map(Source::place),
         help: "add rows with other labels, or pass another column with --label-column".to_owned(),

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use diagnostics::{Diagnostic, Severity};
+use diagnostics::{Diagnostic, Severity, quoted_for_shell};
 
 use crate::codes;
-use crate::columns::quoted_for_shell;
 use crate::sniff;
 use crate::source::{Format, Source, extension, listed, place_of, unreadable};
 

@@ -162,9 +162,9 @@ fn unknown_labels(train: &[(String, u64)], test: &[(String, u64)], findings: &mu
     let known: HashSet<&String> = classes.iter().collect();
     // Without any label, the training data has errors of its own.
     let unknown = |(label, _): &&(String, u64)| !known.is_empty() && !known.contains(label);
-    for (label, _) in test.iter().filter(unknown) {
+    for (label, rows) in test.iter().filter(unknown) {
         findings.add(&codes::UNKNOWN_LABEL, Severity::Error, || {
-            let error = unknown_label("test", label, &classes);
+            let error = unknown_label("test", label, *rows, &classes);
             Finding {
                 message: error.message,
                 place: None,

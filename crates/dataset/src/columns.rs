@@ -1,6 +1,6 @@
 //! Resolves the names of the text and label columns.
 
-use diagnostics::{Place, sanitize};
+use diagnostics::{Place, quoted_for_shell, sanitize, shortened};
 
 use crate::codes;
 use crate::findings::Findings;
@@ -209,21 +209,6 @@ const MAX_NAMES: usize = 12;
 const MAX_NAME_CHARS: usize = 40;
 
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let short = |name: &str| match name.char_indices().nth(MAX_NAME_CHARS) {
-        Some((end, _)) => format!("{}...", &name[..end]),
-        None => name.to_owned(),
-    };
+    let short = |name: &'a str| shortened(name, MAX_NAME_CHARS);
     diagnostics::listed(names.into_iter().map(short), MAX_NAMES)
-}
-
-/// Quotes a value for a POSIX shell if necessary.
-pub fn quoted_for_shell(name: &str) -> String {
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"_-.:/=".contains(&b));
-    if plain && !name.is_empty() {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    }
 }

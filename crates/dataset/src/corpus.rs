@@ -11,7 +11,7 @@ use crate::{
     Findings, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label, single_rows,
     text_hash, unusable_labels,
 };
-use diagnostics::{Diagnostic, Error, Severity, sanitize};
+use diagnostics::{Diagnostic, Error, MAX_LABEL_CHARS, Severity, counted, sanitize, shortened};
 use sagemaker::metrics::Split;
 
 /// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
@@ -157,14 +157,12 @@ impl<E: Encode> Corpus<E> {
         let table = &mut self.rows;
         let numbers: HashMap<&str, u32> =
             table.classes.iter().map(String::as_str).zip(0..).collect();
-        let mut class_of = Vec::new();
-        for label in &rows.label_names {
-            let class = numbers
-                .get(label.as_str())
-                .copied()
-                .ok_or_else(|| unknown_label(name, label, &table.classes))?;
-            class_of.push(class);
+        let unknown = unknown_labels(name, (&rows, &sources), &numbers, &table.classes);
+        if !unknown.is_empty() {
+            return Err(Error::data(unknown));
         }
+        let number = |label: &String| numbers.get(label.as_str()).copied();
+        let class_of: Vec<u32> = rows.label_names.iter().filter_map(number).collect();
         let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
         table.order.extend(rows.order.iter().map(|row| RowRef {
             encoder: row.encoder + first_shard,
@@ -188,23 +186,54 @@ impl<E: Encode> Corpus<E> {
     }
 }
 
+/// Maximum labels in an error about unknown ones.
+const MAX_UNKNOWN: usize = 20;
+
+/// Returns an error for each label of a channel that the training data does not have, at most
+/// [`MAX_UNKNOWN`]. `numbers`: those of the training data.
+fn unknown_labels<E>(
+    channel: &str,
+    (rows, sources): (&Rows<E>, &[Source]),
+    numbers: &HashMap<&str, u32>,
+    classes: &[String],
+) -> Vec<Diagnostic> {
+    let names = (0u32..).zip(&rows.label_names);
+    let unknown = names.filter(|(_, label)| !numbers.contains_key(label.as_str()));
+    let error = |(number, label): (u32, &String)| {
+        let count = rows.labels.iter().filter(|&&of| of == number).count();
+        let first = rows.labels.iter().position(|&of| of == number);
+        let error = unknown_label(channel, label, count as u64, classes);
+        Diagnostic {
+            place: first.map(|row| rows.places[row].place(sources)),
+            ..error
+        }
+    };
+    unknown.take(MAX_UNKNOWN).map(error).collect()
+}
+
 /// Returns the error that the training data does not have a label of another channel.
-pub(super) fn unknown_label(channel: &str, label: &str, classes: &[String]) -> Diagnostic {
+pub(super) fn unknown_label(
+    channel: &str,
+    label: &str,
+    rows: u64,
+    classes: &[String],
+) -> Diagnostic {
     let similar = similar_label(label, classes);
-    let label = sanitize(label);
+    let help = match similar {
+        Some(similar) => one_spelling(&sanitize(label), similar),
+        None => format!(
+            "add rows with this label to the training data, or remove them from the {channel} data"
+        ),
+    };
     Diagnostic {
         severity: Severity::Error,
         code: codes::UNKNOWN_LABEL.id,
         message: format!(
-            "expected only labels of the `train` channel, found the label `{label}` in `{channel}`"
+            "expected only labels of the training data, found the label `{}` in the {channel} data",
+            shortened(label, MAX_LABEL_CHARS)
         ),
         place: None,
-        help: match similar {
-            Some(similar) => one_spelling(&label, similar),
-            None => format!(
-                "add rows with this label to the training data, or remove them from `{channel}`"
-            ),
-        },
+        help: format!("{}; {help}", counted(rows, "such row")),
     }
 }
 
@@ -216,6 +245,9 @@ pub fn one_spelling(label: &str, similar: &str) -> String {
         sanitize(similar)
     )
 }
+
+/// Position of the last text of a class, which always stays in the training split.
+const LAST: f64 = 1.0 - f64::EPSILON;
 
 impl RowTable {
     /// Returns the rows of a split, ascending.
@@ -288,6 +320,14 @@ impl RowTable {
         }
     }
 
+    /// Returns the smallest share, in hundredths, for which [`Corpus::read`] makes a validation
+    /// split; `None` if no class has rows with different texts.
+    pub fn smallest_split(&self, seed: u64) -> Option<f64> {
+        let positions = self.spread(&self.of(Split::Train), seed).into_iter();
+        let first = positions.fold(1.0, f64::min);
+        (first < LAST).then(|| (first * 100.0).floor().mul_add(0.01, 0.01))
+    }
+
     /// Assigns each of `rows` to a fold from 0 to `folds` - 1: stratified, equal texts in one fold.
     pub fn folds(&self, rows: &[u32], folds: usize, seed: u64) -> Vec<u8> {
         self.spread(rows, seed)
@@ -329,7 +369,7 @@ impl RowTable {
             let middle = f64::from(*before) + 0.5 * f64::from(size);
             *before += size;
             position[group] = if *before == rows {
-                1.0 - f64::EPSILON
+                LAST
             } else {
                 middle / f64::from(rows)
             };
@@ -422,6 +462,28 @@ mod tests {
             let train = table.of(Split::Train);
             assert_eq!(of_class(&table, &train, 1), 8, "{share}");
             assert!(of_class(&table, &train, 0) > 0, "{share}");
+        }
+    }
+
+    /// Equal texts stay together, so a larger share may not help.
+    #[test]
+    fn smallest_split_has_rows_and_a_smaller_one_has_none() {
+        let cases: [(Vec<u64>, Option<f64>); 3] = [
+            // The middle of the first text of three is at a sixth.
+            (vec![0, 1, 2], Some(0.17)),
+            // The first of two texts of two rows each is at a quarter.
+            (vec![0, 0, 1, 1], Some(0.26)),
+            (vec![7; 10], None),
+        ];
+        for (hashes, expected) in cases {
+            let mut table = table(hashes, |_| 0);
+            let share = table.smallest_split(1);
+            let hundredths = |share: f64| (share * 100.0).round();
+            assert_eq!(share.map(hundredths), expected.map(hundredths));
+            table.split(share.map_or(0.99, |share| share - 0.02), 1);
+            assert!(!table.split_off);
+            table.split(share.unwrap_or(0.99), 1);
+            assert_eq!(table.split_off, share.is_some());
         }
     }
 

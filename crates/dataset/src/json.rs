@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use diagnostics::quoted_for_shell;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::columns::quoted_for_shell;
 use crate::input::FileError;
 use crate::{Labels, ReadOptions, Source};
 

@@ -36,7 +36,6 @@ mod stream;
 pub use audit::similar_label;
 pub use channel::sources;
 pub use check::{CheckSummary, check};
-pub use columns::quoted_for_shell;
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
 pub use decode::{Batch, Kept, Row};
 pub use encoding::encoding;

@@ -148,26 +148,54 @@ fn weight(batch: &Batch<'_>, row: usize) -> f64 {
 /// `letters` is a buffer.
 fn near_hash(text: &str, letters: &mut Vec<u8>) -> u64 {
     letters.clear();
-    if text.is_ascii() {
-        // Always written, kept if a letter: avoids an unpredictable branch.
-        letters.resize(text.len(), 0);
-        let mut kept = 0;
-        for byte in text.bytes() {
-            letters[kept] = byte.to_ascii_lowercase();
-            kept += usize::from(byte.is_ascii_alphabetic());
+    let mut rest = text;
+    loop {
+        let ascii = match rest.is_ascii() {
+            true => rest.len(),
+            false => rest.bytes().take_while(u8::is_ascii).count(),
+        };
+        let (start, other) = rest.split_at(ascii);
+        push_letters(start.as_bytes(), letters);
+        let mut others = other.chars();
+        let Some(c) = others.next() else { break };
+        for lower in c.to_lowercase().filter(|_| c.is_alphabetic()) {
+            letters.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
         }
-        letters.truncate(kept);
-    } else {
-        let lower = text.chars().filter(|c| c.is_alphabetic());
-        for c in lower.flat_map(char::to_lowercase) {
-            letters.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-        }
+        rest = others.as_str();
     }
     match letters.is_empty() {
         true => xxh3_64(text.as_bytes()),
         false => xxh3_64(letters),
     }
 }
+
+/// Appends the letters of an ASCII text in lower case.
+fn push_letters(ascii: &[u8], letters: &mut Vec<u8>) {
+    let start = letters.len();
+    letters.resize(start + ascii.len(), 0);
+    // A slice: through the vector, each byte would read its address again.
+    let free = &mut letters[start..];
+    let mut kept = 0;
+    for &byte in ascii {
+        // Always written, kept if a letter: avoids an unpredictable branch.
+        let letter = LOWER_LETTERS[usize::from(byte)];
+        free[kept] = letter;
+        kept += usize::from(letter != 0);
+    }
+    letters.truncate(start + kept);
+}
+
+/// The lower case of each ASCII letter; 0 for other bytes.
+const LOWER_LETTERS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut letter = b'a';
+    while letter <= b'z' {
+        table[letter as usize] = letter;
+        table[letter.to_ascii_uppercase() as usize] = letter;
+        letter += 1;
+    }
+    table
+};
 
 /// Returns the xxh3 hash of a text, as in [`RowTable::hashes`](crate::RowTable::hashes).
 pub fn text_hash(text: &str) -> u64 {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use diagnostics::{Diagnostic, Severity, sanitize};
+use diagnostics::{Diagnostic, Severity, quoted_for_shell, sanitize};
 
 use crate::block::Block;
 use crate::block_reader::BlockReader;
 use crate::codes;
-use crate::columns::{self, quoted_for_shell};
+use crate::columns;
 use crate::decode::{Batch, BlockCounts, Decoder, JsonKeys};
 use crate::findings::{Finding, Findings};
 use crate::{BadData, Labels, ReadError, ReadOptions, RowCounts, Source, StreamError};

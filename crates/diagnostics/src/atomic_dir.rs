@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags, accessat, flock, open};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// Precedes the random digits in the names of folders that are being written. `predict` writes
 /// files with other names, so that nothing removes them.
@@ -29,6 +29,13 @@ const MAX_ATTEMPTS: usize = 16;
 pub fn check_writable(dir: &Path) -> Result<(), Error> {
     let mut existing = dir;
     while !existing.exists() {
+        if existing.is_symlink() {
+            let (dir, link) = (dir.display(), existing.display());
+            let message =
+                format!("cannot write `{dir}`: the target of the link `{link}` is missing");
+            let help = "create the target, remove the link, or choose another path";
+            return Err(Error::with_kind(ErrorKind::Io, message).help(help));
+        }
         existing = parent(existing);
     }
     if !existing.is_dir() {
@@ -210,6 +217,15 @@ pub fn remove_stale(dir: &Path) {
     if let Some(prefix) = partial_prefix(dir) {
         remove(parent(dir), &prefix);
     }
+}
+
+/// True if the folder has a temporary folder: a killed process was writing to it.
+pub fn has_partial(dir: &Path) -> bool {
+    let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.any(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| is_partial(name, PARTIAL))
+    })
 }
 
 fn is_partial(name: &str, prefix: &str) -> bool {

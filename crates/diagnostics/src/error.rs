@@ -122,6 +122,12 @@ impl Error {
         }
     }
 
+    /// Standard output cannot be written, for another reason than a closed pipe.
+    pub fn stdout(source: &std::io::Error) -> Self {
+        let message = format!("cannot write to standard output: {source}");
+        Self::with_kind(ErrorKind::Io, message).help("`df -h` shows which disks are full")
+    }
+
     /// Appends the reason to the message.
     #[must_use]
     pub fn because(mut self, reason: &str) -> Self {

@@ -21,6 +21,26 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// Maximum characters of a label in a message or table.
+pub const MAX_LABEL_CHARS: usize = 60;
+
+/// Escapes the first `max_chars` characters of a text as [`sanitize`]; `...` if it has more.
+pub fn shortened(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}...", sanitize(&text[..end])),
+        None => sanitize(text).into_owned(),
+    }
+}
+
+/// Quotes a word for a POSIX shell, with single quotes where necessary.
+pub fn quoted_for_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", sanitize(word).replace('\'', r"'\''"))
+}
+
 /// Escapes the same as [`sanitize`] in JSON without line breaks, as JSON escapes it: the values
 /// stay the same.
 pub fn sanitize_json(json: &str) -> Cow<'_, str> {
@@ -98,6 +118,20 @@ fn is_unsafe(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted_for_shell("/a/b-1.tar.gz"), "/a/b-1.tar.gz");
+        assert_eq!(quoted_for_shell("my data/it's"), r"'my data/it'\''s'");
+        assert_eq!(quoted_for_shell(""), "''");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(shortened("größe", 5), "größe");
+        assert_eq!(shortened("größe\n", 5), "größe...");
+        assert_eq!(shortened("a\nb", 3), "a\\nb");
+    }
 
     #[test]
     fn plain_text_is_not_copied() {

@@ -139,10 +139,7 @@ pub fn eprint_text(text: impl Display) {
 pub fn print_text(text: impl Display) -> Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let message = format!("cannot write to standard output: {error}");
-            Err(Error::new(message).help("`df -h` shows which disks are full"))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::stdout(&error)),
         _ => Ok(()),
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts, quoted_for_shell};
+use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts};
 use diagnostics::atomic_dir::parent;
-use diagnostics::{Error, Warning};
+use diagnostics::{Error, Warning, quoted_for_shell};
 use evaluation::history::{self, EpochReport};
 use evaluation::metrics::{Comparison, Scores};
 use evaluation::report::{ClassFeatures, Report, RowExample, RunInfo, SetReport, html};

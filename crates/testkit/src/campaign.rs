@@ -263,11 +263,12 @@ pub fn mutate_model(workspace: &Workspace, mut campaign: Campaign) {
     }
 }
 
-/// Returns config.json without the checksums of the other files.
+/// Returns config.json without the checksums of the other files, as an older version wrote it.
 fn without_checksums(model: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     let mut config: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(&model["config.json"]).expect("config.json is a JSON object");
     config.remove("files").expect("config.json has checksums");
+    config.remove("columns").expect("config.json has columns");
     serde_json::Value::Object(config).to_string().into_bytes()
 }
 

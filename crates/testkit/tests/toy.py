@@ -292,7 +292,13 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    try:
+        code = main(sys.argv[1:])
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except Stopped:
+        # The work was done.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        code = 0
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: Python first removes its signal handlers, and a late SIGTERM would kill a job

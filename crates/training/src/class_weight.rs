@@ -15,7 +15,7 @@ pub enum ClassWeight {
     /// Every row has the same weight.
     #[default]
     None,
-    /// Every class has the same total weight: rows / (classes x rows of the class).
+    /// The weight of a row is rows / (classes x rows of its class).
     Balanced,
     /// The weights are in a file.
     File {

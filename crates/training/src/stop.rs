@@ -117,7 +117,7 @@ impl Stop {
         };
         if self.phase.load(Ordering::SeqCst) == RunPhase::Reading as u8 {
             eprint_over_bar(format_args!(
-                "{name}: stopped before there was a model; nothing is saved"
+                "{name}: stopped before there was a model: nothing is saved"
             ));
             let is_job = self.failure.is_some();
             self.end(if signal == SIGTERM || is_job {

@@ -88,9 +88,10 @@ pub struct SvmArgs {
     c: Option<f64>,
     /// Class weights: none, balanced, or a file
     ///
-    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
-    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
-    /// does not have weigh 1.
+    /// balanced: rows / (classes x rows of the class). With more than two classes, it weighs the
+    /// rows of a class only in the problem of this class against the rest, and the rest 1, as in
+    /// LinearSVC. A file is a JSON object {"LABEL": WEIGHT}, or CSV with the first line
+    /// `label,weight`; labels that it does not have weigh 1.
     #[arg(
         long,
         value_name = "WEIGHTS",

@@ -263,6 +263,13 @@ pub(crate) fn check_files(dir: &Path) -> Result<(), Error> {
         let help = "give a folder in Hugging Face's layout, as `save_pretrained` writes it";
         return Err(lacks(dir, CONFIG, help.to_owned()));
     }
+    if let Some(trainer) = Config::other_trainer(dir) {
+        let message = format!(
+            "expected a model in Hugging Face's layout, found one of `{trainer}` in `{}`",
+            dir.display()
+        );
+        return Err(Error::new(message).help("give another folder, as `save_pretrained` writes it"));
+    }
     if !has(WEIGHTS) && !has(INDEX) {
         return Err(no_weights(dir));
     }

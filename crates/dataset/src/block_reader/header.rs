@@ -369,6 +369,6 @@ fn delimiter_option(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tab".to_owned(),
         0..b' ' => format!("$'\\x{delimiter:02x}'"),
-        _ => columns::quoted_for_shell(&char::from(delimiter).to_string()),
+        _ => diagnostics::quoted_for_shell(&char::from(delimiter).to_string()),
     }
 }

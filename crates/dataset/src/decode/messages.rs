@@ -1,6 +1,6 @@
 //! Messages about rows that cannot be used or look wrong.
 
-use diagnostics::{Place, Severity, sanitize};
+use diagnostics::{Place, Severity, shortened};
 use memchr::{memchr_iter, memmem};
 
 use super::{Finding, Findings, MYSQL_NULL};
@@ -446,7 +446,10 @@ impl Reporter<'_> {
             };
             let what = if is_element { "element" } else { "line" };
             Finding {
-                message: format!("the {what} is not a JSON object: {}", shorten(reason)),
+                message: format!(
+                    "the {what} is not a JSON object: {}",
+                    shortened(reason, MAX_REASON_CHARS)
+                ),
                 place: Some(place),
                 help: help.to_owned(),
             }
@@ -458,7 +461,10 @@ impl Reporter<'_> {
         self.malformed(&codes::WEIGHT, findings, || {
             let message = match found.trim() {
                 "" => "row has no weight".to_owned(),
-                found => format!("expected a weight of 0 or more, found `{}`", shorten(found)),
+                found => format!(
+                    "expected a weight of 0 or more, found `{}`",
+                    shortened(found, MAX_REASON_CHARS)
+                ),
             };
             Finding {
                 message,
@@ -536,14 +542,8 @@ pub(super) fn ends_escaping(bytes: &[u8]) -> bool {
     backslashes.count() % 2 == 1
 }
 
-/// Shortens a parser's message: it may quote a whole text.
-fn shorten(reason: &str) -> String {
-    const MAX_CHARS: usize = 80;
-    match reason.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}...", sanitize(&reason[..end])),
-        None => sanitize(reason).into_owned(),
-    }
-}
+/// Maximum characters of a parser's message: it may quote a whole text.
+const MAX_REASON_CHARS: usize = 80;
 
 fn severity(dropped: bool) -> Severity {
     if dropped {

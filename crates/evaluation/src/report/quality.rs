@@ -34,20 +34,21 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
             tile(page, "baseline", &percent(share, 2), &note);
         }
         if let Some(unseen) = set.unseen {
-            let note = format!("{} rows whose text is not in train", count(unseen.rows));
-            tile(
-                page,
-                "accuracy, unseen texts",
-                &percent(unseen.accuracy, 2),
-                &note,
-            );
+            let (value, note) = match unseen.accuracy {
+                Some(accuracy) => (
+                    percent(accuracy, 2),
+                    format!("{} rows whose text is not in train", count(unseen.rows)),
+                ),
+                None => (
+                    optional(None, 2),
+                    format!("all {} rows' texts are also in train", count(e.rows)),
+                ),
+            };
+            tile(page, "accuracy, unseen texts", &value, &note);
         }
-        tile(
-            page,
-            "macro-F1",
-            &format!("{:.4}", e.macro_f1),
-            "mean of the classes",
-        );
+        let note = e.macro_f1_note().map(|note| format!("mean {note}"));
+        let note = note.as_deref().unwrap_or("mean of the classes");
+        tile(page, "macro-F1", &format!("{:.4}", e.macro_f1), note);
         if e.log_loss.is_some() {
             tile(
                 page,
@@ -147,9 +148,9 @@ pub(super) fn folded_section(page: &mut Html, set: &SetReport) {
         " rows</h2> ",
     );
     page.text(format_args!(
-        "accuracy {}, macro-F1 {:.4}, log loss {}, {} rows",
+        "accuracy {}, macro-F1 {}, log loss {}, {} rows",
         percent(e.accuracy, 2),
-        e.macro_f1,
+        e.macro_f1_text(),
         optional(e.log_loss, 4),
         count(e.rows)
     ));

@@ -74,7 +74,7 @@ fn sets<'a>(word: &'static str, evaluation: &'a Evaluation) -> Vec<SetReport<'a>
     };
     let unseen = UnseenTexts {
         rows: 40,
-        accuracy: 0.75,
+        accuracy: Some(0.75),
     };
     vec![
         set("validation", None),

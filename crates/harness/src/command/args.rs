@@ -324,7 +324,7 @@ pub(super) struct TrainArgs {
     /// Print the metrics as one JSON object on standard output
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) json: bool,
-    /// Check the arguments and hyperparameters, then exit without reading data
+    /// Check the options and hyperparameters, then exit; data and folders need not be there
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) check: bool,
     /// Print metric lines on standard error, as in a training job, instead of the table of epochs
@@ -465,12 +465,12 @@ pub(super) struct PredictArgs {
     /// `lines` and `fasttext` also apply to a file.
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(super) input_format: Option<TextFormat>,
-    /// File to write [default: standard output]
+    /// File to write, such as predictions.csv or predictions.jsonl [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
-    /// Format of the predictions
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = StreamFormat::Csv)]
-    pub(super) format: StreamFormat,
+    /// Format of the predictions [default: by the name of --output, or csv]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) format: Option<StreamFormat>,
     /// Add the probability of each class
     #[arg(long)]
     pub(super) all_classes: bool,
@@ -602,7 +602,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
     /// Features to show per class
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = integer::<usize>(0..=MAX_INTEGER))]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = integer::<usize>(1..=MAX_INTEGER))]
     pub(super) top: usize,
     /// Print one JSON object
     #[arg(long)]
@@ -652,6 +652,11 @@ pub(super) fn file_or_stdin(
 
 /// Returns the data files of a path.
 pub(super) fn sources(path: &Path) -> Result<Vec<Source>, Error> {
+    if path.as_os_str() == "-" {
+        let message = "expected a file or a folder, found `-`: standard input is not read here";
+        let help = "write standard input to a file, such as rows.csv, and pass its name";
+        return Err(Error::usage(message).help(help));
+    }
     Ok(dataset::sources(path)?)
 }
 

@@ -4,12 +4,11 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{CheckSummary, ReadOptions, codes};
-use diagnostics::{
-    Diagnostic, Error, Severity, counted, eprint_line, print_json, print_line, sanitize,
-};
+use diagnostics::{Diagnostic, Error, Severity, counted, eprint_line, print_json, print_line};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
+use super::short_label;
 use crate::{Trainer, model_dir};
 
 /// Labels that are listed; the others are only counted.
@@ -17,6 +16,7 @@ const MAX_LABELS: usize = 20;
 
 pub(super) fn command<T: Trainer>() -> Command {
     CheckArgs::augment_args(Command::new("check"))
+        .allow_negative_numbers(true)
         .about("List the problems of labelled data")
         .long_about(
             "List the problems of labelled data.\n\nThe exit code is 1 if `train` would refuse the data \
@@ -111,7 +111,7 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
         print_line(format_args!("test: {rows}, {} usable", test.used))?;
     }
     for (label, rows) in summary.labels.iter().take(MAX_LABELS) {
-        print_line(format_args!("{rows:9}  {}", sanitize(label)))?;
+        print_line(format_args!("{rows:9}  {}", short_label(label)))?;
     }
     let more = summary.labels.len().saturating_sub(MAX_LABELS);
     if more > 0 {

@@ -42,6 +42,16 @@ fn general_help(error: &clap::Error, options: &[String]) -> Option<String> {
         ErrorKind::ValueValidation => Some(format!("choose another value, or leave out {flag}")),
         ErrorKind::UnknownArgument if !argument.starts_with('-') => {
             let argument = sanitize(argument);
+            match argument.to_lowercase().as_str() {
+                "true" => {
+                    return Some("leave out `true`: the flag before it takes no value".into());
+                }
+                "false" => {
+                    let help = "leave out `false` and the flag before it, which takes no value";
+                    return Some(help.into());
+                }
+                _ => {}
+            }
             Some(match options.iter().any(|option| option == "validation") {
                 true => format!("pass data as `--train {argument}`, or leave it out"),
                 false => format!("leave out `{argument}`"),

@@ -19,14 +19,15 @@ use training::resource_usage::ResourceUsage;
 
 use super::against::{Against, ClassNumbers};
 use super::args::{self, EvaluateArgs};
-use super::load;
 use super::predict::{refuse_input, refuse_model_file};
+use super::{load, short_label};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = EvaluateArgs::augment_args(Command::new("evaluate"));
     T::PredictArgs::augment_args(command)
+        .allow_negative_numbers(true)
         .about("Compare a model's predictions with labelled data")
         .long_about(
             "Compare a model's predictions with labelled data.\n\nPrints accuracy, macro-F1, log loss, expected calibration error, and \
@@ -71,7 +72,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let trained = trained
         .map(|path| text_hashes(path, &options))
         .transpose()?;
-    let scored = Scoring {
+    let mut scored = Scoring {
         model: &model,
         other: other.as_ref(),
         numbers: &numbers,
@@ -79,6 +80,14 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     }
     .score(&options, sources)?;
     let evaluated = Evaluated::of(args, &scored, trained.as_ref());
+    let missing = evaluated
+        .evaluation
+        .missing_classes("rows", "add rows of every class");
+    if let Some(warning) = missing {
+        let warning = Warning::from(warning);
+        eprint_line(&warning);
+        scored.warnings.push(warning);
+    }
     if let Some(path) = &args.report {
         let page = report_page::<T>(&scored, &evaluated, (args, &options, &model), &usage)?;
         write_output(path, "--report", page)?;
@@ -193,11 +202,19 @@ impl Evaluated {
             ))?;
         }
         print_scores(evaluation)?;
-        if let Some(UnseenTexts { rows, accuracy }) = self.unseen {
-            print_line(format_args!(
+        match self.unseen {
+            Some(UnseenTexts {
+                rows,
+                accuracy: Some(accuracy),
+            }) => print_line(format_args!(
                 "unseen    {accuracy:.4} (accuracy on the {} whose text is not in --train)",
                 counted(rows, "row")
-            ))?;
+            ))?,
+            Some(_) => print_line(format_args!(
+                "unseen    none (the texts of all {} are in --train)",
+                counted(evaluation.rows, "row")
+            ))?,
+            None => {}
         }
         if let Some(comparison) = &self.comparison {
             print_comparison(comparison)?;
@@ -414,12 +431,12 @@ fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
         evaluation.accuracy
     ))?;
     if let Some((class, share)) = evaluation.most_frequent() {
-        let label = super::short_label(&class.label);
+        let label = short_label(&class.label);
         print_line(format_args!(
             "baseline  {share:.4} (always predicting `{label}`)"
         ))?;
     }
-    print_line(format_args!("macro-F1  {:.4}", evaluation.macro_f1))?;
+    print_line(format_args!("macro-F1  {}", evaluation.macro_f1_text()))?;
     if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
         print_line(format_args!("log loss  {log_loss:.4}"))?;
         print_line(format_args!("ECE       {ece:.4}"))?;
@@ -458,7 +475,7 @@ fn print_classes(evaluation: &Evaluation) -> Result<(), Error> {
             class.recall,
             class.f1,
             class.support,
-            sanitize(&class.label)
+            short_label(&class.label)
         ))?;
     }
     Ok(())
@@ -466,10 +483,12 @@ fn print_classes(evaluation: &Evaluation) -> Result<(), Error> {
 
 fn unknown_label(label: &str, place: &str, classes: &[String]) -> Error {
     let similar = similar_label(label, classes);
-    let label = sanitize(label);
-    let message = format!("expected a label of the model, found `{label}` at {place}");
+    let message = format!(
+        "expected a label of the model, found `{}` at {place}",
+        short_label(label)
+    );
     Error::new(message).help(match similar {
-        Some(similar) => one_spelling(&label, similar),
+        Some(similar) => one_spelling(&sanitize(label), similar),
         None => "check --label-column, or train a model with this label".to_owned(),
     })
 }

@@ -1,16 +1,17 @@
 //! `explain`: shows the strongest features per class, of the model or of one text.
 
 use clap::{Args, Command};
-use diagnostics::{Error, print_json, print_line, sanitize};
+use diagnostics::{Error, print_json, print_line};
 use serde_json::json;
 
 use super::args::ExplainArgs;
-use super::load;
+use super::{load, short_label};
 use crate::{Model, Trainer};
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = ExplainArgs::augment_args(Command::new("explain"));
     T::PredictArgs::augment_args(command)
+        .allow_negative_numbers(true)
         .about("Show the strongest features of each class")
         .long_about(
             "Show the strongest features of each class.\n\nWithout TEXT: the strongest features of the model. With TEXT: the \
@@ -42,13 +43,16 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
     }
     if let Some((label, probability)) = predicted {
         let probability = probability.map_or_else(String::new, |p| format!(" ({p:.3})"));
-        print_line(format_args!("prediction: {}{probability}", sanitize(label)))?;
+        print_line(format_args!(
+            "prediction: {}{probability}",
+            short_label(label)
+        ))?;
     }
     if strongest.iter().all(|class| class.features.is_empty()) {
         print_line("no class has features: no word of the text is in the vocabulary")?;
     }
     for class in strongest.iter().filter(|class| !class.features.is_empty()) {
-        print_line(format_args!("for {}", sanitize(&class.label)))?;
+        print_line(format_args!("for {}", short_label(&class.label)))?;
         for (feature, weight) in &class.features {
             print_line(format_args!("{weight:9.4}  {feature}"))?;
         }

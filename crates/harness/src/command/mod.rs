@@ -24,7 +24,9 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line, sanitize};
+use diagnostics::{
+    Error, ErrorKind, Exit, LogText, MAX_LABEL_CHARS, eprint_json, eprint_line, shortened,
+};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -205,11 +207,7 @@ fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
 
 /// Returns a label for a line on a terminal; of a long one the first characters.
 fn short_label(label: &str) -> String {
-    const MAX_CHARS: usize = 60;
-    match label.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}...", sanitize(&label[..end])),
-        None => sanitize(label).into_owned(),
-    }
+    shortened(label, MAX_LABEL_CHARS)
 }
 
 /// Loads the model of a folder to the device that the arguments name.

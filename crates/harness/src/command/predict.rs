@@ -18,14 +18,15 @@ use super::evaluate::stream_error;
 use super::load;
 use crate::model_dir;
 use crate::{Model, Trainer};
-use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, quoted_for_shell, stream};
+use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, stream};
 use diagnostics::atomic_dir::parent;
-use diagnostics::{Error, eprint_line, sanitize, sanitize_json};
+use diagnostics::{Error, eprint_line, quoted_for_shell, sanitize, sanitize_json};
 use evaluation::metrics::Scores;
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = PredictArgs::augment_args(Command::new("predict"));
     T::PredictArgs::augment_args(command)
+        .allow_negative_numbers(true)
         .about("Classify texts")
         .long_about(
             "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nPrints one \
@@ -49,13 +50,14 @@ pub(super) fn run<T: Trainer>(
     own: T::PredictArgs,
     unfinished: &Mutex<Option<PathBuf>>,
 ) -> Result<(), Error> {
+    let format = output_format(args.format, args.output.as_deref())?;
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
     let has_rows = args.texts.is_empty() || args.reads_lines();
     let sources = if has_rows { sources(args)? } else { Vec::new() };
     let output = args.output.as_deref().and_then(output_file);
     let writer = PredictionWriter {
         classes: model.classes(),
-        format: args.format,
+        format,
         all_classes: args.all_classes,
         no_probabilities: AtomicBool::new(false),
         files: if sources.len() > 1 { &sources } else { &[] },
@@ -73,7 +75,10 @@ pub(super) fn run<T: Trainer>(
         *unfinished = path.map(Path::to_owned);
     };
     set_unfinished(partial.as_deref());
-    let target = output.as_deref().unwrap_or(Path::new("standard output"));
+    let failed = |error: io::Error| match &output {
+        Some(path) => Error::io("write", path)(error),
+        None => Error::stdout(&error),
+    };
     let mut header = writer.header();
     // The header precedes the first row: without rows, such as after an error, nothing is written.
     let mut write = |rows: &str| {
@@ -85,7 +90,7 @@ pub(super) fn run<T: Trainer>(
         match write(&header).and_then(|()| write(rows)) {
             // A closed pipe (`| head`) is not an error; the rest is not needed.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-            other => other.map_err(Error::io("write", target)),
+            other => other.map_err(failed),
         }
     };
     if has_rows {
@@ -100,7 +105,7 @@ pub(super) fn run<T: Trainer>(
         let scores = model.predict(&mut model.scratch(), &texts)?;
         write(&writer.rows((1..).map(|record| (0, record)), &scores, None))?;
     }
-    out.flush().map_err(Error::io("write", target))?;
+    out.flush().map_err(failed)?;
     if args.all_classes && writer.no_probabilities.load(Ordering::Relaxed) {
         eprint_line(
             "warning: --all-classes has no effect: the model is not calibrated and has no \
@@ -108,10 +113,8 @@ pub(super) fn run<T: Trainer>(
         );
     }
     set_unfinished(None);
-    match partial {
-        Some(partial) => partial
-            .persist(target)
-            .map_err(|error| Error::io("write", target)(error.error)),
+    match partial.zip(output.as_ref()) {
+        Some((partial, path)) => partial.persist(path).map_err(|error| failed(error.error)),
         None => Ok(()),
     }
 }
@@ -160,6 +163,41 @@ fn warn_file_name(texts: &[String]) {
              help: pass --input {} to classify the rows of the file",
             sanitize(&quoted)
         ));
+    }
+}
+
+/// Extensions of files in formats that are not written.
+const OTHER_FORMATS: [&str; 16] = [
+    "7z", "arrow", "avro", "br", "bz2", "feather", "gz", "lz4", "orc", "parquet", "tgz", "tsv",
+    "xlsx", "xz", "zip", "zst",
+];
+
+/// Returns the format of the predictions: `given`, or by the name of the output.
+fn output_format(
+    given: Option<StreamFormat>,
+    output: Option<&Path>,
+) -> Result<StreamFormat, Error> {
+    let extension = output.and_then(Path::extension).unwrap_or_default();
+    let extension = extension.to_string_lossy().to_lowercase();
+    let named = match extension.as_str() {
+        "csv" => Some(StreamFormat::Csv),
+        "jsonl" | "ndjson" | "json" => Some(StreamFormat::Jsonl),
+        _ => None,
+    };
+    let refuse = |expected: &str, help: &str| {
+        let output = output.unwrap_or(Path::new("-")).display();
+        let message = format!("expected an --output that ends in {expected}, found `{output}`");
+        Err(Error::usage(message).help(help))
+    };
+    if OTHER_FORMATS.contains(&extension.as_str()) {
+        let help = "end the name in .csv or .jsonl, and convert the file afterwards";
+        return refuse(".csv or .jsonl", help);
+    }
+    let help = "leave out --format, or choose another --output";
+    match (given, named) {
+        (Some(StreamFormat::Csv), Some(StreamFormat::Jsonl)) => refuse(".csv", help),
+        (Some(StreamFormat::Jsonl), Some(StreamFormat::Csv)) => refuse(".jsonl", help),
+        _ => Ok(given.or(named).unwrap_or(StreamFormat::Csv)),
     }
 }
 

@@ -109,8 +109,8 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Verifies the files of a model. Models of older versions have no checksums and pass, as do
-/// folders without `checksums.json`, into which another program has written the model.
+/// Verifies the files of a model. Models of older versions have neither checksums nor columns and
+/// pass, as do folders without `checksums.json`, into which another program has written the model.
 pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
     let path = dir.join(CONFIG);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
@@ -132,6 +132,10 @@ pub(crate) fn check_model(dir: &Path) -> Result<(), Error> {
         serde_json::from_slice(text).map_err(|error| wrong(format!("`{name}`: {error}")))
     };
     let mut config = parse(CONFIG, &text)?;
+    let is_newer = config.columns.is_some();
+    if is_newer && config.files.is_none() && config.checksums_sha256.is_none() {
+        return Err(wrong(format!("`{CONFIG}` has no checksums in `{KEY}`")));
+    }
     if let Some(expected) = config.checksums_sha256.take()
         && separate.exists()
     {
@@ -255,6 +259,21 @@ mod tests {
             assert_eq!(columns(home.path()), *own);
         }
         assert_eq!(columns(&home.path().join("missing")), Columns::default());
+    }
+
+    /// Checksums that were removed from `config.json` were not missed.
+    #[test]
+    fn removed_checksums_are_missed() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("config.json");
+        fs::write(&config, "{\n  \"x\": 1\n}\n").unwrap();
+        remember_columns(home.path(), &Columns::default()).unwrap();
+        let text = fs::read(&config).unwrap();
+        seal(home.path(), false).unwrap();
+        check_model(home.path()).unwrap();
+        fs::write(&config, text).unwrap();
+        let error = check_model(home.path()).unwrap_err().to_string();
+        assert!(error.contains("has no checksums in `files`"), "{error}");
     }
 
     #[test]

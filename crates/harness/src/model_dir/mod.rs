@@ -5,7 +5,7 @@ mod checksums;
 mod save;
 
 pub(crate) use checksums::{CHECKSUMS, Columns, check_model, columns, names, remember_columns};
-pub(crate) use save::{ModelLock, forget_report, keep_run_file, save, writable};
+pub(crate) use save::{ModelLock, forget_report, keep_run_file, results_writable, save, writable};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -86,25 +86,60 @@ pub(crate) fn check_program(dir: &Path, program: &str) -> Result<(), Error> {
         return Ok(());
     }
     let other = sanitize(programs[0]);
-    let message = format!(
-        "expected a model of `{program}`, found one of `{other}` in `{}`",
-        dir.display()
-    );
-    Err(Error::new(message).help(format!("use the `{other}` command for this model")))
+    let dir = dir.display();
+    let message = format!("expected a model of `{program}`, found one of `{other}` in `{dir}`");
+    Err(Error::new(message).help(match format {
+        Some(_) => format!("use the `{other}` command for this model"),
+        // Perhaps a pretrained model, which predicts nothing yet.
+        None => format!(
+            "use the `{other}` command for this model if it is a classifier, otherwise fine-tune \
+             it: `{other} train --pretrained-model {dir}`"
+        ),
+    }))
 }
 
-/// Checks that the ids of `id2label` count from 0.
+/// Checks that the ids of `id2label` count from 0, and its labels.
 ///
 /// # Errors
-/// A message about the first wrong id.
-pub fn check_ids(id2label: &BTreeMap<u32, String>) -> Result<(), String> {
+/// A message about the first wrong id or label.
+pub fn check_ids(
+    id2label: &BTreeMap<u32, String>,
+    label2id: &BTreeMap<String, u32>,
+) -> Result<(), String> {
     match (0..).zip(id2label.keys()).find(|(id, key)| id != *key) {
         Some((id, key)) => Err(format!(
             "expected the ids of `id2label` to count from 0, found `{key}` in place of `{id}`"
         )),
         None if id2label.len() < 2 => Err("expected at least 2 entries of `id2label`".to_owned()),
-        None => Ok(()),
+        None => check_labels(id2label.values(), |label| {
+            label2id.get(label).copied().map(u64::from)
+        }),
     }
+}
+
+/// Checks that labels, in the order of their ids, are not empty and have their ids in `label2id`,
+/// so that no two are equal.
+///
+/// # Errors
+/// A message about the first wrong label.
+pub fn check_labels<'a>(
+    labels: impl Iterator<Item = &'a String>,
+    label2id: impl Fn(&str) -> Option<u64>,
+) -> Result<(), String> {
+    for (id, label) in (0..).zip(labels) {
+        if label.is_empty() {
+            return Err(format!(
+                "expected a label for the id `{id}` in `id2label`, found an empty one"
+            ));
+        }
+        if label2id(label) != Some(id) {
+            return Err(format!(
+                "expected `{}` to have the id `{id}` in `label2id`, as in `id2label`",
+                sanitize(label)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a shape of terms that training never writes: words of 1 or 2 characters or more, n-grams

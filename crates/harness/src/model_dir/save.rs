@@ -1,31 +1,42 @@
 //! Writes a model folder so that a crash never leaves half a model.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use diagnostics::Error;
-use diagnostics::atomic_dir::{Staged, check_writable, lock, parent, remove_stale, sync};
+use diagnostics::atomic_dir::{
+    Staged, check_writable, has_partial, lock, parent, remove_stale, sync,
+};
 use evaluation::report;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::checksums::seal;
-use super::{CHECKSUMS, CONFIG, RUN_FILE, RUN_FILE_START};
+use super::{CHECKSUMS, CONFIG, RUN_FILE, RUN_FILE_START, TENSORS, VOCABULARY, names};
 
-/// Files that belong to one model and are removed with it.
-const STALE: [&str; 5] = [CONFIG, CHECKSUMS, RUN_FILE, "metrics.json", "report.html"];
+/// The files with the results of a run.
+const RESULTS: [&str; 2] = ["metrics.json", REPORT];
+const REPORT: &str = "report.html";
 
-/// Fails if a model could not be written to `dir`. Creates nothing.
+/// The other files of models: each trainer writes some of them.
+const FILES: [&str; 4] = [
+    TENSORS,
+    VOCABULARY,
+    "tokenizer.json",
+    "tokenizer_config.json",
+];
+
+/// Fails if a model could not be written to `dir`, or would replace files of the user. Creates
+/// nothing.
 pub(crate) fn writable(dir: &Path) -> Result<(), Error> {
-    if let Ok(bytes) = fs::read(dir.join(CONFIG))
-        && !is_ours(&bytes)
-    {
-        return Err(Error::new(format!(
-            "`{CONFIG}` in `{}` does not belong to a model of Trainyard",
-            dir.display()
-        ))
-        .help("choose another --model-dir, or move the file away; it would be replaced"));
+    // A process that was killed while it wrote a model leaves files without `config.json`.
+    let was_ours = fs::read(dir.join(CONFIG)).is_ok_and(|bytes| is_ours(&bytes))
+        || !dir.join(CONFIG).exists() && has_partial(dir);
+    if !was_ours {
+        let names = [CONFIG, CHECKSUMS].into_iter().chain(FILES);
+        refuse_foreign(dir, "--model-dir", names.chain(foreign_results(dir)))?;
     }
     check_writable(dir)
 }
@@ -40,6 +51,49 @@ pub(crate) fn keep_run_file(dir: &Path) -> Result<(), Error> {
         .help("choose another --model-dir, or move the file away; it would be replaced")),
         _ => Ok(()),
     }
+}
+
+/// Fails if the results of a run could not be written to `dir`, or would replace files of the
+/// user. Creates nothing. `no_report`: there will be no report.
+pub(crate) fn results_writable(dir: &Path, no_report: bool) -> Result<(), Error> {
+    let written = |name: &&str| !(no_report && *name == REPORT);
+    refuse_foreign(
+        dir,
+        "--output-data-dir",
+        foreign_results(dir).filter(written),
+    )?;
+    check_writable(dir)
+}
+
+/// Returns the names of results that a trainer of this workspace has not written.
+fn foreign_results(dir: &Path) -> impl Iterator<Item = &'static str> {
+    let is_ours = |name: &str, bytes: &[u8]| match name == REPORT {
+        true => bytes.starts_with(report::START.as_bytes()),
+        false => serde_json::from_slice::<serde_json::Value>(bytes)
+            .is_ok_and(|metrics| metrics["trainer"].is_string() && metrics["version"].is_string()),
+    };
+    RESULTS
+        .into_iter()
+        .filter(move |name| !fs::read(dir.join(name)).is_ok_and(|bytes| is_ours(name, &bytes)))
+}
+
+/// Fails if one of these files exists.
+fn refuse_foreign(
+    dir: &Path,
+    flag: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Result<(), Error> {
+    let exists = |name: &&str| fs::symlink_metadata(dir.join(name)).is_ok();
+    let found: Vec<&str> = names.filter(exists).collect();
+    let (verb, files) = match found.len() {
+        0 => return Ok(()),
+        1 => ("does", "the file away; it"),
+        _ => ("do", "the files away; they"),
+    };
+    let (found, dir) = (found.join("`, `"), dir.display());
+    let message = format!("`{found}` in `{dir}` {verb} not belong to a model of Trainyard");
+    let help = format!("choose another {flag}, or move {files} would be replaced");
+    Err(Error::new(message).help(help))
 }
 
 /// True if a trainer of this workspace wrote this `config.json`.
@@ -184,17 +238,33 @@ fn rescue_foreign(old: &Path, new: &Path) -> io::Result<()> {
 
 /// Returns the names of files in `old` that a model does not have.
 fn foreign(old: &Path, new: &Path) -> io::Result<Vec<OsString>> {
+    let stale = stale(old);
     let mut names: Vec<OsString> = fs::read_dir(old)?
         .map(|entry| Ok(entry?.file_name()))
         .collect::<io::Result<_>>()?;
-    names.retain(|name| !STALE.iter().any(|stale| name == stale) && !new.join(name).exists());
+    names.retain(|name| !stale.contains(name) && !new.join(name).exists());
     Ok(names)
+}
+
+/// Returns the names of the files of the model in `dir`, perhaps of another trainer, of its run
+/// file and of its results. Not those of paths: others may have written `config.json`.
+fn stale(dir: &Path) -> BTreeSet<OsString> {
+    let names = names(dir).into_iter();
+    let names = names.chain([RUN_FILE].into_iter().chain(RESULTS).map(str::to_owned));
+    let is_plain = |name: &String| Path::new(name).file_name() == Some(OsStr::new(name));
+    names.filter(is_plain).map(OsString::from).collect()
 }
 
 /// Replaces the files one by one. `config.json` is removed first and written last: without it the
 /// folder is not a model.
 fn place_files(staged: &Path, dir: &Path) -> io::Result<()> {
-    for name in STALE {
+    // Without `config.json`, which has the names of the others, these files are of no model.
+    let stale = stale(dir);
+    let others = stale
+        .iter()
+        .map(OsString::as_os_str)
+        .filter(|name| *name != CONFIG);
+    for name in [OsStr::new(CONFIG)].into_iter().chain(others) {
         match fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -244,6 +314,75 @@ mod tests {
         fs::write(&path, "# mine\nseed = 1\n").unwrap();
         let error = keep_run_file(home.path()).unwrap_err().to_string();
         assert!(error.contains("was not written by a training"), "{error}");
+    }
+
+    /// Files with the names of a model's were replaced without a question.
+    #[test]
+    fn files_of_the_user_are_not_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path();
+        let put = |name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
+        for name in [
+            TENSORS,
+            VOCABULARY,
+            "tokenizer.json",
+            "metrics.json",
+            REPORT,
+        ] {
+            put(name, "mine");
+            let error = writable(dir).unwrap_err().to_string();
+            let named = format!("`{name}` in `{}` does not belong", dir.display());
+            assert!(error.contains(&named), "{error}");
+            let results = results_writable(dir, false);
+            assert_eq!(results.is_err(), RESULTS.contains(&name), "{name}");
+            fs::remove_file(dir.join(name)).unwrap();
+        }
+        put(REPORT, "mine");
+        assert!(results_writable(dir, true).is_ok());
+        put(REPORT, report::START);
+        put("metrics.json", r#"{"trainer": "svm", "version": "1"}"#);
+        assert!(writable(dir).is_ok() && results_writable(dir, false).is_ok());
+        put(TENSORS, "mine");
+        put(VOCABULARY, "mine");
+        let error = writable(dir).unwrap_err().to_string();
+        assert!(error.contains("move the files away"), "{error}");
+        put(CONFIG, r#"{"format": "trainyard-svm"}"#);
+        assert!(writable(dir).is_ok());
+    }
+
+    /// A process that is killed while it replaces the files leaves no `config.json`.
+    #[test]
+    fn files_of_a_killed_process_are_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(TENSORS), "old").unwrap();
+        assert!(writable(home.path()).is_err());
+        let staged = Staged::inside(home.path()).unwrap();
+        assert!(writable(home.path()).is_ok());
+        drop(staged);
+    }
+
+    /// Files of the model of another trainer stayed beside the new one.
+    #[test]
+    fn other_files_of_the_old_model_are_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("model");
+        let write_old = |dir: &Path| {
+            save(dir, &[], false, |staged| {
+                fs::write(staged.join("tokenizer.json"), "{}").unwrap();
+                fs::write(staged.join(CONFIG), config("old")).unwrap();
+                Ok(())
+            })
+            .unwrap();
+        };
+        write_old(&dir);
+        write(&dir, "new");
+        assert_eq!(names(&dir), [CONFIG, "metrics.json", TENSORS]);
+        // File by file, because the folder has a file of the user.
+        write_old(&dir);
+        fs::write(dir.join("notes.txt"), "mine").unwrap();
+        write(&dir, "new");
+        assert_eq!(names(&dir), [CONFIG, "metrics.json", TENSORS, "notes.txt"]);
+        assert_eq!(word(&dir), "new");
     }
 
     fn config(word: &str) -> String {

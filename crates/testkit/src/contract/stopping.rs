@@ -37,8 +37,8 @@ fn stop(trainer: &Trainer, ml: &FakeMl, running: Running, moment: &str) -> Outco
 
 /// No data arrives: opening the FIFO waits for a writer.
 pub fn sigterm_before_data(trainer: &Trainer) {
-    let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
-    let mut running = start(ml.train(&trainer.bin, &trainer.quick));
+    let (ml, fifo) = FakeMl::new().fifo_channel("train", "train.csv");
+    let mut running = start(ml.train(&trainer.bin, &reading(trainer, &fifo)));
     let pid = running.pid();
     assert!(running.wait_for_handler(pid), "ended without data");
     std::thread::sleep(Duration::from_millis(300));
@@ -54,7 +54,7 @@ pub fn sigterm_before_data(trainer: &Trainer) {
 /// Half of the data arrives.
 pub fn sigterm_while_reading(trainer: &Trainer) {
     let (ml, fifo) = FakeMl::new().fifo_channel("train", "train.csv");
-    let mut running = start(ml.train(&trainer.bin, &trainer.quick));
+    let mut running = start(ml.train(&trainer.bin, &reading(trainer, &fifo)));
     let pid = running.pid();
     assert!(running.wait_for_handler(pid), "ended without data");
 
@@ -92,6 +92,11 @@ fn feed(fifo: &Path, bytes: Vec<u8>) -> std::fs::File {
         .recv_timeout(Duration::from_secs(60))
         .expect("the trainer does not read its channel")
         .expect("the fifo can be written")
+}
+
+/// Flags of a job that reads a FIFO: in the folder of a channel it would be skipped.
+fn reading(trainer: &Trainer, fifo: &Path) -> Vec<String> {
+    trainer.quick_and(&["--train", &fifo.to_string_lossy()])
 }
 
 /// Flags of a job with much data.
@@ -191,8 +196,9 @@ pub fn process_1_handles_sigterm(trainer: &Trainer) {
     run(as_pid_1(&ml.train(&trainer.bin, &trainer.quick))).expect_code(0);
     assert!(!ml.model_files().is_empty());
 
-    let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
-    let mut running = start(as_pid_1(&ml.train(&trainer.bin, &trainer.quick)));
+    let (ml, fifo) = FakeMl::new().fifo_channel("train", "train.csv");
+    let train = ml.train(&trainer.bin, &reading(trainer, &fifo));
+    let mut running = start(as_pid_1(&train));
     running.sigterm_to_process_1();
     let outcome = running.finish(STOP_TIMEOUT);
     outcome.expect_code(0);

@@ -102,5 +102,5 @@ fn check(config: &Config) -> Result<(), String> {
              `{subwords:?}`"
         ));
     }
-    check_ids(&config.id2label)
+    check_ids(&config.id2label, &config.label2id)
 }

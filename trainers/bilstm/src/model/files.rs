@@ -172,5 +172,5 @@ fn check(config: &Config) -> Result<(), String> {
             config.id2label.len()
         ));
     }
-    check_ids(&config.id2label)
+    check_ids(&config.id2label, &config.label2id)
 }

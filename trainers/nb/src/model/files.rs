@@ -111,5 +111,5 @@ fn check(config: &Config) -> Result<(), String> {
             config.temperature
         ));
     }
-    check_ids(&config.id2label)
+    check_ids(&config.id2label, &config.label2id)
 }

@@ -130,5 +130,5 @@ fn check(config: &Config) -> Result<(), String> {
         (features.min_ngrams, features.max_ngrams),
         &features.analyzer,
     )?;
-    check_ids(&config.id2label)
+    check_ids(&config.id2label, &config.label2id)
 }

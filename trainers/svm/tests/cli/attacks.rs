@@ -188,8 +188,8 @@ fn out_of_memory_is_in_failure_file() {
 /// ATTACK F8: the failure file of a job that the kernel kills.
 #[test]
 fn killed_job_has_failure_file() {
-    let (ml, _fifo) = FakeMl::new().fifo_channel("train", "train.csv");
-    let mut running = start(ml.train::<&str>(BIN.as_ref(), &[]));
+    let (ml, fifo) = FakeMl::new().fifo_channel("train", "train.csv");
+    let mut running = start(ml.train(BIN.as_ref(), &["--train", fifo.to_str().unwrap()]));
     let pid = running.pid();
     assert!(running.wait_for_handler(pid));
     running.sigkill();

@@ -40,12 +40,16 @@ mod public_reports {
             "mixed.csv",
             rows(&["0", "0.0", "1", "1.0", "True", "true", "1.5", "10", "-0"]),
         );
-        let pairs =
-            "treated as different: `0` and `0.0`, `1` and `1.0`, `True` and `true`, `0` and `-0`\n";
         expect(
             &svm(&["check".as_ref(), mixed.as_os_str()]),
             0,
-            &[pairs, "4  warning D024"],
+            &[
+                "treated as different: `0` and `0.0`\n",
+                "treated as different: `1` and `1.0`\n",
+                "treated as different: `True` and `true`\n",
+                "treated as different: `0` and `-0`\n",
+                "4  warning D024",
+            ],
         );
 
         let integers = workspace.write("integers.csv", rows(&["0", "1"].repeat(10)));
@@ -72,7 +76,7 @@ mod public_reports {
         let train = workspace.write("train.csv", rows(&["0", "1"].repeat(10)));
         let test = workspace.write("test.csv", rows(&["0.0", "x", "1"]));
         let [train, test] = [&train, &test].map(|path| path.to_str().unwrap());
-        let message = "error[D040]: expected only labels of the `train` channel, found the label `";
+        let message = "error[D040]: expected only labels of the training data, found the label `";
         let check = svm(&["check", train, "--test", test]);
         expect(&check, 1, &[message, "write `0.0` as `0`", "2  error D040"]);
         let flags = ["--train", train, "--test", test, "--min-df", "1"];

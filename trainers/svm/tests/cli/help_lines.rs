@@ -478,7 +478,7 @@ const DATA: &[Case] = &[
     ("[D049]", "check a.csv", &[("a.csv", NEAR)],
         |s| s.edit("remove it", "a.csv", "A b c d e f g h i j k l m n o p q r s t u v w x y,x\n", "")),
     ("[D040]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nc,x\nd,odd\n")],
-        |s| s.edit("or remove them from `test`", "b.csv", "d,odd\n", "")),
+        |s| s.edit("or remove them from the test data", "b.csv", "d,odd\n", "")),
 ];
 
 const NEAR: &[u8] = b"text,label\na b c d e f g h i j k l m n o p q r s t u v w x y z,x\nb,y\n\
@@ -495,6 +495,14 @@ const SWAPPED: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x
 const COMMANDS: &[Case] = &[
     ("unexpected argument `--min-fd`", "train --train words.csv --model-dir new --min-fd 1", &[],
         |s| s.replace("--min-fd", "--min-df")),
+    ("unexpected argument `true`", "TRAIN --no-refit true", &[],
+        |s| { s.states("leave out `true`"); s.remove("true", 0); }),
+    ("unexpected argument `false`", "TRAIN --tune false", &[],
+        |s| { s.states("leave out `false` and the flag before it"); s.remove("--tune", 1); }),
+    ("expected a whole number from 0", "check words.csv --limit -1", &[], |s| s.leave_out("--limit", 1)),
+    ("expected a whole number from 1", "explain --model-dir model --top 0", &[], |s| s.leave_out("--top", 1)),
+    ("standard input is not read here", "train --train - --model-dir new --min-df 1", &[],
+        |s| { s.states("write standard input to a file"); s.set("-", "words.csv"); }),
     ("unexpected argument `--sep`", "check a.csv --sep ;", &[("a.csv", b"text;label\na;x\nb;y\n")],
         |s| s.replace("--sep", "--delimiter")),
     ("found `text` twice", "TRAIN --text-column text --text-column text", &[],
@@ -540,6 +548,14 @@ const COMMANDS: &[Case] = &[
         s.states("or move the file away");
         std::fs::rename(s.path("new/config.json"), s.path("config.json")).unwrap();
     }),
+    ("does not belong to a model", "TRAIN", &[("new/model.safetensors", b"mine")],
+        |s| { s.states("choose another --model-dir"); s.set("new", "other"); }),
+    ("do not belong to a model", "TRAIN", &[("new/vocabulary.txt", b"a"), ("new/report.html", b"b")], |s| {
+        s.states("or move the files away");
+        std::fs::rename(s.path("new"), s.path("mine")).unwrap();
+    }),
+    ("does not belong to a model", "TRAIN --output-data-dir out", &[("out/metrics.json", b"{}")],
+        |s| { s.states("choose another --output-data-dir"); s.set("out", "other"); }),
     ("expected a model in `models`", "predict good --model-dir models", &[],
         |s| { s.states("pass --model-dir the folder that `svm train` wrote"); s.set("models", "model"); }),
     ("expected a label of the model", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label,kind\na,1,pos\n")],
@@ -553,14 +569,22 @@ const COMMANDS: &[Case] = &[
         let predict = "predict --model-dir model --input words.csv --output a.csv";
         s.svm(predict.split(' ')).expect_code(0);
     }),
-    ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,Pos\n")],
+    ("expected only labels of the training data", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,Pos\n")],
         |s| s.edit("write `Pos` as `pos`", "a.csv", "Pos", "pos")),
-    ("expected only labels of the `train` channel", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
-        |s| s.edit("or remove them from `test`", "a.csv", "b,odd\n", "")),
+    ("expected only labels of the training data", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\nb,odd\n")],
+        |s| s.edit("or remove them from the test data", "a.csv", "b,odd\n", "")),
+    ("classes without rows", "evaluate a.csv --model-dir model", &[("a.csv", b"text,label\na,pos\n")],
+        |s| s.edit("add rows of every class", "a.csv", "a,pos\n", "a,pos\nb,neg\n")),
+    ("classes without test rows", "TRAIN --test a.csv", &[("a.csv", b"text,label\na,pos\n")],
+        |s| s.edit("add test rows of every class", "a.csv", "a,pos\n", "a,pos\nb,neg\n")),
     ("for the output", "predict --model-dir model --input words.csv --output model/config.json", &[],
         |s| { s.states("choose another --output"); s.set("model/config.json", "out.csv"); }),
     ("for the output", "predict --model-dir model --input words.csv --output words.csv", &[],
         |s| { s.states("choose another --output"); s.remove("words.csv", 0); s.words.push("out.csv".to_owned()); }),
+    ("expected an --output that ends in .csv or .jsonl", "predict --model-dir model --input words.csv --output out.csv.gz", &[],
+        |s| { s.states("end the name in .csv or .jsonl"); s.set("out.csv.gz", "out.csv"); }),
+    ("expected an --output that ends in .csv", "predict --model-dir model --input words.csv --output out.jsonl --format csv", &[],
+        |s| s.leave_out("--format", 1)),
     ("cannot write `no/out.csv`", "predict --model-dir model --input words.csv --output no/out.csv", &[],
         |s| { s.states("create its folder"); std::fs::create_dir(s.path("no")).unwrap(); }),
     ("Is a directory", "predict --model-dir model --input words.csv --output model", &[],
@@ -574,6 +598,12 @@ const COMMANDS: &[Case] = &[
         s.append("--input words.csv");
         s.words.remove(1);
     }),
+    ("enough different texts", "train --train a.csv --model-dir new --min-df 1",
+        &[("a.csv", b"text,label\ngood film,x\ngood film,x\nfine film,x\nfine film,x\nbad plot,y\nbad plot,y\ndull end,y\ndull end,y\n")],
+        |s| s.append("--validation-split 0.26")),
+    ("enough different texts", "train --train a.csv --model-dir new --min-df 1",
+        &[("a.csv", b"text,label\ngood film,x\ngood film,x\nbad plot,y\nbad plot,y\n"), ("b.csv", GOOD)],
+        |s| { s.states("pass --validation FILE"); s.words.push("--validation=b.csv".to_owned()); }),
     ("--no-refit has no effect", "TRAIN --no-refit --validation-split 0", &[], |s| s.leave_out("--no-refit", 0)),
     ("--validation-split has no effect", "TRAIN --validation-split 0.2 --validation a.csv",
         &[("a.csv", b"text,label\na,pos\nb,neg\n")], |s| s.leave_out("--validation-split", 1)),

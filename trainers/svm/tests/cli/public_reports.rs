@@ -837,3 +837,182 @@ fn weights_are_those_of_training_rows() {
     let stderr = &outcome.expect_code(1).stderr;
     assert!(stderr.contains("expected training rows"), "{stderr}");
 }
+
+/// Macro-F1 1.0000 for 2 of 62 classes, without a word about the others.
+#[test]
+fn classes_without_rows_are_stated() {
+    let workspace = Workspace::new();
+    let pair = |row: u32| format!("good film word{row},a\nbad plot word{row},b\n");
+    let pairs: String = (0..40).map(pair).collect();
+    let rare: String = (0..6).map(|c| format!("rare{c} thing{c},c{c}\n")).collect();
+    let rows = workspace.write("rows.csv", format!("text,label\n{pairs}{rare}"));
+    let outcome = workspace.train(&rows, &["--min-df", "1"]);
+    let outcome = outcome.expect_code(0);
+    let note = "of 2 of 8 classes (6 without rows)";
+    let line = format!("{note} on 8 validation rows\n");
+    assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+    let warning = "6 of 8 classes without validation rows";
+    assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+    let metrics = workspace.metrics();
+    assert_eq!(metrics["classes_without_rows"], 6);
+    assert!(metrics["warnings"].to_string().contains(warning));
+    assert!(workspace.report().contains(note));
+
+    let common = workspace.write("common.csv", format!("text,label\n{pairs}"));
+    let outcome = workspace.svm("evaluate", &[common]);
+    let outcome = outcome.expect_code(0);
+    assert!(outcome.stdout.contains(note), "{}", outcome.stdout);
+    let warning = "6 of 8 classes without rows";
+    assert!(outcome.stderr.contains(warning), "{}", outcome.stderr);
+}
+
+/// Accuracy 0.0000 on 0 rows, and rows of the training data as not trained on.
+#[test]
+fn test_rows_that_are_all_in_the_training_data_are_stated() {
+    let workspace = Workspace::new();
+    let test = workspace.write("test.csv", to_csv(&movie_rows()[..140]));
+    let outcome = workspace.train(&movie_csv(), &["--test", test.to_str().unwrap()]);
+    let stdout = &outcome.expect_code(0).stdout;
+    let line = "the texts of all 140 test rows are also in the training data\n";
+    assert!(stdout.contains(line), "{stdout}");
+    let metrics = workspace.metrics();
+    let unseen = &metrics["test"]["without_texts_of_train"];
+    assert_eq!(*unseen, serde_json::json!({ "rows": 0, "accuracy": null }));
+    let report = workspace.report();
+    assert!(report.contains("the texts of 140 of these 140 rows are also in the training data"));
+    assert!(!report.contains("the model was not trained on these rows"));
+}
+
+/// `--output x.jsonl`, `.parquet` and `.csv.gz` were plain CSV.
+#[test]
+fn format_of_predictions_is_that_of_the_name() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let predict = |name: &str, more: &[&str]| {
+        let output = workspace.path(name);
+        let arguments = [&["--output", output.to_str().unwrap(), "good"], more].concat();
+        workspace.svm("predict", &arguments)
+    };
+    for (name, more, start) in [
+        ("a.jsonl", &[] as &[&str], "{\""),
+        ("a.NDJSON", &[], "{\""),
+        ("a.csv", &[], "record,"),
+        ("a.txt", &[], "record,"),
+        ("b.txt", &["--format", "jsonl"], "{\""),
+    ] {
+        predict(name, more).expect_code(0);
+        let text = String::from_utf8(workspace.read(name)).unwrap();
+        assert!(text.starts_with(start), "{name}: {text}");
+    }
+    for (name, more) in [
+        ("c.parquet", &[] as &[&str]),
+        ("c.csv.gz", &["--format", "csv"]),
+        ("c.csv", &["--format", "jsonl"]),
+        ("c.jsonl", &["--format", "csv"]),
+    ] {
+        let outcome = predict(name, more);
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(
+            stderr.contains("expected an --output that ends in"),
+            "{stderr}"
+        );
+        assert!(!workspace.path(name).exists(), "{name}");
+    }
+}
+
+/// Labels of a `config.json` edited by hand; a class was lost in JSON lines.
+#[test]
+fn wrong_labels_of_a_model_are_refused() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let whole: Value = serde_json::from_slice(&workspace.read("model/config.json")).unwrap();
+    for (id2label, label2id, expected) in [
+        (
+            ["a", "a"],
+            ["a", "b"],
+            "expected `a` to have the id `1` in `label2id`",
+        ),
+        (
+            ["b", "a"],
+            ["a", "b"],
+            "expected `b` to have the id `0` in `label2id`",
+        ),
+        (
+            ["a", "c"],
+            ["a", "b"],
+            "expected `c` to have the id `1` in `label2id`",
+        ),
+        (
+            ["a", ""],
+            ["a", ""],
+            "for the id `1` in `id2label`, found an empty one",
+        ),
+    ] {
+        let mut config = whole.clone();
+        config["id2label"] = serde_json::json!({ "0": id2label[0], "1": id2label[1] });
+        let id = |(id, label): (u32, &str)| (label.to_owned(), Value::from(id));
+        config["label2id"] = Value::Object((0..).zip(label2id).map(id).collect());
+        workspace.write("model/config.json", config.to_string());
+        let outcome = workspace.svm("predict", &["a good film"]);
+        let stderr = &outcome.expect_code(1).stderr;
+        assert!(
+            stderr.contains(expected) && stderr.contains("help: train again"),
+            "{stderr}"
+        );
+    }
+    let mut config = whole;
+    config.as_object_mut().unwrap().remove("files").unwrap();
+    workspace.write("model/config.json", config.to_string());
+    let outcome = workspace.svm("predict", &["a good film"]);
+    let stderr = &outcome.expect_code(1).stderr;
+    assert!(
+        stderr.contains("`config.json` has no checksums in `files`"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("or train again"), "{stderr}");
+}
+
+/// A link to a missing folder was "a file has the name of a folder in it".
+#[test]
+fn dangling_link_as_model_folder_is_named() {
+    let workspace = Workspace::new();
+    let link = workspace.path("model");
+    std::os::unix::fs::symlink(workspace.path("missing"), &link).unwrap();
+    let outcome = workspace.train(&movie_csv(), &["--no-report"]);
+    let stderr = &outcome.expect_code(1).stderr;
+    assert!(stderr.contains("the target of the link"), "{stderr}");
+    assert!(stderr.contains("help: create the target"), "{stderr}");
+    std::fs::create_dir(workspace.path("missing")).unwrap();
+    workspace
+        .train(&movie_csv(), &["--no-report"])
+        .expect_code(0);
+}
+
+/// `--check` called arguments valid that name no data and no folder.
+#[test]
+fn check_of_options_states_what_is_not_checked() {
+    let outcome = Workspace::new().svm("train", &["--check"]);
+    let expected = "the options are valid; data and folders are not checked\n";
+    assert_eq!(outcome.expect_code(0).stdout, expected);
+}
+
+/// Labels of 2,000 characters filled the tables.
+#[test]
+fn long_labels_are_cut_in_tables() {
+    let workspace = Workspace::new();
+    let long = "l".repeat(2000);
+    let pair = |row: u32| format!("good film word{row},{long}\nbad plot word{row},b\n");
+    let pairs: String = (0..20).map(pair).collect();
+    let rows = workspace.write("rows.csv", format!("text,label\n{pairs}"));
+    let rows = rows.to_str().unwrap();
+    workspace
+        .svm("train", &["--train", rows, "--min-df", "1"])
+        .expect_code(0);
+    let shown = format!("  {}...\n", "l".repeat(60));
+    for arguments in [["check", rows], ["evaluate", rows]] {
+        let outcome = workspace.svm(arguments[0], &arguments[1..]);
+        let stdout = &outcome.expect_code(0).stdout;
+        assert!(stdout.contains(&shown) && stdout.len() < 2000, "{stdout}");
+    }
+    let outcome = workspace.svm("explain", &["--top", "1"]);
+    let line = format!("for {}...\n", "l".repeat(60));
+    assert!(outcome.stdout.contains(&line), "{}", outcome.stdout);
+}

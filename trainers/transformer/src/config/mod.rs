@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use diagnostics::{Error, sanitize};
+use harness::model_dir::check_labels;
 use serde_json::{Map, Value, json};
 
 use crate::architecture::{Activation, Architecture, Dropout, Family};
@@ -318,7 +319,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Ids do not count from 0, or a label occurs twice.
+    /// Ids do not count from 0, or a label occurs twice; in a trained model also if a label is
+    /// empty or has another id in `label2id`.
     pub(crate) fn labels(&self) -> Result<Vec<String>, String> {
         let Some(found) = self.json.get("id2label").filter(|found| !found.is_null()) else {
             let count = self.json.get("num_labels").and_then(Value::as_u64);
@@ -342,7 +344,18 @@ impl Config {
                 "expected different labels in `id2label`, found `{}` twice",
                 sanitize(twice)
             )),
-            None => Ok(labels),
+            None => self.check_trained(&labels).map(|()| labels),
+        }
+    }
+
+    /// Checks the labels of a model as it was trained. transformers does not read `label2id`, so
+    /// that of other models may have other names.
+    fn check_trained(&self, labels: &[String]) -> Result<(), String> {
+        let is_trained = self.max_len().is_some() && !self.json.contains_key(TRANSFORMERS);
+        let ids = self.json.get("label2id").and_then(Value::as_object);
+        match ids.filter(|_| is_trained) {
+            Some(ids) => check_labels(labels.iter(), |label| ids.get(label)?.as_u64()),
+            None => Ok(()),
         }
     }
 
@@ -385,6 +398,17 @@ impl Config {
     pub(crate) fn is_of_transformers(text: &[u8]) -> bool {
         let json: Result<Map<String, Value>, _> = serde_json::from_slice(text);
         json.is_ok_and(|json| json.contains_key(TRANSFORMERS))
+    }
+
+    /// Returns the name of the trainer of another layout that wrote a folder.
+    pub(crate) fn other_trainer(dir: &Path) -> Option<String> {
+        let text = std::fs::read(dir.join(CONFIG)).ok()?;
+        let json: Map<String, Value> = serde_json::from_slice(&text).ok()?;
+        let format = json
+            .get("format")?
+            .as_str()
+            .filter(|format| *format != FORMAT)?;
+        Some(sanitize(format.strip_prefix("trainyard-")?).into_owned())
     }
 
     /// Returns the class of transformers that loads a folder with its head, if it has one.

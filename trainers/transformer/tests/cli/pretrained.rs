@@ -344,3 +344,13 @@ fn pretrained_model_from_model_channel() {
         outcome.stderr
     );
 }
+
+/// The help was to write a tokenizer.json into the folder of a model of `svm`.
+#[test]
+fn model_of_another_trainer_is_named() {
+    let home = Home::new();
+    let dir = copy(&home);
+    let config = r#"{"format": "trainyard-svm", "version": 1}"#;
+    std::fs::write(dir.join("config.json"), config).unwrap();
+    refused(&home, &dir, &["found one of `svm`", "give another folder"]);
+}

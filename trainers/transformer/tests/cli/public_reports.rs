@@ -842,7 +842,7 @@ fn maximum_length_of_a_foreign_folder_is_obeyed() {
     let home = Home::new();
     home.train(&home.rows(60), &QUICK).expect_code(0);
     // Not written by this program: transformers' keys only.
-    let config = json!({ "trainyard": null, "checksums_sha256": null });
+    let config = json!({ "trainyard": null, "checksums_sha256": null, "columns": null });
     change(&home.path("model/config.json"), &config);
     let settings = home.path("model/tokenizer_config.json");
     change(&settings, &json!({ "model_max_length": 8 }));

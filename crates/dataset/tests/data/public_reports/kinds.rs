@@ -97,8 +97,8 @@ fn help_about_a_wrong_delimiter_works() {
         ..options()
     };
     for (bytes, right, name) in [
-        ("text,label\na,x\nb,y\n", b',', "','"),
-        ("\"text\",\"label\"\na,x\nb,y\n", b',', "','"),
+        ("text,label\na,x\nb,y\n", b',', ","),
+        ("\"text\",\"label\"\na,x\nb,y\n", b',', ","),
         ("text\tlabel\na\tx\nb\ty\n", b'\t', "tab"),
         ("text^label\na^x\nb^y\n", b'^', "'^'"),
     ] {
@@ -210,9 +210,9 @@ fn check_counts_labels_of_the_test_data_that_are_unknown() {
     has(
         &found,
         &[
-            "error[D040]: expected only labels of the `train` channel, found the label `0.0`",
+            "error[D040]: expected only labels of the training data, found the label `0.0`",
             "write `0.0` as `0`",
-            "found the label `x` in `test`",
+            "found the label `x` in the test data",
         ],
     );
     let channels = dataset::Channels {
@@ -222,7 +222,17 @@ fn check_counts_labels_of_the_test_data_that_are_unknown() {
     };
     let read = dataset::Corpus::read(channels, &options(), 0.0, 0, Texts::default, &GO);
     let error = read.err().unwrap().to_string();
-    has(&error, &["error[D040]", "write `0.0` as `0`"]);
+    // Place and number of the rows, and all labels.
+    has(
+        &error,
+        &[
+            "error[D040]",
+            "1 such row; write `0.0` as `0`",
+            "b.csv:2 (record 1)",
+            "b.csv:3 (record 2)",
+            "2 such rows; add rows with this label",
+        ],
+    );
 }
 
 /// DATA 09: datatable#2130. Joined files with other orders of columns.

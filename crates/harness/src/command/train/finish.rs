@@ -52,6 +52,36 @@ enum ScoredRows {
     Seen,
 }
 
+impl Evaluated {
+    /// Returns the statement about these rows for the report.
+    fn note(&self) -> String {
+        match self.unseen {
+            Some(UnseenTexts { rows, .. }) => format!(
+                "the texts of {} of these {} rows are also in the training data",
+                self.evaluation.rows - rows,
+                self.evaluation.rows
+            ),
+            None => self.scored.note().to_owned(),
+        }
+    }
+
+    /// Returns the statement about rows whose text is also in the training data, if there are any.
+    fn unseen_line(&self) -> Option<String> {
+        let UnseenTexts { rows, accuracy } = self.unseen?;
+        let counted_rows = |rows| counted(rows, &format!("{} row", self.split.name()));
+        Some(match accuracy {
+            Some(accuracy) => format!(
+                "accuracy {accuracy:.4} on the {} whose text is not in the training data",
+                counted_rows(rows)
+            ),
+            None => format!(
+                "the texts of all {} are also in the training data",
+                counted_rows(self.evaluation.rows)
+            ),
+        })
+    }
+}
+
 impl ScoredRows {
     /// Returns the statement for standard output and the report.
     fn note(self) -> &'static str {
@@ -89,6 +119,7 @@ impl<T: Trainer> Finished<T> {
         }
         let evaluated = self.evaluate();
         self.warn_chance_level(&evaluated);
+        self.warn_missing_classes(&evaluated);
         let stopped = self.run.stopped();
         if stopped {
             self.warn_incomplete(&evaluated, common.no_report);
@@ -147,6 +178,24 @@ impl<T: Trainer> Finished<T> {
                 counted(evaluation.rows, &format!("{} row", split.name())),
                 short_label(&class.label),
             ));
+        }
+    }
+
+    /// Warns about classes that the main numbers do not measure.
+    fn warn_missing_classes(&mut self, evaluated: &[Evaluated]) {
+        let Some(Evaluated {
+            split, evaluation, ..
+        }) = evaluated.first()
+        else {
+            return;
+        };
+        let split = split.name();
+        let help = match self.rows.split_off && split == Split::Validation.name() {
+            true => "pass --validation or --test with rows of every class".to_owned(),
+            false => format!("add {split} rows of every class"),
+        };
+        if let Some(warning) = evaluation.missing_classes(&format!("{split} rows"), &help) {
+            self.run.warn(warning);
         }
     }
 
@@ -247,7 +296,14 @@ impl<T: Trainer> Finished<T> {
         // The main numbers are at the top level, for any splits.
         if let Some(first) = evaluated.first() {
             if let Value::Object(values) = json!(first.evaluation) {
-                let main = ["accuracy", "macro_f1", "log_loss", "ece", "rows"];
+                let main = [
+                    "accuracy",
+                    "macro_f1",
+                    "classes_without_rows",
+                    "log_loss",
+                    "ece",
+                    "rows",
+                ];
                 let value = |name: &str| values.get(name).cloned().unwrap_or_default();
                 metrics.extend(main.map(|name| (name.to_owned(), value(name))));
             }
@@ -336,10 +392,11 @@ impl<T: Trainer> Finished<T> {
             summary: &self.trained.summary,
             comparison: None,
         };
-        let sets = evaluated.iter().map(|set| SetReport {
+        let notes: Vec<String> = evaluated.iter().map(Evaluated::note).collect();
+        let sets = evaluated.iter().zip(&notes).map(|(set, note)| SetReport {
             name: set.split.name(),
             evaluation: &set.evaluation,
-            note: set.scored.note(),
+            note: note.as_str(),
             seen: set.scored == ScoredRows::Seen,
             unseen: set.unseen,
         });
@@ -352,18 +409,18 @@ impl<T: Trainer> Finished<T> {
         model_dir: &Path,
         report: Option<&Path>,
     ) -> Result<(), Error> {
-        if let Some(Evaluated {
-            split,
-            evaluation,
-            scored,
-            unseen,
-        }) = evaluated.first()
-        {
+        if let Some(first) = evaluated.first() {
+            let Evaluated {
+                split,
+                evaluation,
+                scored,
+                ..
+            } = first;
             let (low, high) = evaluation.accuracy_interval;
             print_line(format_args!(
-                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {:.4} on {}",
+                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {} on {}",
                 evaluation.accuracy,
-                evaluation.macro_f1,
+                evaluation.macro_f1_text(),
                 counted(evaluation.rows, &format!("{} row", split.name())),
             ))?;
             if let Some((class, share)) = evaluation.most_frequent() {
@@ -372,11 +429,8 @@ impl<T: Trainer> Finished<T> {
                     "always predicting `{label}` has accuracy {share:.4}"
                 ))?;
             }
-            if let Some(UnseenTexts { rows, accuracy }) = unseen {
-                print_line(format_args!(
-                    "accuracy {accuracy:.4} on the {} whose text is not in the training data",
-                    counted(*rows, &format!("{} row", split.name())),
-                ))?;
+            if let Some(line) = first.unseen_line() {
+                print_line(line)?;
             }
             match scored {
                 ScoredRows::Seen => print_line(

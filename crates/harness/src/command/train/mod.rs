@@ -25,7 +25,7 @@ use self::finish::Finished;
 use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs, WeightArgs};
 use super::run_file;
-use crate::model_dir::{self, ModelLock};
+use crate::model_dir::ModelLock;
 use crate::{Needs, Trainer};
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -91,7 +91,7 @@ pub(super) fn run<T: Trainer>(
     InputDataConfig::read(&paths.input_data_config())?;
     let resources = ResourceConfig::read(&paths.resource_config())?;
     let run_paths = RunPaths::find(paths, &common)?;
-    check_folders(&run_paths)?;
+    run_paths.check_writable(common.no_report)?;
     let wants_checkpoints = matches!(&checkpoints, Some(given) if given.checkpoint_every > 0);
     let checkpoints = resume::checkpoint_dir(paths, checkpoints, &run_paths.model_dir)?;
     // Also for scripts in containers of AWS's toolkit, which sets `SM_MODEL_DIR`.
@@ -148,13 +148,6 @@ pub(super) fn run<T: Trainer>(
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
-}
-
-/// Fails if the results could not be written.
-fn check_folders(paths: &RunPaths) -> Result<(), Error> {
-    model_dir::writable(&paths.model_dir)?;
-    model_dir::writable(&paths.output_dir)?;
-    model_dir::keep_run_file(&paths.model_dir)
 }
 
 /// Locks the model folder. A signal that ends the process at once removes the folders that this
@@ -313,7 +306,7 @@ fn print_checked<T: Trainer>(common: &TrainArgs, matches: &ArgMatches) -> Result
         let parameters = typed_parameters::<T>(&parameters::<T>(matches));
         return print_json(&json!({ "valid": true, "parameters": parameters }));
     }
-    print_line("the arguments are valid")
+    print_line("the options are valid; data and folders are not checked")
 }
 
 /// Returns every argument with its value, given or default. A run file is in its options.
@@ -387,9 +380,14 @@ fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
         run.warn(warning);
     }
     if validation_split > 0.0 && !corpus.rows.splits.contains(&Split::Validation) {
+        // Equal texts stay in one split.
+        let help = match corpus.rows.smallest_split(run.stream("split")) {
+            Some(share) => format!("pass --validation-split {share:.2}, or --validation FILE"),
+            None => "pass --validation FILE: all rows of a class have the same text".to_owned(),
+        };
         run.warn(format!(
-            "no class has enough rows for a validation share of {validation_split}: nothing is validated or \
-             calibrated\n  help: raise --validation-split, or pass --validation"
+            "no class has enough different texts for a validation share of {validation_split}: nothing is \
+             validated or calibrated\n  help: {help}"
         ));
     }
 }

@@ -7,6 +7,7 @@ use diagnostics::Error;
 use sagemaker::Paths;
 
 use super::super::args::{self, TrainArgs};
+use crate::model_dir;
 
 /// The inputs and outputs of a run.
 pub(super) struct RunPaths {
@@ -57,6 +58,16 @@ impl RunPaths {
             model_dir,
             output_dir,
         })
+    }
+
+    /// Fails if the folders cannot be written, or have files of the user with these names.
+    pub(super) fn check_writable(&self, no_report: bool) -> Result<(), Error> {
+        model_dir::writable(&self.model_dir)?;
+        model_dir::keep_run_file(&self.model_dir)?;
+        match self.output_dir == self.model_dir {
+            true => Ok(()),
+            false => model_dir::results_writable(&self.output_dir, no_report),
+        }
     }
 }
 
