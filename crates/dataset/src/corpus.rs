@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 pub use crate::{Encode, RowPlace, RowRef};
 
+use crate::label_sets::{self, labels_of};
 use crate::near;
 use crate::random::mix;
 use crate::{
-    Findings, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label, single_rows,
-    text_hash, unusable_labels,
+    Findings, LabelSets, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label,
+    single_rows, text_hash, unusable_labels,
 };
 use diagnostics::{Diagnostic, Error, Severity, sanitize};
 use sagemaker::metrics::Split;
@@ -18,8 +19,10 @@ use sagemaker::metrics::Split;
 pub struct RowTable {
     /// Encoder that has the row, and its index there.
     pub order: Vec<RowRef>,
-    /// Index into `classes`.
+    /// Index into `classes`; with `label_sets` the number of the row's set.
     pub labels: Vec<u32>,
+    /// Sets of classes if rows may have several, or none.
+    pub label_sets: Option<LabelSets>,
     /// Split of the row.
     pub splits: Vec<Split>,
     /// xxh3 hash of the text.
@@ -94,11 +97,12 @@ impl<E: Encode> Corpus<E> {
                 others.push((name, rows, sources, split, leaked));
             }
         }
-        let single = single_rows(&train);
+        let single = single_rows(&train, options);
         for findings in [single, near] {
             train.findings.merge(findings);
         }
-        let mut corpus = Self::start(&train.label_names);
+        let mut corpus = Self::start(&label_sets::class_names(&train.label_names, options));
+        corpus.rows.label_sets = options.multi_label.as_ref().map(|_| LabelSets::default());
         corpus.add("train", train, channels.train, Split::Train)?;
         for (name, rows, sources, split, leaked) in others {
             corpus.add(name, rows, sources, split)?;
@@ -125,6 +129,7 @@ impl<E: Encode> Corpus<E> {
         let rows = RowTable {
             order: Vec::new(),
             labels: Vec::new(),
+            label_sets: None,
             splits: Vec::new(),
             hashes: Vec::new(),
             places: Vec::new(),
@@ -150,13 +155,19 @@ impl<E: Encode> Corpus<E> {
         let table = &mut self.rows;
         let numbers: HashMap<&str, u32> =
             table.classes.iter().map(String::as_str).zip(0..).collect();
+        let class = |label: &String| {
+            let number = numbers.get(label.as_str()).copied();
+            number.ok_or_else(|| unknown_label(name, label, &table.classes))
+        };
         let mut class_of = Vec::new();
         for label in &rows.label_names {
-            let class = numbers
-                .get(label.as_str())
-                .copied()
-                .ok_or_else(|| unknown_label(name, label, &table.classes))?;
-            class_of.push(class);
+            class_of.push(match &mut table.label_sets {
+                None => class(label)?,
+                Some(sets) => {
+                    let set = labels_of(label);
+                    sets.push(set.iter().map(class).collect::<Result<_, _>>()?)
+                }
+            });
         }
         let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
         table.order.extend(rows.order.iter().map(|row| RowRef {
@@ -210,6 +221,15 @@ pub fn one_spelling(label: &str, similar: &str) -> String {
 }
 
 impl RowTable {
+    /// Returns the classes of a row, ascending: one, unless rows may have several.
+    pub fn classes_of(&self, row: u32) -> &[u32] {
+        let label = &self.labels[row as usize];
+        match &self.label_sets {
+            None => std::slice::from_ref(label),
+            Some(sets) => sets.get(*label),
+        }
+    }
+
     /// Returns the rows of a split, ascending.
     pub fn of(&self, split: Split) -> Vec<u32> {
         (0..)
@@ -244,8 +264,8 @@ impl RowTable {
     pub fn check_classes(&self) -> Result<(), Error> {
         let train = self.of(Split::Train);
         let mut sizes = vec![0usize; self.classes.len()];
-        for &row in &train {
-            sizes[self.labels[row as usize] as usize] += 1;
+        for &class in train.iter().flat_map(|&row| self.classes_of(row)) {
+            sizes[class as usize] += 1;
         }
         match self
             .classes
@@ -283,10 +303,31 @@ impl RowTable {
             .collect()
     }
 
+    /// Returns the group in which a label number is spread evenly, and the number of groups: the
+    /// class; of a set its class with the fewest of `rows`, so that rare classes are in all parts.
+    fn strata(&self, rows: &[u32]) -> (Vec<u32>, usize) {
+        let classes = self.classes.len();
+        let Some(sets) = &self.label_sets else {
+            return ((0..classes as u32).collect(), classes);
+        };
+        let mut sizes = vec![0usize; classes];
+        for &class in rows.iter().flat_map(|&row| self.classes_of(row)) {
+            sizes[class as usize] += 1;
+        }
+        let rarest = |set: u32| {
+            let classes = sets.get(set).iter().copied();
+            classes.min_by_key(|&class| (sizes[class as usize], class))
+        };
+        // Rows without labels are a group of their own.
+        let of_set = (0..sets.count() as u32).map(|set| rarest(set).unwrap_or(classes as u32));
+        (of_set.collect(), classes + 1)
+    }
+
     /// Returns a position between 0 and 1 for each of `rows`: evenly spread within each class, in
     /// an order that depends only on the seed and the texts. Equal texts have the same position
     /// (and the class of their first row).
     fn spread(&self, rows: &[u32], seed: u64) -> Vec<f64> {
+        let (strata, count) = self.strata(rows);
         let mut group_of_text: HashMap<u64, usize> = HashMap::new();
         // (class, sort key, text, rows)
         let mut groups: Vec<(u32, u64, u64, u32)> = Vec::new();
@@ -294,19 +335,20 @@ impl RowTable {
         for &row in rows {
             let text = self.hashes[row as usize];
             let group = *group_of_text.entry(text).or_insert_with(|| {
-                groups.push((self.labels[row as usize], mix(text ^ seed), text, 0));
+                let stratum = strata[self.labels[row as usize] as usize];
+                groups.push((stratum, mix(text ^ seed), text, 0));
                 groups.len() - 1
             });
             groups[group].3 += 1;
             group_of_row.push(group);
         }
-        let mut class_rows = vec![0u32; self.classes.len()];
+        let mut class_rows = vec![0u32; count];
         groups
             .iter()
             .for_each(|group| class_rows[group.0 as usize] += group.3);
         let mut order: Vec<usize> = (0..groups.len()).collect();
         order.sort_unstable_by_key(|&group| (groups[group].0, groups[group].1, groups[group].2));
-        let mut before = vec![0u32; self.classes.len()];
+        let mut before = vec![0u32; count];
         let mut position = vec![0.0; groups.len()];
         for group in order {
             let (class, _, _, size) = groups[group];
@@ -344,6 +386,7 @@ mod tests {
                 rows
             ],
             labels: (0..rows).map(label).collect(),
+            label_sets: None,
             splits: vec![Split::Train; rows],
             places: vec![
                 RowPlace {
@@ -465,6 +508,28 @@ mod tests {
         };
         assert_eq!(classes(&["10", "9", "-1"]), ["-1", "9", "10"]);
         assert_eq!(classes(&["pos", "10", "9"]), ["10", "9", "pos"]);
+    }
+
+    /// Issue 17: each set is its own, but a tenth of the rare label's rows is split off.
+    #[test]
+    fn sets_are_stratified_by_their_rarest_label() {
+        let mut table = table((0..1000).collect(), |row| row as u32);
+        let mut sets = LabelSets::default();
+        for row in 0..1000 {
+            // The label `a` in one row of ten, `b` in half of the rows.
+            let a = (row % 10 == 0).then_some(0);
+            let b = (row % 2 == 0).then_some(1);
+            sets.push(a.into_iter().chain(b).collect());
+        }
+        table.label_sets = Some(sets);
+        assert!(table.check_classes().is_ok());
+        table.split(0.1, 3);
+        let validation = table.of(Split::Validation);
+        let with = |class: u32| {
+            let has = |row: &&u32| table.classes_of(**row).contains(&class);
+            validation.iter().filter(has).count()
+        };
+        assert_eq!((validation.len(), with(0), with(1)), (100, 10, 50));
     }
 
     struct Nothing;

@@ -125,6 +125,7 @@ fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
     let table = RowTable {
         order: (0..3).map(|index| RowRef { encoder: 0, index }).collect(),
         labels: vec![1, 0, 1],
+        label_sets: None,
         splits: vec![Split::Train; 3],
         hashes: Vec::new(),
         places: Vec::new(),
