@@ -7,6 +7,7 @@ mod calibration;
 mod comparison;
 mod counts;
 mod curve;
+pub mod multilabel;
 mod ranking;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,8 @@ pub struct Scores {
     pub classes: usize,
     /// `(rows, classes)`, row-major. For two classes both columns are present: `[-d, d]`.
     pub decision: Vec<f32>,
-    /// `(rows, classes)`, row-major, each row sums to 1; absent when the model is not calibrated.
+    /// `(rows, classes)`, row-major, each row sums to 1 unless rows may have several classes; absent
+    /// when the model is not calibrated.
     pub probability: Option<Vec<f32>>,
 }
 
@@ -109,12 +111,19 @@ pub struct Evaluation {
     /// One entry per class, or none above [`MAX_CURVES`] classes. Too long for `metrics.json`.
     #[serde(skip)]
     pub curves: Vec<ClassCurves>,
+    /// Present if rows may have several labels: `accuracy` is that of whole sets, and `confusion`,
+    /// `confused` and `calibration` are empty.
+    #[serde(flatten)]
+    pub multi_label: Option<multilabel::MultiLabelMetrics>,
 }
 
 impl Evaluation {
     /// Returns the most frequent class and its share of the rows: the accuracy of always predicting
-    /// it, as `DummyClassifier(strategy="most_frequent")`.
+    /// it, as `DummyClassifier(strategy="most_frequent")`. `None` if rows may have several labels.
     pub fn most_frequent(&self) -> Option<(&ClassMetrics, f64)> {
+        if self.multi_label.is_some() {
+            return None;
+        }
         // The first of equals.
         let class = self
             .per_class
@@ -266,5 +275,6 @@ pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation
         confusion: counts::confusion(labels, &predicted, classes),
         calibration,
         curves,
+        multi_label: None,
     }
 }
