@@ -16,9 +16,11 @@ use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too: the data is read as the job reads
 /// it.
-const SHARED_OPTIONS: [&str; 9] = [
+const SHARED_OPTIONS: [&str; 11] = [
     "text_column",
     "label_column",
+    "label_separator",
+    "multi_label",
     "encoding",
     "delimiter",
     "quoting",

@@ -35,6 +35,7 @@ impl Trainer for Svm {
     type Encoder = TokenizedRows;
     type Model = SvmModel;
     type PredictArgs = NoArgs;
+    const MULTI_LABEL: bool = true;
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: SvmArgs) -> Result<SvmParams, Error> {

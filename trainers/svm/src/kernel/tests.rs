@@ -65,6 +65,7 @@ fn table(rows: &[(String, u32)], classes: &[&str], splits: impl Fn(usize) -> Spl
             .map(|index| RowRef { encoder: 0, index })
             .collect(),
         labels: rows.iter().map(|(_, label)| *label).collect(),
+        label_sets: None,
         splits: (0..rows.len()).map(splits).collect(),
         hashes: rows
             .iter()
@@ -221,8 +222,11 @@ fn decision_values_match_linfa() {
         };
         let data = LabelledRows {
             pattern: &CsrPattern::default(),
-            labels: &labels,
-            classes: 3,
+            targets: Targets {
+                labels: &labels,
+                classes: 3,
+                sets: None,
+            },
         };
         let context = TrainContext {
             data,
@@ -290,8 +294,11 @@ fn stop_does_not_wait_for_linfa() {
     };
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
-        labels: &labels,
-        classes: 3,
+        targets: Targets {
+            labels: &labels,
+            classes: 3,
+            sets: None,
+        },
     };
     let context = TrainContext {
         data,
@@ -391,8 +398,11 @@ fn overflowing_kernel_values_are_an_error() {
     };
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
-        labels: &labels,
-        classes: 3,
+        targets: Targets {
+            labels: &labels,
+            classes: 3,
+            sets: None,
+        },
     };
     let context = TrainContext {
         data,
