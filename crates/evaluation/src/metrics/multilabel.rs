@@ -107,7 +107,10 @@ pub fn evaluate(truth: &[&[u32]], names: &[String], scores: &Scores) -> Evaluati
         macro_f1: counts::mean(per_class.iter().map(|class| class.f1)).unwrap_or(0.0),
         weighted_f1: counts::weighted_f1(&per_class),
         macro_roc_auc: counts::mean(per_class.iter().filter_map(|class| class.roc_auc)),
-        log_loss: None,
+        log_loss: scores
+            .probability
+            .as_ref()
+            .map(|p| binary_log_loss(truth, p, classes)),
         ece: None,
         per_class,
         confusion: Vec::new(),
@@ -136,6 +139,24 @@ fn per_class(truth: &[&[u32]], predicted: &[Vec<u32>], names: &[String]) -> Vec<
     metrics
         .map(|(name, found)| counts::class_metrics(name, found))
         .collect()
+}
+
+/// Returns the mean binary cross entropy of all pairs of row and class, in nats. As in
+/// scikit-learn's `log_loss`, probabilities are at least the rounding error of their type.
+fn binary_log_loss(truth: &[&[u32]], probability: &[f32], classes: usize) -> f64 {
+    let of_row = |(of, row): (&&[u32], &[f32])| -> f64 {
+        let losses = (0u32..).zip(row).map(|(class, &p)| {
+            let of_truth = match of.binary_search(&class).is_ok() {
+                true => p,
+                false => 1.0 - p,
+            };
+            -f64::from(of_truth.clamp(f32::EPSILON, 1.0 - f32::EPSILON)).ln()
+        });
+        losses.sum()
+    };
+    let rows = truth.iter().zip(probability.chunks_exact(classes.max(1)));
+    let sum: f64 = rows.map(of_row).sum();
+    sum / probability.len().max(1) as f64
 }
 
 /// Number of classes in both sets, which are ascending.
@@ -339,6 +360,9 @@ mod tests {
         assert!((probability[0] - 0.622_46).abs() < 1e-5, "{probability:?}");
         let found = evaluate(&TRUTH, &names(), &scores);
         close(found.multi_label.unwrap().lrap, 0.9);
+        // The mean of `log_loss(Y[:, k], 1 / (1 + np.exp(-D[:, k])))` of the classes.
+        let log_loss = found.log_loss.unwrap();
+        assert!((log_loss - 0.510_186_150_4).abs() < 1e-6, "{log_loss}");
     }
 
     #[test]

@@ -100,6 +100,7 @@ fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainConte
         params,
         plan: TrainPlan {
             labels: &table.labels,
+            sets: None,
             classes: &table.classes,
             train: vec![0, 1, 2],
             validation: Vec::new(),
