@@ -48,6 +48,7 @@ impl Trainer for Bag {
     type PredictArgs = NoArgs;
 
     const CHECKPOINTS: bool = true;
+    const MULTI_LABEL: bool = true;
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: BagArgs) -> Result<BagParams, Error> {

@@ -82,7 +82,8 @@ pub(super) fn run<T: Trainer>(
     let columns = common.names();
     if columns.multi_label && !T::MULTI_LABEL {
         let message = format!("`{}` trains on one label per row only", T::NAME);
-        return Err(Error::usage(message).help("leave out --multi-label, or use `svm`"));
+        return Err(Error::usage(message)
+            .help("leave out --multi-label, or use `svm`, `bag` or `transformer`"));
     }
     let options = common.data.options(columns)?;
     if common.check {
