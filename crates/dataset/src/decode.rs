@@ -40,8 +40,8 @@ pub struct Row<'a> {
     pub place: RowPlace,
     /// Text; blank only with [`ReadOptions::keep_blank`].
     pub text: &'a str,
-    /// Label; never blank, always present if labels are required. With [`MultiLabel`] the labels, see
-    /// [`labels_of`](crate::labels_of).
+    /// Label; never blank, always present if labels are required. With [`MultiLabel`] all labels:
+    /// see [`labels_of`](crate::labels_of).
     pub label: Option<&'a str>,
 }
 

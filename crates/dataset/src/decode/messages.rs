@@ -320,7 +320,7 @@ impl Reporter<'_> {
         let (message, help) = match &self.options.multi_label {
             None => (
                 format!("expected one label, found `{count}`"),
-                "pass --multi-label, or write a line for each label of {them}",
+                "write a line for each label of {them}",
             ),
             Some(_) => (
                 "expected the labels before the text, found one in it".to_owned(),

@@ -24,8 +24,8 @@ pub struct Scores {
     pub classes: usize,
     /// `(rows, classes)`, row-major. For two classes both columns are present: `[-d, d]`.
     pub decision: Vec<f32>,
-    /// `(rows, classes)`, row-major, each row sums to 1 unless rows may have several classes; absent
-    /// when the model is not calibrated.
+    /// `(rows, classes)`, row-major, each row sums to 1 unless rows may have several classes;
+    /// absent when the model is not calibrated.
     pub probability: Option<Vec<f32>>,
 }
 
