@@ -1,11 +1,11 @@
 """Metrics and predictions of scikit-learn for rows with several labels.
 
-    multilabel.py train.csv test.csv predictions.jsonl
+    multilabel.py train.csv test.csv predictions.jsonl --twin svm
 
 The files have the columns `text` and `label`, with labels joined by `|`. The predictions are what
 `predict --format jsonl --all-classes` printed for test.csv. Prints JSON: `metrics` of these
-predictions, `twin`: F1 of `OneVsRestClassifier(LinearSVC())` on tf-idf as `svm` has it by default,
-and `equal`: the share of rows and labels for which both predict the same.
+predictions, `twin`: micro-F1 of `OneVsRestClassifier` of the classifier that the trainer has by
+default (`complement` is `nb --model-type complement --norm`), and `equal`: the share of rows and labels for which both predict the same.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import csv
 import json
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.metrics import (
     accuracy_score,
     f1_score,
@@ -21,6 +21,7 @@ from sklearn.metrics import (
     label_ranking_average_precision_score,
 )
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import ComplementNB, MultinomialNB
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.svm import LinearSVC
 
@@ -36,6 +37,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ["train", "test", "predictions"]:
         parser.add_argument(name)
+    parser.add_argument("--twin", choices=["svm", "nb", "complement"], required=True)
     args = parser.parse_args()
     (train, train_labels), (test, test_labels) = read(args.train), read(args.test)
     binarizer = MultiLabelBinarizer().fit(train_labels)
@@ -55,8 +57,13 @@ def main():
         scores = [[row["probabilities"][name] for name in binarizer.classes_] for row in rows]
         ranked = label_ranking_average_precision_score(truth, np.array(scores))
         metrics["lrap"] = ranked
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2)
-    twin = OneVsRestClassifier(LinearSVC(tol=1e-6, max_iter=100_000))
+    vectorizer, classifier = {
+        "svm": (TfidfVectorizer, LinearSVC(tol=1e-6, max_iter=100_000)),
+        "nb": (CountVectorizer, MultinomialNB()),
+        "complement": (CountVectorizer, ComplementNB(norm=True)),
+    }[args.twin]
+    vectorizer = vectorizer(ngram_range=(1, 2), min_df=2)
+    twin = OneVsRestClassifier(classifier)
     twin.fit(vectorizer.fit_transform(train), binarizer.transform(train_labels))
     theirs = twin.predict(vectorizer.transform(test))
     result = {

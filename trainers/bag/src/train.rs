@@ -15,7 +15,7 @@ use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, json};
 use text::TokenizedRows;
 use text::features::{Counts, LazyLookup};
-use training::{BestMetric, ClassWeight, Random, Run, not_finite};
+use training::{BestMetric, Random, Run, not_finite};
 
 use crate::learner::{BagLearner, BagState, DIVERGED_HELP};
 use crate::model::{BagModel, FeatureConfig};
@@ -61,10 +61,7 @@ pub fn train(
     table.check_classes()?;
     let mut params = params.clone();
     params.class_weight = params.class_weight.resolve(&table.classes, run)?;
-    if table.label_sets.is_some() && params.class_weight != ClassWeight::None {
-        let message = "expected no --class-weight with --multi-label in this trainer";
-        return Err(Error::usage(message).help("leave out --class-weight, or use `svm`"));
-    }
+    params.class_weight.refuse_several_labels(table)?;
     let params = &params;
     let all = table.unsplit().filter(|_| params.refit);
     let prepared = run.prepare(|| -> Result<_, Error> {
@@ -117,10 +114,7 @@ impl<'a> TrainContext<'a> {
             params,
             table,
             scale,
-            class_weights: match table.label_sets {
-                None => params.class_weight.weights(table, &train),
-                Some(_) => vec![1.0; classes],
-            },
+            class_weights: params.class_weight.weights(table, &train),
             counts,
             train,
             validation: table.of(Split::Validation),

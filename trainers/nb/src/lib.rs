@@ -31,6 +31,8 @@ impl Trainer for Nb {
     type Model = NbModel;
     type PredictArgs = NoArgs;
 
+    const MULTI_LABEL: bool = true;
+
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: NbArgs) -> Result<NbParams, Error> {

@@ -8,7 +8,7 @@ use diagnostics::{Error, ErrorKind};
 use harness::Trained;
 use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, Value, json};
-use training::{ClassWeight, Fitted, Learner as _, Run, TrainPlan, fit};
+use training::{Fitted, Learner as _, Run, TrainPlan, fit};
 
 use crate::device::Setup;
 use crate::distributed::ProcessGroup;
@@ -27,7 +27,7 @@ pub(crate) fn train(
 ) -> Result<Trained<TransformerModel>, Error> {
     table.check_classes()?;
     let class_weight = params.class_weight.resolve(&table.classes, run)?;
-    refuse_class_weight(&class_weight, table)?;
+    class_weight.refuse_several_labels(table)?;
     let pretrained = params.pretrained()?;
     let rows = EncodedRows::new(table, encoders)?;
     let architecture = pretrained.architecture(table.classes.len(), params.dropout)?;
@@ -36,7 +36,7 @@ pub(crate) fn train(
     let plan = TrainPlan::new(table, rows_per_step, &params.fit);
     let mut context = TrainContext {
         params,
-        class_weights: class_weights(&class_weight, table, &plan.train),
+        class_weights: class_weight.weights(table, &plan.train),
         plan,
         table,
         rows,
@@ -70,7 +70,7 @@ pub(crate) fn train(
     if let (Some(plan), Some(values)) = (plan, copy) {
         score_validation(&context, &mut fitted, run)?;
         run.progress(&format!("training again, on all {} rows", plan.train.len()));
-        context.class_weights = class_weights(&class_weight, table, &plan.train);
+        context.class_weights = class_weight.weights(table, &plan.train);
         context.plan = plan;
         let again = fit_once(&context, values, group, &mut run.again());
         refitted = fitted.adopt(again.map(|(fitted, ..)| fitted), run);
@@ -83,23 +83,6 @@ pub(crate) fn train(
         summary,
         ..trained
     })
-}
-
-/// Refuses class weights of rows that may have several classes.
-fn refuse_class_weight(class_weight: &ClassWeight, table: &RowTable) -> Result<(), Error> {
-    if table.label_sets.is_none() || *class_weight == ClassWeight::None {
-        return Ok(());
-    }
-    let message = "expected no --class-weight with --multi-label in this trainer";
-    Err(Error::usage(message).help("leave out --class-weight, or use `svm`"))
-}
-
-/// Returns the weight of each class; 1 if rows may have several.
-fn class_weights(class_weight: &ClassWeight, table: &RowTable, train: &[u32]) -> Vec<f32> {
-    match table.label_sets {
-        None => class_weight.weights(table, train),
-        Some(_) => vec![1.0; table.classes.len()],
-    }
 }
 
 /// The result of a fit, the name of its device, the connections to the other hosts, and true if

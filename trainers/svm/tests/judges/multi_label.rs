@@ -1,34 +1,8 @@
 //! Rows with several labels, with scikit-learn as the judge.
 
-use std::fmt::Write as _;
-
-use testkit::{SplitMix64, judge};
+use testkit::{judge, several_label_rows, to_csv};
 
 use super::{close, number, predict, svm, train};
-
-/// Rows of which each label has a quarter, and many have none. Labels are joined by `|`.
-fn rows(count: usize, seed: u64) -> String {
-    const LABELS: [&str; 4] = ["art", "music", "sport", "war"];
-    let mut random = SplitMix64(seed);
-    let mut csv = "text,label\n".to_owned();
-    for _ in 0..count {
-        let labels: Vec<&str> = LABELS
-            .into_iter()
-            .filter(|_| random.uniform() < 0.25)
-            .collect();
-        let mut words = Vec::new();
-        for _ in 0..12 {
-            let word = (random.uniform() * 40.0) as usize;
-            let own = (random.uniform() * labels.len() as f64) as usize;
-            match labels.get(own).filter(|_| random.uniform() < 0.3) {
-                Some(label) => words.push(format!("{label}{word}")),
-                None => words.push(format!("any{word}")),
-            }
-        }
-        let _ = writeln!(csv, "{},{}", words.join(" "), labels.join("|"));
-    }
-    csv
-}
 
 /// Issue 17: `OneVsRestClassifier` predicts the same, and scikit-learn has the same metrics.
 #[test]
@@ -36,8 +10,8 @@ fn sets_and_metrics_are_those_of_scikit_learn() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (train_rows, test_rows, model) = (at("train.csv"), at("test.csv"), at("model"));
-    std::fs::write(&train_rows, rows(800, 1)).unwrap();
-    std::fs::write(&test_rows, rows(600, 2)).unwrap();
+    std::fs::write(&train_rows, to_csv(&several_label_rows(800, 1))).unwrap();
+    std::fs::write(&test_rows, to_csv(&several_label_rows(600, 2))).unwrap();
     let predictions = at("predictions.jsonl");
     let several = ["--multi-label", "--label-separator", "|"];
     let uncalibrated = [
@@ -55,7 +29,8 @@ fn sets_and_metrics_are_those_of_scikit_learn() {
     ] {
         train(&train_rows, &model, &[&several[..], flags].concat());
         std::fs::write(&predictions, predict(&model, &test_rows)).unwrap();
-        let theirs = judge("multilabel", &[&train_rows, &test_rows, &predictions]);
+        let paths = [&train_rows, &test_rows, &predictions].map(|path| path.to_str().unwrap());
+        let theirs = judge("multilabel", &[&paths[..], &["--twin", "svm"]].concat());
         let [model, test_rows] = [&model, &test_rows].map(|path| path.to_str().unwrap());
         let ours = svm(&["evaluate", "--json", "--model-dir", model, test_rows]).json();
         for (name, value) in theirs["metrics"].as_object().unwrap() {

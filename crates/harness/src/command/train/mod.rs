@@ -79,13 +79,7 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    let columns = common.names();
-    if columns.multi_label && !T::MULTI_LABEL {
-        let message = format!("`{}` trains on one label per row only", T::NAME);
-        return Err(Error::usage(message)
-            .help("leave out --multi-label, or use `svm`, `bag` or `transformer`"));
-    }
-    let options = common.data.options(columns)?;
+    let options = read_options::<T>(&common)?;
     if common.check {
         return print_checked::<T>(&common, matches);
     }
@@ -151,6 +145,17 @@ pub(super) fn run<T: Trainer>(
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
+}
+
+/// Returns the options for reading; refuses several labels per row if the trainer does.
+fn read_options<T: Trainer>(common: &TrainArgs) -> Result<ReadOptions, Error> {
+    let columns = common.names();
+    if columns.multi_label && !T::MULTI_LABEL {
+        let message = format!("`{}` trains on one label per row only", T::NAME);
+        return Err(Error::usage(message)
+            .help("leave out --multi-label, or use `svm`, `nb`, `bag` or `transformer`"));
+    }
+    common.data.options(columns)
 }
 
 /// Fails if --threshold-metric has nothing to choose: more than two classes exclude each other.
