@@ -62,7 +62,7 @@ impl Model for TextModel {
 
     fn is_multi_label(&self) -> bool {
         match self {
-            Self::Bilstm(_) => false,
+            Self::Bilstm(model) => model.multi_label,
             Self::Bag(model) => model.is_multi_label(),
         }
     }

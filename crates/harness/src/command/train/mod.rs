@@ -153,7 +153,7 @@ fn read_options<T: Trainer>(common: &TrainArgs) -> Result<ReadOptions, Error> {
     if columns.multi_label && !T::MULTI_LABEL {
         let message = format!("`{}` trains on one label per row only", T::NAME);
         return Err(Error::usage(message)
-            .help("leave out --multi-label, or use `svm`, `nb`, `bag` or `transformer`"));
+            .help("leave out --multi-label, or use another trainer, such as `svm`"));
     }
     common.data.options(columns)
 }
