@@ -46,7 +46,7 @@ fn binary_step_is_that_of_pytorch() {
     let loss = net.binary_step(row, &[1], 0.1, &mut NetScratch::default());
     assert!((loss - 0.390_307_96).abs() < 1e-6, "{loss}");
     let [embedding, weight] = net.unpadded();
-    let found = [&*embedding, &*weight, &net.bias].concat();
+    let found = [&*embedding, &*weight, net.bias.as_slice()].concat();
     let expected = [
         0.416_346_85,
         -0.467_105_93,
