@@ -365,8 +365,10 @@ pub fn read<E: Encode>(
         })));
     }
     let mut findings = std::mem::take(&mut rows.findings);
-    let classes = label_sets::class_names(&rows.label_names, options);
-    audit::labels(&classes, &mut findings);
+    audit::labels(
+        &label_sets::class_names(&rows.label_names, options),
+        &mut findings,
+    );
     audit::missing_labels(&rows.texts(), sources, &mut findings);
     audit::duplicates(&rows.texts(), sources, &mut findings);
     rows.findings = findings;
