@@ -260,6 +260,22 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
     })
 }
 
+/// Returns an error if rows with several labels have less than two different ones.
+pub(super) fn few_labels(names: &[String], sources: &[Source]) -> Option<Diagnostic> {
+    let found = match names {
+        [] => "found rows without labels only".to_owned(),
+        [name] => format!("found only `{}`", shortened(name, MAX_LABEL_CHARS)),
+        _ => return None,
+    };
+    Some(Diagnostic {
+        severity: Severity::Error,
+        code: codes::ONE_CLASS.id,
+        message: format!("expected at least two labels, {found}"),
+        place: sources.first().map(Source::place),
+        help: "add rows with other labels, or pass another column with --label-column".to_owned(),
+    })
+}
+
 /// Minimum rows for [`codes::OWN_LABELS`], as in scikit-learn's `type_of_target`.
 const MIN_ROWS: usize = 21;
 

@@ -11,6 +11,7 @@ use crate::audit::{self, Occurrence};
 use crate::codes::Code;
 use crate::corpus::unknown_label;
 use crate::findings::Finding;
+use crate::label_sets;
 use crate::near::{self, NearTexts};
 use crate::read::{Encode, Merge, merged};
 use crate::stream::ReadTask;
@@ -40,6 +41,9 @@ impl Encode for Discard {
 /// Rows of a channel. Memory grows with the number of different texts, not with that of rows.
 struct Checked {
     counts: RowCounts,
+    /// Names of the labels by number.
+    names: Vec<String>,
+    /// Classes and their numbers of rows.
     labels: Vec<(String, u64)>,
     /// First row of each text: its label and place, by the text's hash.
     first: HashMap<u64, (u32, RowPlace)>,
@@ -55,6 +59,10 @@ impl Checked {
         options: &ReadOptions,
     ) -> Option<(&'static Code, Diagnostic)> {
         let names: Vec<String> = self.labels.iter().map(|(name, _)| name.clone()).collect();
+        if options.multi_label.is_some() {
+            let error = audit::few_labels(&names, sources)?;
+            return Some((&codes::ONE_CLASS, error));
+        }
         let (rows, texts) = (self.counts.used, || self.first.len());
         if let Some(error) = audit::one_label(&names, rows, sources) {
             return Some((&codes::ONE_CLASS, error));
@@ -128,7 +136,7 @@ pub fn check(
     };
     let mut findings = checked.label_findings(sources, options, limit);
     let pairs = near::verified(texts.take_pairs(), (sources, None), options, stop)?;
-    let label = |number: u32| checked.labels[number as usize].0.as_str();
+    let label = |number: u32| checked.names[number as usize].as_str();
     audit::near_duplicates(&pairs, label, sources, &mut findings);
     all.merge(findings).iter().for_each(&mut *each);
     let labels = &mut checked.labels;
@@ -221,13 +229,19 @@ fn check_channel(
         merge.clear_rows();
     };
     let (merge, streamed) = merged(task, || Discard, &mut *each, taken)?;
-    audit::labels(&merge.names, &mut findings);
+    let counts = merge.names.iter().cloned().zip(label_rows).collect();
+    let labels = label_sets::by_class(counts, options);
+    audit::labels(
+        &label_sets::class_names(&merge.names, options),
+        &mut findings,
+    );
     // Findings about rows were reported while reading.
     all.merge(streamed.findings);
     all.merge(findings).iter().for_each(&mut *each);
     Ok(Checked {
         counts: streamed.counts,
-        labels: merge.names.into_iter().zip(label_rows).collect(),
+        names: merge.names,
+        labels,
         first,
         near,
     })

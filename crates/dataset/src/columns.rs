@@ -27,15 +27,18 @@ impl Columns {
 }
 
 /// Returns the columns besides text and label whose values are read, as (flag, name): further
-/// texts, the weights, then those that the caller keeps.
+/// texts, further labels, the weights, then those that the caller keeps.
 pub(super) fn kept_columns(
     options: &ReadOptions,
 ) -> impl Iterator<Item = (&'static str, &str)> + Clone {
     let texts = options.other_text_columns.iter();
     let weight = options.weight_column.iter();
     let kept = options.keep_columns.iter();
+    let multi = options.multi_label.iter();
+    let labels = multi.flat_map(|multi| multi.other_columns.iter());
     texts
         .map(|name| (TEXT_COLUMN, name.as_str()))
+        .chain(labels.map(|name| (LABEL_COLUMN, name.as_str())))
         .chain(weight.map(|name| (WEIGHT_COLUMN, name.as_str())))
         .chain(kept.map(|name| (KEEP_COLUMNS, name.as_str())))
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 pub use crate::{Encode, RowPlace, RowRef};
 
+use crate::label_sets::{self, labels_of};
 use crate::near;
 use crate::random::mix;
 use crate::{
-    Findings, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label, single_rows,
-    text_hash, unusable_labels,
+    Findings, LabelSets, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label,
+    single_rows, text_hash, unusable_labels,
 };
 use diagnostics::{Diagnostic, Error, MAX_LABEL_CHARS, Severity, counted, sanitize, shortened};
 use sagemaker::metrics::Split;
@@ -18,8 +19,10 @@ use sagemaker::metrics::Split;
 pub struct RowTable {
     /// Encoder that has the row, and its index there.
     pub order: Vec<RowRef>,
-    /// Index into `classes`.
+    /// Index into `classes`; with `label_sets` the number of the row's set.
     pub labels: Vec<u32>,
+    /// Sets of classes if rows may have several, or none.
+    pub label_sets: Option<LabelSets>,
     /// Split of the row.
     pub splits: Vec<Split>,
     /// xxh3 hash of the text.
@@ -100,11 +103,12 @@ impl<E: Encode> Corpus<E> {
                 others.push((name, rows, sources, split, leaked));
             }
         }
-        let single = single_rows(&train);
+        let single = single_rows(&train, options);
         for findings in [single, near] {
             train.findings.merge(findings);
         }
-        let mut corpus = Self::start(&train.label_names);
+        let mut corpus = Self::start(&label_sets::class_names(&train.label_names, options));
+        corpus.rows.label_sets = options.multi_label.as_ref().map(|_| LabelSets::default());
         corpus.add("train", train, channels.train, Split::Train)?;
         for (name, rows, sources, split, leaked) in others {
             corpus.add(name, rows, sources, split)?;
@@ -131,6 +135,7 @@ impl<E: Encode> Corpus<E> {
         let rows = RowTable {
             order: Vec::new(),
             labels: Vec::new(),
+            label_sets: None,
             splits: Vec::new(),
             hashes: Vec::new(),
             places: Vec::new(),
@@ -157,12 +162,18 @@ impl<E: Encode> Corpus<E> {
         let table = &mut self.rows;
         let numbers: HashMap<&str, u32> =
             table.classes.iter().map(String::as_str).zip(0..).collect();
-        let unknown = unknown_labels(name, (&rows, &sources), &numbers, &table.classes);
+        let unknown = unknown_labels(name, (&rows, &sources), &numbers, table);
         if !unknown.is_empty() {
             return Err(Error::data(unknown));
         }
         let number = |label: &String| numbers.get(label.as_str()).copied();
-        let class_of: Vec<u32> = rows.label_names.iter().filter_map(number).collect();
+        let names = rows.label_names.iter();
+        let class_of: Vec<u32> = match &mut table.label_sets {
+            None => names.filter_map(number).collect(),
+            Some(sets) => names
+                .map(|name| sets.push(labels_of(name).iter().filter_map(number).collect()))
+                .collect(),
+        };
         let (first_shard, first_source) = (self.encoders.len() as u32, table.sources.len() as u32);
         table.order.extend(rows.order.iter().map(|row| RowRef {
             encoder: row.encoder + first_shard,
@@ -195,20 +206,33 @@ fn unknown_labels<E>(
     channel: &str,
     (rows, sources): (&Rows<E>, &[Source]),
     numbers: &HashMap<&str, u32>,
-    classes: &[String],
+    table: &RowTable,
 ) -> Vec<Diagnostic> {
-    let names = (0u32..).zip(&rows.label_names);
-    let unknown = names.filter(|(_, label)| !numbers.contains_key(label.as_str()));
-    let error = |(number, label): (u32, &String)| {
-        let count = rows.labels.iter().filter(|&&of| of == number).count();
-        let first = rows.labels.iter().position(|&of| of == number);
-        let error = unknown_label(channel, label, count as u64, classes);
+    let labels = |name: &String| match table.label_sets {
+        None => vec![name.clone()],
+        Some(_) => labels_of(name),
+    };
+    let sets: Vec<Vec<String>> = rows.label_names.iter().map(labels).collect();
+    let mut unknown: Vec<&String> = Vec::new();
+    for label in sets.iter().flatten() {
+        if unknown.len() < MAX_UNKNOWN
+            && !numbers.contains_key(label.as_str())
+            && !unknown.contains(&label)
+        {
+            unknown.push(label);
+        }
+    }
+    let error = |label: &String| {
+        let has_label = |of: &u32| sets[*of as usize].contains(label);
+        let count = rows.labels.iter().filter(|&of| has_label(of)).count();
+        let first = rows.labels.iter().position(has_label);
+        let error = unknown_label(channel, label, count as u64, &table.classes);
         Diagnostic {
             place: first.map(|row| rows.places[row].place(sources)),
             ..error
         }
     };
-    unknown.take(MAX_UNKNOWN).map(error).collect()
+    unknown.into_iter().map(error).collect()
 }
 
 /// Returns the error that the training data does not have a label of another channel.
@@ -250,6 +274,15 @@ pub fn one_spelling(label: &str, similar: &str) -> String {
 const LAST: f64 = 1.0 - f64::EPSILON;
 
 impl RowTable {
+    /// Returns the classes of a row, ascending: one, unless rows may have several.
+    pub fn classes_of(&self, row: u32) -> &[u32] {
+        let label = &self.labels[row as usize];
+        match &self.label_sets {
+            None => std::slice::from_ref(label),
+            Some(sets) => sets.get(*label),
+        }
+    }
+
     /// Returns the rows of a split, ascending.
     pub fn of(&self, split: Split) -> Vec<u32> {
         (0..)
@@ -289,8 +322,9 @@ impl RowTable {
     pub fn check_classes(&self) -> Result<(), Error> {
         let train = self.of(Split::Train);
         let mut sizes = vec![0usize; self.classes.len()];
-        for &row in train.iter().filter(|&&row| self.weight(row) > 0.0) {
-            sizes[self.labels[row as usize] as usize] += 1;
+        let weighing = train.iter().filter(|&&row| self.weight(row) > 0.0);
+        for &class in weighing.flat_map(|&row| self.classes_of(row)) {
+            sizes[class as usize] += 1;
         }
         match self
             .classes
@@ -336,10 +370,31 @@ impl RowTable {
             .collect()
     }
 
+    /// Returns the group in which a label number is spread evenly, and the number of groups: the
+    /// class; of a set its class with the fewest of `rows`, so that rare classes are in all parts.
+    fn strata(&self, rows: &[u32]) -> (Vec<u32>, usize) {
+        let classes = self.classes.len();
+        let Some(sets) = &self.label_sets else {
+            return ((0..classes as u32).collect(), classes);
+        };
+        let mut sizes = vec![0usize; classes];
+        for &class in rows.iter().flat_map(|&row| self.classes_of(row)) {
+            sizes[class as usize] += 1;
+        }
+        let rarest = |set: u32| {
+            let classes = sets.get(set).iter().copied();
+            classes.min_by_key(|&class| (sizes[class as usize], class))
+        };
+        // Rows without labels are a group of their own.
+        let of_set = (0..sets.count() as u32).map(|set| rarest(set).unwrap_or(classes as u32));
+        (of_set.collect(), classes + 1)
+    }
+
     /// Returns a position between 0 and 1 for each of `rows`: evenly spread within each class, in
     /// an order that depends only on the seed and the texts. Equal texts have the same position
     /// (and the class of their first row).
     fn spread(&self, rows: &[u32], seed: u64) -> Vec<f64> {
+        let (strata, count) = self.strata(rows);
         let mut group_of_text: HashMap<u64, usize> = HashMap::new();
         // (class, sort key, text, rows)
         let mut groups: Vec<(u32, u64, u64, u32)> = Vec::new();
@@ -347,19 +402,20 @@ impl RowTable {
         for &row in rows {
             let text = self.hashes[row as usize];
             let group = *group_of_text.entry(text).or_insert_with(|| {
-                groups.push((self.labels[row as usize], mix(text ^ seed), text, 0));
+                let stratum = strata[self.labels[row as usize] as usize];
+                groups.push((stratum, mix(text ^ seed), text, 0));
                 groups.len() - 1
             });
             groups[group].3 += 1;
             group_of_row.push(group);
         }
-        let mut class_rows = vec![0u32; self.classes.len()];
+        let mut class_rows = vec![0u32; count];
         groups
             .iter()
             .for_each(|group| class_rows[group.0 as usize] += group.3);
         let mut order: Vec<usize> = (0..groups.len()).collect();
         order.sort_unstable_by_key(|&group| (groups[group].0, groups[group].1, groups[group].2));
-        let mut before = vec![0u32; self.classes.len()];
+        let mut before = vec![0u32; count];
         let mut position = vec![0.0; groups.len()];
         for group in order {
             let (class, _, _, size) = groups[group];
@@ -397,6 +453,7 @@ mod tests {
                 rows
             ],
             labels: (0..rows).map(label).collect(),
+            label_sets: None,
             splits: vec![Split::Train; rows],
             places: vec![
                 RowPlace {
@@ -541,6 +598,28 @@ mod tests {
         };
         assert_eq!(classes(&["10", "9", "-1"]), ["-1", "9", "10"]);
         assert_eq!(classes(&["pos", "10", "9"]), ["10", "9", "pos"]);
+    }
+
+    /// Issue 17: each set is its own, but a tenth of the rare label's rows is split off.
+    #[test]
+    fn sets_are_stratified_by_their_rarest_label() {
+        let mut table = table((0..1000).collect(), |row| row as u32);
+        let mut sets = LabelSets::default();
+        for row in 0..1000 {
+            // The label `a` in one row of ten, `b` in half of the rows.
+            let a = (row % 10 == 0).then_some(0);
+            let b = (row % 2 == 0).then_some(1);
+            sets.push(a.into_iter().chain(b).collect());
+        }
+        table.label_sets = Some(sets);
+        assert!(table.check_classes().is_ok());
+        table.split(0.1, 3);
+        let validation = table.of(Split::Validation);
+        let with = |class: u32| {
+            let has = |row: &&u32| table.classes_of(**row).contains(&class);
+            validation.iter().filter(has).count()
+        };
+        assert_eq!((validation.len(), with(0), with(1)), (100, 10, 50));
     }
 
     struct Nothing;

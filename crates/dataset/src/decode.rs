@@ -12,6 +12,8 @@ use crate::columns;
 use crate::delimited::{Field, Shape};
 use crate::findings::{Finding, Findings};
 use crate::json::{self, Cell};
+use crate::label_sets::{self, MultiLabel, WrongLabels};
+use crate::source::LABEL_PREFIX;
 use crate::{Labels, Quoting, ReadOptions, RowPlace, Source};
 
 mod messages;
@@ -39,7 +41,8 @@ pub struct Row<'a> {
     pub place: RowPlace,
     /// Text; blank only with [`ReadOptions::keep_blank`].
     pub text: &'a str,
-    /// Label; never blank, always present if labels are required.
+    /// Label; never blank, always present if labels are required. With [`MultiLabel`] all labels:
+    /// see [`labels_of`](crate::labels_of).
     pub label: Option<&'a str>,
 }
 
@@ -171,7 +174,7 @@ impl Decoder {
         self.rows.clear();
         self.kept.clear();
         let kept_values = columns::kept_values(options);
-        let columns = options.other_text_columns.len() + kept_values;
+        let columns = columns::kept_columns(options).count();
         let limit = block.findings.limit();
         let mut counts = BlockCounts {
             findings: std::mem::replace(&mut block.findings, Findings::new(limit)),
@@ -276,7 +279,7 @@ impl<'a> BlockDecoder<'a, '_> {
                 rows,
             } => {
                 let kept = self.kept.next().unwrap_or_default();
-                let (texts, kept) = self.split_kept(kept);
+                let [texts, others, kept] = self.split_kept(kept);
                 self.valid(record, findings)?;
                 if let Some(at) = stray {
                     reporter.stray(record, at, findings);
@@ -284,8 +287,8 @@ impl<'a> BlockDecoder<'a, '_> {
                 if rows {
                     reporter.quoted_rows(record, findings);
                 }
-                let others = texts.iter().flatten().map(|text| text.field);
-                let mut fields = [text, label].into_iter().flatten().chain(others);
+                let more = texts.iter().flatten().map(|text| text.field);
+                let mut fields = [text, label].into_iter().flatten().chain(more);
                 if let Some(field) = fields.find(|field| self.has_blank_quote(record, field)) {
                     reporter.blank_quote(record, field.at, findings);
                 }
@@ -296,6 +299,7 @@ impl<'a> BlockDecoder<'a, '_> {
                 let text_span = self.value(text, record, findings)?;
                 let text_span = self.join(text_span, texts, record, findings)?;
                 let label_span = self.value(label, record, findings)?;
+                let label_span = self.label_set(label_span, others, record, findings)?;
                 self.keep(kept, record, findings)?;
                 let text_at = text.map_or(record.start, |field| field.at);
                 let label_at = label.map_or(record.start, |field| field.at);
@@ -319,7 +323,7 @@ impl<'a> BlockDecoder<'a, '_> {
         findings: &mut Findings,
     ) -> Result<(Span, Option<Span>), Refused> {
         let kept = self.kept.next().unwrap_or_default();
-        let (texts, kept) = self.split_kept(kept);
+        let [texts, _, kept] = self.split_kept(kept);
         self.valid(record, findings)?;
         let mut part = |field: Option<Field>| -> Result<(Option<Span>, u32), Refused> {
             let span = field.map(|field| self.content(field, record, findings));
@@ -328,19 +332,68 @@ impl<'a> BlockDecoder<'a, '_> {
                 field.map_or(record.start, |field| field.at),
             ))
         };
-        let ((text, text_at), label) = (part(text)?, part(label)?);
+        let ((text, text_at), mut label) = (part(text)?, part(label)?);
+        if self.options.multi_label.is_some() {
+            let words = label.0.map_or("", |span| self.get(span)).split_whitespace();
+            let labels = words.filter_map(|word| word.get(LABEL_PREFIX.len()..));
+            let name = label_sets::name(labels);
+            label.0 = Some(self.store(&name));
+        }
         let text = (self.join(text, texts, record, findings)?, text_at);
         self.keep(kept, record, findings)?;
         self.present(record, text, label, findings)
     }
 
-    /// Returns the further texts of a record, and its kept values.
-    fn split_kept<'k>(
-        &self,
-        kept: &'k [Option<KeptField>],
-    ) -> (&'k [Option<KeptField>], &'k [Option<KeptField>]) {
+    /// Returns the further texts of a record, its further labels, and its kept values.
+    fn split_kept<'k>(&self, values: &'k [Option<KeptField>]) -> [&'k [Option<KeptField>]; 3] {
         let texts = self.options.other_text_columns.len();
-        kept.split_at_checked(texts).unwrap_or_default()
+        let labels = self.options.multi_label.as_ref();
+        let labels = labels.map_or(0, |multi| multi.other_columns.len());
+        let (texts, others) = values.split_at_checked(texts).unwrap_or_default();
+        let (labels, kept) = others.split_at_checked(labels).unwrap_or_default();
+        [texts, labels, kept]
+    }
+
+    /// Returns the label; of rows with several labels their name.
+    fn label_set(
+        &mut self,
+        first: Option<Span>,
+        others: &[Option<KeptField>],
+        record: &Record,
+        findings: &mut Findings,
+    ) -> Result<Option<Span>, Refused> {
+        let options = self.options;
+        let Some(multi) = &options.multi_label else {
+            return Ok(first);
+        };
+        let mut spans = vec![first];
+        for other in others {
+            let field = other.map(|other| other.field);
+            spans.push(self.value(field, record, findings)?);
+        }
+        let values = spans.into_iter().map(|span| Some(self.get(span?)));
+        let values: Vec<Option<&str>> = values.collect();
+        let set = multi.set(&options.label_column, &values, false);
+        self.store_set(set, record, findings).map(Some)
+    }
+
+    /// Appends the name of a set to the scratch buffer.
+    fn store_set(
+        &mut self,
+        set: Result<String, WrongLabels>,
+        record: &Record,
+        findings: &mut Findings,
+    ) -> Result<Span, Refused> {
+        set.map(|name| self.store(&name)).map_err(|wrong| {
+            let WrongLabels {
+                column,
+                expected,
+                found,
+            } = wrong;
+            self.reporter
+                .wrong_type(record, &column, &found, expected, findings);
+            Refused::Malformed
+        })
     }
 
     /// Returns the first text, followed by the others that are not blank.
@@ -605,7 +658,13 @@ impl<'a> BlockDecoder<'a, '_> {
             [text] => text.value().map(|text| self.store(text)),
             texts => Some(self.store(&joined(texts.iter().filter_map(Cell::value)))),
         };
-        let label = object.label.value().map(|label| self.store(label));
+        let label = match &options.multi_label {
+            None => object.label.value().map(|label| self.store(label)),
+            Some(multi) => {
+                let set = object.set(multi, &options.label_column);
+                Some(self.store_set(set, record, &mut counts.findings)?)
+            }
+        };
         for (cell, is_json) in &object.kept {
             let value = cell.value().map(|value| (self.store(value), *is_json));
             self.decoder.kept.push(value);
@@ -636,14 +695,24 @@ impl<'a> BlockDecoder<'a, '_> {
         names.extend(class_name.as_deref());
         let values = json::parse(json, &names, keys)?;
         let (texts, others) = values.split_at(texts);
+        let multi = options.multi_label.as_ref();
+        let (flags, others) = others.split_at(multi.map_or(0, |multi| multi.other_columns.len()));
         let (kept, labels) = others.split_at(columns::kept_values(options));
         let number = labels.first().copied().flatten();
         let name = labels.get(1).copied().flatten();
         let texts = texts.iter().map(|value| json::text(*value));
         let kept = kept.iter().map(|value| json::kept(*value));
+        let flags = flags.iter().map(|value| json::cell(*value));
+        let label = name.or(number);
+        let is_list = multi.is_some() && label.is_some_and(|value| value.get().starts_with('['));
         Ok(JsonRow {
             texts: texts.collect::<Result<_, _>>()?,
-            label: json::cell(name.or(number))?,
+            label: match is_list {
+                true => json::kept(label)?.0,
+                false => json::cell(label)?,
+            },
+            is_list,
+            flags: flags.collect::<Result<_, _>>()?,
             kept: kept.collect::<Result<_, _>>()?,
             is_class_name: self.is_manifest.then_some(name.is_some()),
         })
@@ -654,10 +723,23 @@ impl<'a> BlockDecoder<'a, '_> {
 struct JsonRow {
     texts: Vec<Cell>,
     label: Cell,
+    /// True if the label is an array, of rows with several labels.
+    is_list: bool,
+    /// Values of the further label columns.
+    flags: Vec<Cell>,
     /// True for JSON other than a string.
     kept: Vec<(Cell, bool)>,
     /// For an augmented manifest: true if the label is the class name in the metadata.
     is_class_name: Option<bool>,
+}
+
+impl JsonRow {
+    /// Returns the name of the row's labels.
+    fn set(&self, multi: &MultiLabel, column: &str) -> Result<String, WrongLabels> {
+        let cells = std::iter::once(&self.label).chain(&self.flags);
+        let values: Vec<Option<&str>> = cells.map(Cell::value).collect();
+        multi.set(column, &values, self.is_list)
+    }
 }
 
 impl JsonKeys {
@@ -668,8 +750,9 @@ impl JsonKeys {
         let (text, others) = object.texts.split_at(1);
         self.text |= text.iter().any(is_there);
         self.label |= is_there(&object.label);
-        self.kept.resize(others.len() + object.kept.len(), false);
-        for (seen, cell) in self.kept.iter_mut().zip(others.iter().chain(kept)) {
+        let cells = others.iter().chain(&object.flags).chain(kept);
+        self.kept.resize(cells.clone().count(), false);
+        for (seen, cell) in self.kept.iter_mut().zip(cells) {
             *seen |= is_there(cell);
         }
         match object

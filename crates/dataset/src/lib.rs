@@ -24,6 +24,7 @@ mod fetch;
 mod findings;
 mod input;
 mod json;
+mod label_sets;
 mod near;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -41,6 +42,7 @@ pub use decode::{Batch, Kept, Row};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
+pub use label_sets::{LabelSets, MultiLabel, labels_of};
 pub use read::{Encode, RowRef, Rows, TrainTexts, read, single_rows, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source};
@@ -60,6 +62,8 @@ pub struct ReadOptions {
     pub other_text_columns: Vec<String>,
     /// Name of the label column.
     pub label_column: String,
+    /// Set if rows may have several labels, or none.
+    pub multi_label: Option<MultiLabel>,
     /// Name of the column with the weights of the rows: the first one of [`Batch::kept`].
     pub weight_column: Option<String>,
     /// Names of columns whose values are kept: see [`Batch::kept`].
@@ -103,6 +107,7 @@ impl Default for ReadOptions {
             text_column: "text".to_owned(),
             other_text_columns: Vec::new(),
             label_column: "label".to_owned(),
+            multi_label: None,
             weight_column: None,
             keep_columns: Vec::new(),
             encoding: None,

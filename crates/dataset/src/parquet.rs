@@ -50,9 +50,17 @@ struct Group {
 
 struct Column {
     reader: ColumnReader,
-    /// Definition level of a present value; 0 if the column is required.
-    level: i16,
+    levels: Levels,
     kind: Kind,
+}
+
+/// Meaning of a column's levels.
+#[derive(Clone, Copy)]
+struct Levels {
+    /// Definition level of a present value; 0 if the column is required.
+    present: i16,
+    /// True if each row has a list.
+    is_list: bool,
 }
 
 impl Parquet {
@@ -88,7 +96,14 @@ impl Parquet {
         let metadata = reader.metadata();
         let schema = metadata.file_metadata().schema_descr();
         refuse_lists(schema, options, labels)?;
-        let names: Vec<String> = schema.columns().iter().map(|column| name(column)).collect();
+        let names = schema
+            .columns()
+            .iter()
+            .map(|column| match is_labels(column, options) {
+                true => options.label_column.clone(),
+                false => name(column),
+            });
+        let names: Vec<String> = names.collect();
         let place = source.place();
         let columns = columns::resolve(&names, options, labels, &place, "the file has", findings);
         let Some(columns) = columns else {
@@ -226,7 +241,10 @@ impl Parquet {
             let column = file.schema_descr().column(at);
             Ok(Column {
                 reader: group.get_column_reader(at).map_err(damaged)?,
-                level: column.max_def_level(),
+                levels: Levels {
+                    present: column.max_def_level(),
+                    is_list: column.max_rep_level() > 0,
+                },
                 kind: Kind::of(&column, file).unwrap_or(Kind::Text),
             })
         };
@@ -260,7 +278,7 @@ impl Column {
         wanted: usize,
         bytes: &mut Vec<u8>,
     ) -> Result<Vec<Option<Field>>, FileError> {
-        let (level, kind) = (self.level, &self.kind);
+        let (level, kind) = (self.levels, &self.kind);
         match &mut self.reader {
             ColumnReader::ByteArrayColumnReader(reader) => {
                 take(reader, level, wanted, bytes, |value, to| {
@@ -309,21 +327,30 @@ impl Column {
 
 fn take<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
-    level: i16,
+    level: Levels,
     wanted: usize,
     bytes: &mut Vec<u8>,
     write: impl Fn(&T::T, &mut Vec<u8>) -> Result<bool, FileError>,
 ) -> Result<Vec<Option<Field>>, FileError> {
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    let (mut values, mut levels, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
     let mut records = 0;
     while records < wanted {
         let (read, ..) = reader
-            .read_records(wanted - records, Some(&mut levels), None, &mut values)
+            .read_records(
+                wanted - records,
+                Some(&mut levels),
+                level.is_list.then_some(&mut repeated),
+                &mut values,
+            )
             .map_err(damaged)?;
         if read == 0 {
             break;
         }
         records += read;
+    }
+    if level.is_list {
+        let items = levels.iter().map(|of| *of == level.present).zip(&repeated);
+        return lists(items, values.iter(), bytes, write);
     }
     let mut values = values.iter();
     let mut next = || -> Result<Option<Field>, FileError> {
@@ -342,13 +369,64 @@ fn take<T: DataType>(
     // Required columns have no levels.
     (0..records)
         .map(|at| {
-            if level > 0 && levels.get(at) != Some(&level) {
+            if level.present > 0 && levels.get(at) != Some(&level.present) {
                 Ok(None)
             } else {
                 next()
             }
         })
         .collect()
+}
+
+/// Appends lists to `bytes`, as JSON. `items`: of each item, true if it has a value, and 0 if it
+/// begins a row.
+fn lists<'a, V: 'a>(
+    items: impl Iterator<Item = (bool, &'a i16)>,
+    mut values: impl Iterator<Item = &'a V>,
+    bytes: &mut Vec<u8>,
+    write: impl Fn(&V, &mut Vec<u8>) -> Result<bool, FileError>,
+) -> Result<Vec<Option<Field>>, FileError> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (is_present, repeated) in items {
+        if *repeated == 0 {
+            rows.push(Vec::new());
+        }
+        let value = is_present.then(|| values.next()).flatten();
+        let (Some(value), Some(row)) = (value, rows.last_mut()) else {
+            continue;
+        };
+        let mut item = Vec::new();
+        if write(value, &mut item)? {
+            let text = String::from_utf8(item).map_err(|_| {
+                let message = "a list has bytes that are not UTF-8".to_owned();
+                file_error(
+                    message,
+                    "write the file again, with the column as a list of strings",
+                )
+            })?;
+            row.push(text);
+        }
+    }
+    let field = |row: Vec<String>| {
+        let start = bytes.len() as u32;
+        bytes.extend_from_slice(serde_json::json!(row).to_string().as_bytes());
+        Some(Field {
+            start,
+            end: bytes.len() as u32,
+            at: start,
+            shape: Shape::Plain,
+        })
+    };
+    Ok(rows.into_iter().map(field).collect())
+}
+
+/// True if the column has the items of the lists of labels.
+fn is_labels(column: &ColumnDescriptor, options: &ReadOptions) -> bool {
+    let root = column.path().parts().first();
+    let multi = options.multi_label.as_ref();
+    column.max_rep_level() == 1
+        && multi.is_some_and(|multi| multi.other_columns.is_empty())
+        && root.is_some_and(|root| *root == options.label_column)
 }
 
 /// Returns the column path joined by dots, so that a nested column does not match a plain name.
@@ -390,6 +468,7 @@ fn refuse_lists(
         let is_list = schema.columns().iter().any(|column| {
             let root = column.path().parts().first();
             column.max_rep_level() > 0
+                && !is_labels(column, options)
                 && (root.is_some_and(|root| root == wanted) || name(column) == wanted)
         });
         if is_list {
@@ -439,7 +518,10 @@ fn check_counts(metadata: &ParquetMetaData, columns: &Columns) -> Result<(), Fil
         let used = [Some(columns.text), columns.label].into_iter().flatten();
         let used = used.chain(columns.kept.iter().copied());
         for column in used.map(|at| group.columns().get(at)) {
-            agree &= column.is_some_and(|column| column.num_values() == group.num_rows());
+            agree &= column.is_some_and(|column| {
+                let is_list = column.column_descr().max_rep_level() > 0;
+                is_list || column.num_values() == group.num_rows()
+            });
         }
     }
     if agree && rows == Some(metadata.file_metadata().num_rows()) {

@@ -10,6 +10,7 @@ use diagnostics::Diagnostic;
 
 use crate::audit::{self, Texts};
 use crate::decode::{self, Batch, Kept};
+use crate::label_sets;
 use crate::near::{self, NearTexts, Sketch, SketchedRows};
 use crate::stream::{ReadTask, Streamed, run};
 use crate::{
@@ -296,6 +297,10 @@ pub fn unusable_labels<E>(
     sources: &[Source],
     options: &ReadOptions,
 ) -> Option<Diagnostic> {
+    if options.multi_label.is_some() {
+        let classes = label_sets::class_names(&rows.label_names, options);
+        return audit::few_labels(&classes, sources);
+    }
     audit::one_label(&rows.label_names, rows.counts.used, sources).or_else(|| {
         let texts = || rows.hashes.iter().collect::<HashSet<_>>().len();
         audit::own_labels(
@@ -309,13 +314,16 @@ pub fn unusable_labels<E>(
 }
 
 /// Finds labels that have a single row.
-pub fn single_rows<E>(rows: &Rows<E>) -> Findings {
+pub fn single_rows<E>(rows: &Rows<E>, options: &ReadOptions) -> Findings {
     let mut counts = vec![0; rows.label_names.len()];
     for &label in &rows.labels {
         counts[label as usize] += 1;
     }
     let mut findings = Findings::default();
-    audit::single_rows(rows.label_names.iter().zip(counts), &mut findings);
+    let counts = rows.label_names.iter().cloned().zip(counts).collect();
+    let counts = label_sets::by_class(counts, options);
+    let counts = counts.iter().map(|(name, rows)| (name, *rows));
+    audit::single_rows(counts, &mut findings);
     findings
 }
 
@@ -407,7 +415,10 @@ pub fn read<E: Encode>(
         })));
     }
     let mut findings = std::mem::take(&mut rows.findings);
-    audit::labels(&rows.label_names, &mut findings);
+    audit::labels(
+        &label_sets::class_names(&rows.label_names, options),
+        &mut findings,
+    );
     audit::missing_labels(&rows.texts(), sources, &mut findings);
     audit::duplicates(&rows.texts(), sources, &mut findings);
     rows.findings = findings;

@@ -90,6 +90,10 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
     const MAX_RECORD_BYTES: usize = 1 << 30;
     let options = &ReadOptions {
         max_record_bytes: task.options.max_record_bytes.min(MAX_RECORD_BYTES),
+        multi_label: match task.labels {
+            Labels::Ignored => None,
+            Labels::Required | Labels::Optional => task.options.multi_label.clone(),
+        },
         ..task.options.clone()
     };
     let mut texts = std::iter::once(&options.text_column).chain(&options.other_text_columns);

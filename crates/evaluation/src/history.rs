@@ -3,7 +3,7 @@
 use sagemaker::metrics::{Measure, Progress, Split};
 use sagemaker::{Metric, MetricLine};
 
-use crate::metrics::{Scores, evaluate};
+use crate::metrics::{Evaluation, Scores, evaluate};
 use crate::report::{CurveLine, LearningCurve};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -50,7 +50,11 @@ pub struct Validation {
 impl Validation {
     /// Evaluates scores against labels.
     pub fn of(labels: &[u32], classes: &[String], scores: &Scores) -> Self {
-        let evaluation = evaluate(labels, classes, scores);
+        Self::of_evaluation(&evaluate(labels, classes, scores))
+    }
+
+    /// Takes the metrics of an evaluation.
+    pub fn of_evaluation(evaluation: &Evaluation) -> Self {
         Self {
             loss: evaluation.log_loss.unwrap_or(f64::NAN),
             accuracy: evaluation.accuracy,

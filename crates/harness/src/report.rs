@@ -77,12 +77,13 @@ pub(crate) fn build(
     Ok(html(&report))
 }
 
-/// A row whose label is not the predicted class.
+/// A row whose label is not the predicted class, or whose labels are not the predicted ones.
 struct Mistake {
     row: u32,
-    predicted: u32,
+    predicted: Vec<u32>,
     probability: Option<f64>,
-    /// Decision value of the predicted class minus that of the label.
+    /// Decision value of the predicted class minus that of the label; of several labels the largest
+    /// absolute value of a wrong one.
     excess: f64,
 }
 
@@ -90,6 +91,9 @@ impl Input<'_> {
     /// Returns the rows that are wrong with the highest confidence.
     fn mistakes(&self, split: Split, scores: &Scores) -> Vec<Mistake> {
         let rows = self.rows.of(split);
+        if self.rows.label_sets.is_some() {
+            return most_certain(self.wrong_sets(&rows, scores));
+        }
         let of_row = |(index, (&row, predicted)): (usize, (&u32, u32))| {
             let label = self.rows.labels[row as usize];
             let at = |values: &[f32], class: u32| {
@@ -98,17 +102,33 @@ impl Input<'_> {
             let probability = scores.probability.as_ref().map(|all| at(all, predicted));
             (predicted != label).then(|| Mistake {
                 row,
-                predicted,
+                predicted: vec![predicted],
                 probability,
                 excess: at(&scores.decision, predicted) - at(&scores.decision, label),
             })
         };
         let each = rows.iter().zip(scores.predictions()).enumerate();
-        let mut mistakes: Vec<Mistake> = each.filter_map(of_row).collect();
-        let trust = |mistake: &Mistake| mistake.probability.unwrap_or(mistake.excess);
-        mistakes.sort_by(|a, b| trust(b).total_cmp(&trust(a)).then(a.row.cmp(&b.row)));
-        mistakes.truncate(EXAMPLES);
-        mistakes
+        most_certain(each.filter_map(of_row).collect())
+    }
+
+    /// Returns the rows of which a predicted label is wrong or missing.
+    fn wrong_sets(&self, rows: &[u32], scores: &Scores) -> Vec<Mistake> {
+        let decisions = scores.decision.chunks_exact(scores.classes.max(1));
+        let of_row = |((&row, predicted), decision): ((&u32, Vec<u32>), &[f32])| {
+            let truth = self.rows.classes_of(row);
+            let is_wrong = |class: &&u32| truth.contains(*class) != predicted.contains(*class);
+            let wrong = truth.iter().chain(&predicted).filter(is_wrong);
+            let excess = wrong.map(|class| f64::from(decision[*class as usize].abs()));
+            let excess = excess.max_by(f64::total_cmp)?;
+            Some(Mistake {
+                row,
+                predicted,
+                probability: None,
+                excess,
+            })
+        };
+        let each = rows.iter().zip(scores.sets()).zip(decisions);
+        each.filter_map(of_row).collect()
     }
 
     /// Returns the texts of the rows; empty if they cannot be read again, such as from a pipe.
@@ -128,14 +148,18 @@ impl Input<'_> {
     }
 
     fn examples(&self, mistakes: &[Mistake], texts: &[String]) -> Vec<RowExample> {
-        let name = |class: u32| self.rows.classes[class as usize].clone();
+        let name = |class: &u32| self.rows.classes[*class as usize].as_str();
+        let names = |classes: &[u32]| match classes {
+            [] => "(none)".to_owned(),
+            _ => classes.iter().map(name).collect::<Vec<_>>().join(", "),
+        };
         let example = |(mistake, text): (&Mistake, &String)| RowExample {
             place: self.rows.places[mistake.row as usize]
                 .place(&self.rows.sources)
                 .to_string(),
             text: text.clone(),
-            label: name(self.rows.labels[mistake.row as usize]),
-            predicted: name(mistake.predicted),
+            label: names(self.rows.classes_of(mistake.row)),
+            predicted: names(&mistake.predicted),
             probability: mistake.probability,
             score: mistake.excess,
         };
@@ -176,6 +200,14 @@ impl Input<'_> {
             hyperparameters: self.parameters.clone(),
         }
     }
+}
+
+/// Returns the mistakes with the highest confidence.
+fn most_certain(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let trust = |mistake: &Mistake| mistake.probability.unwrap_or(mistake.excess);
+    mistakes.sort_by(|a, b| trust(b).total_cmp(&trust(a)).then(a.row.cmp(&b.row)));
+    mistakes.truncate(EXAMPLES);
+    mistakes
 }
 
 /// Returns the command line of this process for a shell. Bytes that are not UTF-8 are replaced.

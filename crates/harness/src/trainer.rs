@@ -48,6 +48,9 @@ pub trait Trainer {
     /// model in both cases.
     const MULTI_HOST: bool = false;
 
+    /// True if it can train on rows that may have several labels: see [`RowTable::label_sets`].
+    const MULTI_LABEL: bool = false;
+
     /// True if it can train on a GPU.
     const GPU: bool = false;
 
@@ -247,6 +250,12 @@ pub trait Model: Sized + Sync {
 
     /// The labels, by class number.
     fn classes(&self) -> &[String];
+
+    /// True if rows may have several classes: then the scores of the classes are independent, and
+    /// those with a positive decision value are predicted.
+    fn is_multi_label(&self) -> bool {
+        false
+    }
 
     /// Writes all files of the model into the empty folder `dir`.
     ///

@@ -66,6 +66,31 @@ pub fn many_class_rows(classes: u64, rows_per_class: u64) -> Vec<Row> {
     (0..classes * rows_per_class).map(&mut row).collect()
 }
 
+/// Made-up rows with several of four labels, joined by `|`, or none: each label is in a quarter of
+/// the rows, and a third of the words of a row are typical of one of its labels.
+pub fn several_label_rows(count: usize, seed: u64) -> Vec<Row> {
+    const LABELS: [&str; 4] = ["art", "music", "sport", "war"];
+    let mut random = SplitMix64(seed);
+    let mut row = |_| {
+        let labels = LABELS.into_iter().filter(|_| random.uniform() < 0.25);
+        let labels: Vec<&str> = labels.collect();
+        let mut words = Vec::new();
+        for _ in 0..12 {
+            let word = (random.uniform() * 40.0) as usize;
+            let own = (random.uniform() * labels.len() as f64) as usize;
+            match labels.get(own).filter(|_| random.uniform() < 0.3) {
+                Some(label) => words.push(format!("{label}{word}")),
+                None => words.push(format!("any{word}")),
+            }
+        }
+        Row {
+            text: words.join(" "),
+            label: labels.join("|"),
+        }
+    };
+    (0..count).map(&mut row).collect()
+}
+
 /// Made-up film reviews without blanks between words, in Chinese and in Thai.
 pub fn unsegmented_rows(count: usize, seed: u64) -> [Vec<Row>; 2] {
     let scripts = [

@@ -33,7 +33,8 @@ mod workspace;
 pub use cli_reference::{check_cli_reference, check_trainer_reference};
 pub use contract::{Trainer, pairs, strings};
 pub use data::{
-    Row, data_dir, imdb_train, many_class_rows, movie_csv, movie_rows, to_csv, unsegmented_rows,
+    Row, data_dir, imdb_train, many_class_rows, movie_csv, movie_rows, several_label_rows, to_csv,
+    unsegmented_rows,
 };
 pub use engine::{Engine, engine};
 pub use fake_ml::{FakeMl, fifo};

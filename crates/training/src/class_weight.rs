@@ -89,9 +89,24 @@ impl ClassWeight {
         Some(("--class-weight".to_owned(), sha256))
     }
 
-    /// Returns the weight of each class for these training rows.
+    /// Refuses weights if rows may have several classes, for trainers that do not support both.
+    ///
+    /// # Errors
+    /// There are weights.
+    pub fn refuse_several_labels(&self, table: &RowTable) -> Result<(), Error> {
+        if table.label_sets.is_none() || *self == Self::None {
+            return Ok(());
+        }
+        let message = "expected no --class-weight with --multi-label in this trainer";
+        Err(Error::usage(message).help("leave out --class-weight, or use `svm`"))
+    }
+
+    /// Returns the weight of each class for these training rows; 1 if rows may have several.
     pub fn weights(&self, table: &RowTable, train: &[u32]) -> Vec<f32> {
         let classes = table.classes.len();
+        if table.label_sets.is_some() {
+            return vec![1.0; classes];
+        }
         let mut sizes = vec![0.0; classes];
         for &row in train {
             sizes[table.labels[row as usize] as usize] += table.weight(row);

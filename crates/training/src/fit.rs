@@ -7,7 +7,7 @@ use std::path::Path;
 use dataset::RowTable;
 use diagnostics::{Error, ErrorKind, counted};
 use evaluation::history::Validation;
-use evaluation::metrics::Scores;
+use evaluation::metrics::{Scores, multilabel};
 use serde_json::json;
 
 use crate::batches::epoch_batches;
@@ -364,7 +364,15 @@ impl<L: Learner> Fit<'_, L> {
         Ok(scores.map(|scores| {
             let rows = plan.validation.iter();
             let labels: Vec<u32> = rows.map(|&row| plan.labels[row as usize]).collect();
-            (Validation::of(&labels, plan.classes, &scores), scores)
+            let validation = match plan.sets {
+                None => Validation::of(&labels, plan.classes, &scores),
+                Some(sets) => {
+                    let truth: Vec<&[u32]> = labels.iter().map(|set| sets.get(*set)).collect();
+                    let evaluation = multilabel::evaluate(&truth, plan.classes, &scores);
+                    Validation::of_evaluation(&evaluation)
+                }
+            };
+            (validation, scores)
         }))
     }
 

@@ -1,7 +1,7 @@
 //! Rows and settings of the training loop.
 
 use clap::ValueEnum;
-use dataset::{RowTable, Split};
+use dataset::{LabelSets, RowTable, Split};
 use evaluation::history::Validation;
 
 use crate::Schedule;
@@ -57,8 +57,10 @@ pub struct FitParams {
 /// Rows and settings of a run, which do not change while training.
 #[derive(Clone, Debug)]
 pub struct TrainPlan<'a> {
-    /// Class index of each row of the data.
+    /// Class index of each row of the data; the number of its set if there are `sets`.
     pub labels: &'a [u32],
+    /// Sets of classes if rows may have several, or none.
+    pub sets: Option<&'a LabelSets>,
     /// Names of the classes.
     pub classes: &'a [String],
     /// Training rows.
@@ -76,6 +78,7 @@ impl<'a> TrainPlan<'a> {
     pub fn new(table: &'a RowTable, rows_per_step: usize, params: &FitParams) -> Self {
         Self {
             labels: &table.labels,
+            sets: table.label_sets.as_ref(),
             classes: &table.classes,
             train: table.of(Split::Train),
             validation: table.of(Split::Validation),
@@ -110,6 +113,7 @@ pub(crate) mod tests {
     pub(crate) fn plan(epochs: u64) -> TrainPlan<'static> {
         TrainPlan {
             labels: &[0, 1, 0],
+            sets: None,
             classes: &[],
             train: vec![0, 1, 2],
             validation: Vec::new(),

@@ -16,9 +16,11 @@ use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too: the data is read as the job reads
 /// it.
-const SHARED_OPTIONS: [&str; 10] = [
+const SHARED_OPTIONS: [&str; 12] = [
     "text_column",
     "label_column",
+    "label_separator",
+    "multi_label",
     "weight_column",
     "encoding",
     "delimiter",

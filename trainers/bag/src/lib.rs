@@ -49,6 +49,7 @@ impl Trainer for Bag {
 
     const CHECKPOINTS: bool = true;
     const ROW_WEIGHTS: bool = true;
+    const MULTI_LABEL: bool = true;
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: BagArgs) -> Result<BagParams, Error> {

@@ -21,6 +21,8 @@ use crate::rows::{Row, weigh};
 /// A bag of embeddings of words and n-grams.
 pub struct BagModel {
     pub(crate) classes: Vec<String>,
+    /// True if a text may have several labels, or none.
+    pub(crate) multi_label: bool,
     /// In code point order.
     pub(crate) terms: Terms,
     /// How texts become terms.
@@ -62,6 +64,10 @@ impl Model for BagModel {
         &self.classes
     }
 
+    fn is_multi_label(&self) -> bool {
+        self.multi_label
+    }
+
     fn save(&self, dir: &Path) -> Result<(), Error> {
         files::save(self, dir)
     }
@@ -92,7 +98,11 @@ impl Model for BagModel {
             self.net.forward(row, &mut scratch.buffers);
             logits.extend_from_slice(&scratch.buffers.outputs);
         }
-        Ok(Scores::of_logits(logits, self.classes.len()))
+        let scores = match self.multi_label {
+            true => Scores::of_independent_logits,
+            false => Scores::of_logits,
+        };
+        Ok(scores(logits, self.classes.len()))
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {
@@ -105,8 +115,8 @@ impl Model for BagModel {
 }
 
 impl BagModel {
-    /// Returns the terms that raise the logit of a class most above the mean of all classes: terms
-    /// of a text, or all terms of the model. Classes from `shown` on have none.
+    /// Returns the terms that raise the logit of a class most above the mean of all classes (if a text
+    /// has one of them): terms of a text, or all terms of the model. Classes from `shown` on have none.
     fn explain_classes(&self, text: Option<&str>, top: usize, shown: usize) -> Vec<ClassFeatures> {
         let mut scratch = self.scratch();
         match text {
@@ -187,7 +197,8 @@ impl BagModel {
             .iter()
             .map(|&value| value.into())
             .collect();
-        for other in 0..classes {
+        let others = if self.multi_label { 0 } else { classes };
+        for other in 0..others {
             let others = self.net.weight(other).iter();
             weight
                 .iter_mut()

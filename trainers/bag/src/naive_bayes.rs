@@ -17,10 +17,10 @@ const SMOOTHING: f64 = 0.2;
 /// classes share one factor, which is folded into the embedding after training, so that prediction
 /// does not need it. Under gradient descent it acts as a learning rate per term.
 ///
-/// With many classes, see [`many_class_scale`].
-pub(crate) fn term_scale(
+/// `classes_of` returns the classes of a row. With many classes, see [`many_class_scale`].
+pub(crate) fn term_scale<'a>(
     pattern: &CsrPattern,
-    labels: &[u32],
+    classes_of: impl Fn(u32) -> &'a [u32],
     train: &[u32],
     classes: usize,
 ) -> Vec<f32> {
@@ -30,7 +30,9 @@ pub(crate) fn term_scale(
         for &column in pattern.row(row as usize) {
             frequency[column as usize] += 1;
         }
-        rows_of[labels[row as usize] as usize].push(row as usize);
+        for &class in classes_of(row) {
+            rows_of[class as usize].push(row as usize);
+        }
     }
     let prior = SMOOTHING * pattern.width as f64;
     let totals: Vec<f64> = rows_of
@@ -122,6 +124,11 @@ fn many_class_scale(
 mod tests {
     use super::*;
 
+    /// Rows of one class each.
+    fn one<'a>(labels: &'a [u32]) -> impl Fn(u32) -> &'a [u32] {
+        move |row| std::slice::from_ref(&labels[row as usize])
+    }
+
     #[test]
     fn discriminative_terms_have_a_larger_scale() {
         // Column 0 is in all rows, column 1 in class 0 only, column 2 in one row of class 1.
@@ -130,7 +137,8 @@ mod tests {
             columns: vec![0, 1, 0, 1, 0, 0, 2],
             width: 3,
         };
-        let found = term_scale(&pattern, &[0, 0, 1, 1], &[0, 1, 2, 3], 2);
+        let labels = [0, 0, 1, 1];
+        let found = term_scale(&pattern, one(&labels), &[0, 1, 2, 3], 2);
         let ratio =
             |inside: f64, outside: f64| ((inside + 0.2) / (outside + 0.2) * (3.6 / 4.6)).ln();
         let expected =
@@ -160,7 +168,7 @@ mod tests {
             labels.extend([class; 2]);
         }
         let train: Vec<u32> = (0..labels.len() as u32).collect();
-        let found = term_scale(&pattern, &labels, &train, classes);
+        let found = term_scale(&pattern, one(&labels), &train, classes);
         // 30 classes; 3 occurrences and 0.2 for each of 31 terms per class.
         let ratio = |inside: f64, outside: f64| ((inside + 0.2) / (outside + 5.8) * 29.0).ln();
         let [own, common] = [ratio(2.0, 0.0).powi(2), ratio(1.0, 29.0).powi(2)];
@@ -179,7 +187,7 @@ mod tests {
             columns: vec![0, 1, 1],
             width: 2,
         };
-        let few = term_scale(&pattern, &[0, 1, 0], &[0, 1], 2);
+        let few = term_scale(&pattern, one(&[0, 1, 0]), &[0, 1], 2);
         assert_eq!(few, [1.0, 1.0]);
     }
 }

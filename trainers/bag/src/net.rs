@@ -279,6 +279,47 @@ impl Net {
         loss
     }
 
+    /// As [`Net::sgd_step`], on the binary cross entropy of all classes, of which `classes` are those
+    /// of the row. The step is that of the sum over the classes, as `-loss one-vs-all` of fastText;
+    /// the result is the mean.
+    pub(crate) fn binary_step(
+        &mut self,
+        row: Row<'_>,
+        classes: &[u32],
+        cost: f32,
+        learning_rate: f32,
+        scratch: &mut NetScratch,
+    ) -> f64 {
+        self.forward(row, scratch);
+        let NetScratch {
+            hidden,
+            gradient,
+            outputs,
+            ..
+        } = scratch;
+        if outputs.iter().any(|logit| !logit.is_finite()) {
+            return f64::NAN;
+        }
+        gradient.clear();
+        gradient.resize(self.stride, 0.0);
+        let weights = self.weight.chunks_exact_mut(self.stride);
+        let parts = weights.zip(&mut self.bias).zip(outputs.iter());
+        let mut loss = 0.0;
+        for (class, ((weight, bias), &logit)) in (0u32..).zip(parts) {
+            let (logit, is_own) = (f64::from(logit), classes.binary_search(&class).is_ok());
+            // ln(1 + exp(logit)) without overflow.
+            let softplus = logit.max(0.0) + (-logit.abs()).exp().ln_1p();
+            loss += softplus - f64::from(is_own) * logit;
+            let error = cost * (1.0 / (1.0 + (-logit).exp()) - f64::from(is_own)) as f32;
+            add(gradient, error, weight);
+            add(weight, -learning_rate * error, hidden);
+            *bias -= learning_rate * error;
+        }
+        loss /= outputs.len() as f64;
+        self.update_embeddings(row, learning_rate, gradient);
+        loss * f64::from(cost)
+    }
+
     /// As [`Net::sgd_step`], with the classes `scratch.sampled` in place of all but the true one:
     /// sampled softmax (Jean, Cho, Memisevic and Bengio 2015). The sum over the other classes is
     /// estimated without bias, for samples of equal probability.

@@ -26,6 +26,42 @@ fn loss(net: &Net, row: Row<'_>, label: usize) -> f64 {
     sum.ln() - f64::from(scratch.outputs[label])
 }
 
+/// Made by
+/// ```python
+/// E = torch.tensor([[0.5, -0.25]], requires_grad=True)
+/// W = torch.tensor([[1.0, 2], [3, -1]], requires_grad=True)
+/// b = torch.tensor([0.1, -0.2], requires_grad=True)
+/// z = W @ (2 * E[0]) + b
+/// L = torch.nn.BCEWithLogitsLoss(reduction="sum")(z, torch.tensor([0.0, 1])); L.backward()
+/// print(L / 2, [p - 0.1 * p.grad for p in (E, W, b)])
+/// ```
+#[test]
+fn binary_step_is_that_of_pytorch() {
+    let arrays = (vec![0.5, -0.25], vec![1.0, 2.0, 3.0, -1.0], vec![0.1, -0.2]);
+    let mut net = Net::from_arrays(2, arrays.0, arrays.1, arrays.2);
+    let row = Row {
+        terms: &[0],
+        weights: &[2.0],
+    };
+    let loss = net.binary_step(row, &[1], 1.0, 0.1, &mut NetScratch::default());
+    assert!((loss - 0.390_307_96).abs() < 1e-6, "{loss}");
+    let [embedding, weight] = net.unpadded();
+    let found = [&*embedding, &*weight, net.bias.as_slice()].concat();
+    let expected = [
+        0.416_346_85,
+        -0.467_105_93,
+        0.947_502_1,
+        2.026_249,
+        3.003_557_2,
+        -1.001_778_6,
+        0.047_502_08,
+        -0.196_442_89,
+    ];
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+}
+
 #[test]
 fn sgd_step_follows_the_gradient_of_every_tensor() {
     let row = Row {

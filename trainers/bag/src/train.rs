@@ -9,7 +9,7 @@ use dataset::{RowTable, Split};
 use diagnostics::Error;
 use evaluation::fit_temperature;
 use evaluation::history::{EpochReport, Validation};
-use evaluation::metrics::Scores;
+use evaluation::metrics::{Scores, multilabel};
 use harness::Trained;
 use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, json};
@@ -61,6 +61,7 @@ pub fn train(
     table.check_classes()?;
     let mut params = params.clone();
     params.class_weight = params.class_weight.resolve(&table.classes, run)?;
+    params.class_weight.refuse_several_labels(table)?;
     let params = &params;
     let all = table.unsplit().filter(|_| params.refit);
     let prepared = run.prepare(|| -> Result<_, Error> {
@@ -104,7 +105,8 @@ impl<'a> TrainContext<'a> {
         let Counts {
             pattern, values, ..
         } = &mut counts;
-        let scale = term_scale(pattern, &table.labels, &train, table.classes.len());
+        let classes = table.classes.len();
+        let scale = term_scale(pattern, |row| table.classes_of(row), &train, classes);
         for (value, &column) in values.iter_mut().zip(&pattern.columns) {
             *value *= scale[column as usize];
         }
@@ -207,9 +209,10 @@ impl<'a> TrainContext<'a> {
 
     /// Makes one step with a row; returns its loss before the step.
     fn step(&self, learner: &mut BagLearner, row: u32, scratch: &mut StepScratch) -> f64 {
-        let label = self.table.labels[row as usize] as usize;
+        let (table, number) = (self.table, row);
+        let label = table.labels[row as usize] as usize;
         let rate = self.learning_rate(learner.state.step) as f32;
-        let loss_weight = self.class_weights[label] * self.table.weight(row) as f32;
+        let cost = table.weight(number) as f32;
         let row = rows::row(&self.counts, row);
         let share = self.params.dropout;
         let StepScratch {
@@ -219,7 +222,9 @@ impl<'a> TrainContext<'a> {
             dropout,
             classes,
         } = scratch;
-        self.sample_classes(label, Random::new(*classes, &[learner.state.step]), buffers);
+        if table.label_sets.is_none() {
+            self.sample_classes(label, Random::new(*classes, &[learner.state.step]), buffers);
+        }
         let row = if share > 0.0 {
             let mut random = Random::new(*dropout, &[learner.state.step]);
             terms.clear();
@@ -234,7 +239,11 @@ impl<'a> TrainContext<'a> {
         } else {
             row
         };
-        learner.net.sgd_step(row, label, loss_weight, rate, buffers)
+        let net = &mut learner.net;
+        match table.label_sets {
+            None => net.sgd_step(row, label, self.class_weights[label] * cost, rate, buffers),
+            Some(_) => net.binary_step(row, table.classes_of(number), cost, rate, buffers),
+        }
     }
 
     /// Draws the classes of a step besides `label`, with replacement, if there are too many for
@@ -255,9 +264,7 @@ impl<'a> TrainContext<'a> {
     fn report(&self, learner: &BagLearner, rows_per_second: f64, run: &Run) -> EpochReport {
         let state = &learner.state;
         let scores = self.score(&learner.net, Split::Validation, run);
-        let validation = scores.map(|scores| {
-            Validation::of(&self.labels(&self.validation), &self.table.classes, &scores)
-        });
+        let validation = scores.map(|scores| self.validation(&scores));
         EpochReport {
             epoch: state.epoch + 1,
             epochs: self.params.epochs,
@@ -271,6 +278,16 @@ impl<'a> TrainContext<'a> {
         }
     }
 
+    /// Evaluates the scores of the validation rows.
+    fn validation(&self, scores: &Scores) -> Validation {
+        let (table, rows) = (self.table, &self.validation);
+        if table.label_sets.is_none() {
+            return Validation::of(&self.labels(rows), &table.classes, scores);
+        }
+        let truth: Vec<&[u32]> = rows.iter().map(|row| table.classes_of(*row)).collect();
+        Validation::of_evaluation(&multilabel::evaluate(&truth, &table.classes, scores))
+    }
+
     fn labels(&self, rows: &[u32]) -> Vec<u32> {
         rows.iter()
             .map(|&row| self.table.labels[row as usize])
@@ -278,7 +295,11 @@ impl<'a> TrainContext<'a> {
     }
 
     fn scores(&self, net: &Net, rows: &[u32], threads: usize) -> Scores {
-        Scores::of_logits(self.logits(net, rows, threads), self.table.classes.len())
+        let scores = match self.table.label_sets {
+            None => Scores::of_logits,
+            Some(_) => Scores::of_independent_logits,
+        };
+        scores(self.logits(net, rows, threads), self.table.classes.len())
     }
 
     /// Returns logits of shape (rows, classes).
@@ -355,6 +376,7 @@ impl<'a> TrainContext<'a> {
         order.extend(order.len() as u32..scale.len() as u32);
         let model = BagModel {
             classes: table.classes.clone(),
+            multi_label: table.label_sets.is_some(),
             terms: counts.terms,
             features: FeatureConfig {
                 max_ngrams: params.analysis.max_ngrams,
@@ -374,9 +396,10 @@ impl<'a> TrainContext<'a> {
         })
     }
 
-    /// Fits the temperature on the validation rows.
+    /// Fits the temperature on the validation rows; `None` if rows may have several classes, whose
+    /// sigmoids are independent.
     fn temperature(&self, net: &Net, run: &Run) -> Option<f64> {
-        if self.is_late(self.validation.len(), run) {
+        if self.table.label_sets.is_some() || self.is_late(self.validation.len(), run) {
             return None;
         }
         fit_temperature(

@@ -9,6 +9,8 @@
 mod attacks;
 #[path = "cli/campaigns.rs"]
 mod campaigns;
+#[path = "cli/multi_label.rs"]
+mod multi_label;
 #[path = "cli/public_reports.rs"]
 mod public_reports;
 

@@ -41,7 +41,26 @@ impl TrainContext<'_> {
     ) -> Result<Option<Scores>, Error> {
         let ids: Vec<&[u32]> = rows.iter().map(|&row| self.rows.ids(row)).collect();
         let logits = logits(net, &ids, &|| run.stopped()).map_err(torch_error)?;
-        Ok(logits.map(|logits| Scores::of_logits(logits, self.shape.classes)))
+        let scores = match self.table.label_sets {
+            None => Scores::of_logits,
+            Some(_) => Scores::of_independent_logits,
+        };
+        Ok(logits.map(|logits| scores(logits, self.shape.classes)))
+    }
+
+    /// Returns 1 for the classes of each row and 0 for the others, if rows may have several.
+    fn targets(&self, rows: &[u32]) -> Vec<f32> {
+        if self.table.label_sets.is_none() {
+            return Vec::new();
+        }
+        let classes = self.shape.classes;
+        let mut targets = vec![0.0; rows.len() * classes];
+        for (row, targets) in rows.iter().zip(targets.chunks_exact_mut(classes)) {
+            for &class in self.table.classes_of(*row) {
+                targets[class as usize] = 1.0;
+            }
+        }
+        targets
     }
 }
 
@@ -135,6 +154,7 @@ impl training::Learner for LstmLearner<'_> {
                 .map(|&row| context.rows.ids(row).to_vec())
                 .collect(),
             labels: rows.iter().map(label).collect(),
+            targets: context.targets(rows),
             class_weights: context.class_weights.clone(),
             dropout: (share > 0.0).then_some(Dropout {
                 share,

@@ -60,6 +60,13 @@ impl Model for TextModel {
         }
     }
 
+    fn is_multi_label(&self) -> bool {
+        match self {
+            Self::Bilstm(model) => model.multi_label,
+            Self::Bag(model) => model.is_multi_label(),
+        }
+    }
+
     fn save(&self, dir: &Path) -> Result<(), Error> {
         match self {
             Self::Bilstm(model) => model.save(dir),

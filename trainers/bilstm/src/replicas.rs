@@ -73,7 +73,10 @@ impl Replicas {
 
     /// Computes loss and gradients of a step.
     pub(crate) fn gradients(&mut self, step: Step) -> Result<Gradients, TchError> {
-        let weight = |&label: &u32| f64::from(step.class_weights[label as usize]);
+        let weight = |&label: &u32| match step.targets.is_empty() {
+            true => f64::from(step.class_weights[label as usize]),
+            false => 1.0,
+        };
         let total_weight = step.labels.iter().map(weight).sum();
         if self.workers.is_empty() {
             return gradients(&self.nets[0], &step, total_weight, self.mixed);
@@ -107,10 +110,17 @@ impl Replicas {
     ) -> Result<(), TchError> {
         let parts = step.rows.chunks(size).zip(step.labels.chunks(size));
         let workers = self.workers.chunks(per_part);
+        // An empty slice per part if there are no targets.
+        let targets = |number: usize, rows: usize| {
+            let classes = step.class_weights.len();
+            let range = number * size * classes..(number * size + rows) * classes;
+            step.targets.get(range).unwrap_or_default().to_vec()
+        };
         for ((number, (rows, labels)), workers) in parts.enumerate().zip(workers) {
             let part = Step {
                 rows: rows.to_vec(),
                 labels: labels.to_vec(),
+                targets: targets(number, rows.len()),
                 class_weights: step.class_weights.clone(),
                 dropout: step.dropout.map(|dropout| Dropout {
                     first_row: number * size,

@@ -10,6 +10,9 @@ use crate::net::{Dropout, Net};
 pub(crate) struct Step {
     pub(crate) rows: Vec<Vec<u32>>,
     pub(crate) labels: Vec<u32>,
+    /// 1 for the classes of each row and 0 for the others, if rows may have several; else empty.
+    /// Shape: (rows, classes).
+    pub(crate) targets: Vec<f32>,
     pub(crate) class_weights: Vec<f32>,
     pub(crate) dropout: Option<Dropout>,
     /// Factor of the loss that keeps gradients within half precision.
@@ -65,6 +68,9 @@ pub(crate) fn losses(
     total_weight: f64,
 ) -> Result<(Tensor, Tensor), TchError> {
     let device = logits.device();
+    if !step.targets.is_empty() {
+        return binary_losses(logits, step, total_weight);
+    }
     let labels: Vec<i64> = step.labels.iter().map(|&label| label.into()).collect();
     let labels = Tensor::f_from_slice(&labels)?.f_to(device)?; // (batch) int64
     // PyTorch's default of `ignore_index`; no label has this value.
@@ -73,6 +79,24 @@ pub(crate) fn losses(
     // () f32, this and all below
     let sum = logits.f_cross_entropy_loss(&labels, Some(&weights), Reduction::Sum, ignored, 0.0)?;
     let loss = sum.f_mul_scalar(1.0 / total_weight)?;
+    let scaled = loss.f_mul_scalar(step.loss_scale)?;
+    Ok((loss, scaled))
+}
+
+/// As [`losses`], with the binary cross entropy of all classes, of which it takes the mean.
+fn binary_losses(
+    logits: &Tensor,
+    step: &Step,
+    total_weight: f64,
+) -> Result<(Tensor, Tensor), TchError> {
+    let classes = step.class_weights.len();
+    let targets = Tensor::f_from_slice(&step.targets)?.f_view([-1, classes as i64])?;
+    let targets = targets.f_to(logits.device())?; // (batch, classes) f32
+    let (weight, positive) = (None::<Tensor>, None::<Tensor>);
+    // () f32, this and all below
+    let sum =
+        logits.f_binary_cross_entropy_with_logits(&targets, weight, positive, Reduction::Sum)?;
+    let loss = sum.f_mul_scalar(1.0 / (total_weight * classes as f64))?;
     let scaled = loss.f_mul_scalar(step.loss_scale)?;
     Ok((loss, scaled))
 }

@@ -32,6 +32,7 @@ pub(crate) fn train(
         find_devices(lstm.device, lstm.precision)?.with_threads(run.threads(), lstm.batch_size);
     table.check_classes()?;
     let class_weight = params.class_weight.resolve(&table.classes, run)?;
+    class_weight.refuse_several_labels(table)?;
     // libtorch's own threads: see `replicas`.
     tch::set_num_threads(1);
     let (tokenizer, rows) = encode_rows(table, encoders, lstm.vocab_size, lstm.seq_len)?;
@@ -163,6 +164,7 @@ fn finish(
     let scores = SplitScores::of(best.scores, context.table, run, score)?;
     let model = LstmModel {
         classes: context.table.classes.clone(),
+        multi_label: context.table.label_sets.is_some(),
         tokenizer,
         seq_len: context.params.seq_len,
         shape: context.shape.clone(),

@@ -32,6 +32,7 @@ impl Trainer for Nb {
     type PredictArgs = NoArgs;
 
     const ROW_WEIGHTS: bool = true;
+    const MULTI_LABEL: bool = true;
 
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 

@@ -54,6 +54,10 @@ impl Model for NbModel {
         &self.classes
     }
 
+    fn is_multi_label(&self) -> bool {
+        self.naive_bayes.independent
+    }
+
     fn save(&self, dir: &Path) -> Result<(), Error> {
         files::save(self, dir)
     }
@@ -80,7 +84,7 @@ impl Model for NbModel {
             let buffers = &mut scratch.buffers;
             self.naive_bayes.predict_log_proba(row, buffers, output);
         }
-        Ok(Scores::of_logits(log_proba, classes))
+        Ok(self.naive_bayes.scores(log_proba))
     }
 
     /// Returns the terms that raise the log likelihood of a class most above the mean of all
@@ -134,7 +138,11 @@ impl NbModel {
         let weights = |column: u32| {
             &self.naive_bayes.feature_log_prob[column as usize * classes..][..classes]
         };
-        let mean = |column: u32| weights(column).iter().sum::<f64>() / classes as f64;
+        let independent = self.naive_bayes.independent;
+        let mean = |column: u32| match independent {
+            true => 0.0,
+            false => weights(column).iter().sum::<f64>() / classes as f64,
+        };
         let means: Vec<f64> = columns.iter().map(|&column| mean(column)).collect();
         let name = |term: u32| self.terms.get(term as usize).to_owned();
         let of_class = |(class, label): (usize, &String)| {

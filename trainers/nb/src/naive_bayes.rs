@@ -1,5 +1,6 @@
 //! The classifier: sums of features per class, and their logarithms.
 
+use dataset::LabelSets;
 use evaluation::metrics::Scores;
 use text::features::CsrPattern;
 
@@ -17,6 +18,8 @@ pub(crate) struct LabelledRows<'a> {
     /// Weight of every row; empty if all weigh 1.
     pub(crate) weights: &'a [f64],
     pub(crate) classes: usize,
+    /// Sets of classes if rows may have several, or none: then a label is the number of a set.
+    pub(crate) sets: Option<&'a LabelSets>,
 }
 
 impl<'a> LabelledRows<'a> {
@@ -41,6 +44,9 @@ pub(crate) struct NaiveBayes {
     pub(crate) class_log_prior: Vec<f64>,
     /// Divisor of the joint log likelihood; 1 if the model is not calibrated.
     pub(crate) temperature: f64,
+    /// True if rows may have several classes, or none: then weights and priors are differences
+    /// between the class and all other rows, and the joint log likelihood is the logit of a class.
+    pub(crate) independent: bool,
 }
 
 /// Buffers of one prediction thread.
@@ -57,6 +63,9 @@ impl NaiveBayes {
     pub(crate) fn fit(data: LabelledRows<'_>, train: &[u32], params: &NbParams) -> Self {
         let classes = data.classes;
         let features = Features::fit(data.pattern, train, params);
+        if let Some(sets) = data.sets {
+            return Self::fit_independent((data, sets), train, features, params);
+        }
         let mut sizes = vec![0.0; classes];
         for &row in train {
             sizes[data.labels[row as usize] as usize] += data.weight(row);
@@ -108,10 +117,86 @@ impl NaiveBayes {
             feature_log_prob: sums,
             class_log_prior,
             temperature: 1.0,
+            independent: false,
         }
     }
 
-    /// Writes the log of the probability of each class to `output`, for a row with these counts.
+    /// Trains one classifier of two classes per class, as `OneVsRestClassifier` does: the rows of
+    /// the class, and all others.
+    fn fit_independent(
+        (data, sets): (LabelledRows<'_>, &LabelSets),
+        train: &[u32],
+        features: Features,
+        params: &NbParams,
+    ) -> Self {
+        let (classes, width) = (data.classes, data.pattern.width);
+        let (mut own, mut all) = (vec![0.0; width * classes], vec![0.0; width]);
+        // Sums of the weights of rows, in the same order: equal if all rows have a class.
+        let (mut sizes, mut total) = (vec![0.0; classes], 0.0);
+        let mut values = Vec::new();
+        for &row in train {
+            let (columns, counts) = data.row(row);
+            features.weigh(columns, counts, &mut values);
+            let set = sets.get(data.labels[row as usize]);
+            let weight = data.weight(row);
+            total += weight;
+            set.iter()
+                .for_each(|&class| sizes[class as usize] += weight);
+            for (&column, value) in columns.iter().zip(&values) {
+                all[column as usize] += weight * value;
+                for &class in set {
+                    own[column as usize * classes + class as usize] += weight * value;
+                }
+            }
+        }
+        let mut rest = own.clone();
+        for (rest, all) in rest.chunks_exact_mut(classes).zip(&all) {
+            // A rounding error may be below 0.
+            rest.iter_mut()
+                .for_each(|value| *value = (all - *value).max(0.0));
+        }
+        let kept = |term: usize| features.scale[term] > 0.0;
+        let own_sums = log_shares(&mut own, classes, params.alpha, kept);
+        let rest_sums = log_shares(&mut rest, classes, params.alpha, kept);
+        let norm = params.event_model == EventModel::Complement { norm: true };
+        // Complement naive Bayes negates the logs: divided by their sums, these have the other sign.
+        let divisor = |sum: f64| if norm && sum < 0.0 { -sum } else { 1.0 };
+        for (own, rest) in own
+            .chunks_exact_mut(classes)
+            .zip(rest.chunks_exact(classes))
+        {
+            for (class, (own, rest)) in own.iter_mut().zip(rest).enumerate() {
+                *own = *own / divisor(own_sums[class]) - rest / divisor(rest_sums[class]);
+            }
+        }
+        // As one row on a side without rows, so that the prior is finite.
+        let side = |size: f64| if size > 0.0 { size } else { 1.0 };
+        let prior = |&size: &f64| match params.event_model {
+            EventModel::Multinomial { fit_prior: true } => {
+                side(size).ln() - side(total - size).ln()
+            }
+            _ => 0.0,
+        };
+        Self {
+            feature_log_prob: own,
+            class_log_prior: sizes.iter().map(prior).collect(),
+            temperature: 1.0,
+            independent: true,
+            features,
+        }
+    }
+
+    /// Returns the scores of classes from what [`Self::predict_log_proba`] writes.
+    pub(crate) fn scores(&self, log_proba: Vec<f32>) -> Scores {
+        let classes = self.class_log_prior.len();
+        match self.independent {
+            true => Scores::of_independent_logits(log_proba, classes),
+            false => Scores::of_logits(log_proba, classes),
+        }
+    }
+
+    /// Writes the log of the probability of each class to `output`, for a row with these counts; of
+    /// independent classes the logit.
     pub(crate) fn predict_log_proba(
         &self,
         (columns, counts): (&[u32], &[f32]),
@@ -127,6 +212,12 @@ impl NaiveBayes {
             for (joint, weight) in joint.iter_mut().zip(weights) {
                 *joint += value * weight;
             }
+        }
+        if self.independent {
+            for (output, joint) in output.iter_mut().zip(joint.iter()) {
+                *output = (joint / self.temperature) as f32;
+            }
+            return;
         }
         let largest = joint.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // Relative to the largest: the joint log likelihood of a long text is far from 0.
@@ -159,7 +250,7 @@ impl NaiveBayes {
                 });
             }
         });
-        Scores::of_logits(log_proba, classes)
+        self.scores(log_proba)
     }
 }
 

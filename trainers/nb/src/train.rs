@@ -38,6 +38,7 @@ pub(crate) fn train(
         class_weight: params.class_weight.resolve(&table.classes, run)?,
         ..params.clone()
     };
+    params.class_weight.refuse_several_labels(table)?;
     let train = table.of(Split::Train);
     let all = table.unsplit().filter(|_| params.refit);
     let (vocabulary, analysis) = (&params.vocabulary, &params.analysis);
@@ -64,6 +65,7 @@ pub(crate) fn train(
         labels: &table.labels,
         weights: &table.weights,
         classes,
+        sets: table.label_sets.as_ref(),
     };
     let sides = (train.as_slice(), all);
     let (naive_bayes, scores, temperature) = fit(params, table, data, sides, run)?;
@@ -110,7 +112,7 @@ fn fit(
     let mut validation = score(&model, Split::Validation);
     let temperature = validation
         .as_ref()
-        .filter(|_| params.calibrate)
+        .filter(|_| params.calibrate && table.label_sets.is_none())
         .and_then(|scores| temperature(params, table, train, scores));
     if let Some(temperature) = temperature {
         model.temperature = temperature;

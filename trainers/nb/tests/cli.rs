@@ -8,7 +8,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use testkit::campaign::{Campaign, mutate_model};
-use testkit::{Outcome, Row, Workspace, many_class_rows, movie_csv, run, to_csv, unsegmented_rows};
+use testkit::{
+    Outcome, Row, Workspace, judge, many_class_rows, movie_csv, run, several_label_rows, to_csv,
+    unsegmented_rows,
+};
 
 const BIN: &str = env!("CARGO_BIN_EXE_nb");
 
@@ -91,6 +94,46 @@ fn model_is_byte_identical_for_any_number_of_threads() {
         ));
     }
     assert!(models[0] == models[1]);
+}
+
+/// Issue 17: rows with several labels, as scikit-learn's `OneVsRestClassifier` predicts them.
+#[test]
+fn sets_are_those_of_one_versus_rest() {
+    let workspace = workspace();
+    let at = |name: &str| workspace.path(name);
+    let (rows, test_rows, predictions) = (at("a.csv"), at("b.csv"), at("b.jsonl"));
+    std::fs::write(&rows, to_csv(&several_label_rows(800, 1))).unwrap();
+    std::fs::write(&test_rows, to_csv(&several_label_rows(600, 2))).unwrap();
+    let paths = [&rows, &test_rows, &predictions].map(|path| path.to_str().unwrap());
+    let several = ["--multi-label", "--label-separator", "|"];
+    for (twin, flags) in [
+        ("nb", &[] as &[&str]),
+        ("complement", &["--model-type", "complement", "--norm"]),
+    ] {
+        workspace
+            .train(&rows, &[&several[..], flags].concat())
+            .expect_code(0);
+        let flags = ["--format", "jsonl", "--all-classes", "--input", paths[1]];
+        let outcome = nb(&workspace, "predict", &flags);
+        std::fs::write(&predictions, &outcome.expect_code(0).stdout).unwrap();
+        let theirs = judge("multilabel", &[&paths[..], &["--twin", twin]].concat());
+        assert!(theirs["twin"].as_f64().unwrap() > 0.6, "{theirs}");
+        assert!(
+            theirs["equal"].as_f64().unwrap() > 0.9999,
+            "{twin}: {theirs}"
+        );
+        let found = nb(&workspace, "evaluate", &["--json", paths[1]]).json();
+        for name in ["micro_f1", "samples_f1", "hamming_loss", "accuracy", "lrap"] {
+            let [found, expected] = [&found[name], &theirs["metrics"][name]];
+            let [found, expected] = [found, expected].map(|value| value.as_f64().unwrap());
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "{name}: {found}, expected {expected}"
+            );
+        }
+    }
+    let weights = [&several[..], &["--class-weight", "balanced"]].concat();
+    workspace.train(&rows, &weights).expect_code(2);
 }
 
 #[test]

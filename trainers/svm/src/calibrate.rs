@@ -6,7 +6,7 @@ use linfa::composing::platt_scaling::{Platt as LinfaPlatt, platt_newton_method};
 use ndarray::Array1;
 use training::Run;
 
-use crate::one_vs_rest::{outputs, parallel};
+use crate::one_vs_rest::{Targets, parallel};
 
 /// Maximum decision values that are calibrated after a stop: about a second of work.
 const MAX_AFTER_STOP: usize = 1 << 22;
@@ -36,16 +36,15 @@ impl Platt {
     /// The run was stopped, and the fits would take longer than a second.
     pub(crate) fn fit(
         decisions: &[f32],
-        labels: &[u32],
-        classes: usize,
+        targets: Targets<'_>,
         run: &Run,
     ) -> Result<Option<FittedSigmoids>, Error> {
-        let outputs = outputs(classes);
+        let outputs = targets.outputs();
         let fitted = parallel(run.threads(), outputs, |output| {
             if run.stopped() && decisions.len() > MAX_AFTER_STOP {
                 return Err(Error::stopped());
             }
-            Ok(Self::fit_output(decisions, labels, outputs, output))
+            Ok(Self::fit_output(decisions, targets, output))
         })?;
         let mut slopes: Vec<f64> = fitted.iter().flatten().map(|platt| platt.a).collect();
         slopes.sort_by(f64::total_cmp);
@@ -55,7 +54,7 @@ impl Platt {
         let unfitted = (0..outputs)
             .filter(|&output| fitted[output].is_none())
             .collect();
-        let fallback = |output| Self::with_slope(a, decisions, labels, outputs, output);
+        let fallback = |output| Self::with_slope(a, decisions, targets, output);
         let all = fitted
             .into_iter()
             .enumerate()
@@ -66,19 +65,14 @@ impl Platt {
 
     /// Returns the sigmoid of slope `a` whose value at the mean decision is the share of the class,
     /// by Laplace's estimate.
-    fn with_slope(
-        a: f64,
-        decisions: &[f32],
-        labels: &[u32],
-        outputs: usize,
-        output: usize,
-    ) -> Self {
-        let positive = labels.iter().filter(|&&label| label == output as u32);
-        let (positive, rows) = (positive.count() as f64, labels.len() as f64);
+    fn with_slope(a: f64, decisions: &[f32], targets: Targets<'_>, output: usize) -> Self {
+        let rows = targets.labels.len();
+        let positive = (0..rows).filter(|&row| targets.is_positive(row, output));
+        let (positive, rows) = (positive.count() as f64, rows as f64);
         let sum: f64 = decisions
             .iter()
             .skip(output)
-            .step_by(outputs)
+            .step_by(targets.outputs())
             .map(|&decision| f64::from(decision))
             .sum();
         let odds_against = (rows - positive + 1.0) / (positive + 1.0);
@@ -88,14 +82,9 @@ impl Platt {
         }
     }
 
-    fn fit_output(
-        decisions: &[f32],
-        labels: &[u32],
-        outputs: usize,
-        output: usize,
-    ) -> Option<Self> {
-        let positive = if outputs == 1 { 1 } else { output as u32 };
-        let truth: Array1<bool> = labels.iter().map(|&label| label == positive).collect();
+    fn fit_output(decisions: &[f32], targets: Targets<'_>, output: usize) -> Option<Self> {
+        let rows = 0..targets.labels.len();
+        let truth: Array1<bool> = rows.map(|row| targets.is_positive(row, output)).collect();
         if truth.iter().all(|&truth| truth) || !truth.iter().any(|&truth| truth) {
             return None;
         }
@@ -103,7 +92,7 @@ impl Platt {
         let values: Array1<f64> = decisions
             .iter()
             .skip(output)
-            .step_by(outputs)
+            .step_by(targets.outputs())
             .map(|&d| f64::from(d))
             .collect();
         let params = LinfaPlatt::<f64, ()>::params().check().ok()?;
@@ -113,6 +102,13 @@ impl Platt {
 
     fn probability(self, decision: f32) -> f64 {
         1.0 / (1.0 + (self.a * f64::from(decision) + self.b).exp())
+    }
+
+    /// Appends the probabilities of all classes for the decision values of one row, which do not
+    /// exclude each other.
+    pub(crate) fn independent(platt: &[Self], decisions: &[f32], probabilities: &mut Vec<f32>) {
+        let each = platt.iter().zip(decisions);
+        probabilities.extend(each.map(|(platt, &decision)| platt.probability(decision) as f32));
     }
 
     /// Appends the probabilities of all classes for the decision values of one row; they sum to 1.
@@ -148,7 +144,12 @@ mod tests {
 
     fn fit(decisions: &[f32], labels: &[u32], classes: usize) -> Option<(Vec<Platt>, Vec<usize>)> {
         let run = Run::new(1, 0, Stop::default(), Arc::default());
-        Platt::fit(decisions, labels, classes, &run).unwrap()
+        let targets = Targets {
+            labels,
+            classes,
+            sets: None,
+        };
+        Platt::fit(decisions, targets, &run).unwrap()
     }
 
     #[test]

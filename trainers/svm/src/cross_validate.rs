@@ -93,7 +93,7 @@ impl Folds {
             decide(&self.0[fold].train, &self.0[fold].held_out)
         })?;
         let outputs = data.outputs();
-        let mut decisions = vec![0.0; data.labels.len() * outputs];
+        let mut decisions = vec![0.0; data.targets.labels.len() * outputs];
         for (fold, decisions_of) in self.0.iter().zip(folds) {
             for (&row, decided) in fold.held_out.iter().zip(decisions_of.chunks_exact(outputs)) {
                 decisions[row as usize * outputs..][..outputs].copy_from_slice(decided);
@@ -363,16 +363,25 @@ fn restrict_ngrams(counts: &Counts, max_ngrams: usize) -> (Cow<'_, CsrPattern>, 
 
 fn macro_f1(decisions: &[f32], data: LabelledRows<'_>, rows: &[u32]) -> f64 {
     let outputs = data.outputs();
-    let mut hits = vec![0u64; data.classes];
-    let mut sizes = vec![0u64; data.classes];
+    let classes = data.targets.classes;
+    let mut hits = vec![0u64; classes];
+    let mut sizes = vec![0u64; classes];
     for &row in rows {
         let scores = &decisions[row as usize * outputs..][..outputs];
+        if data.targets.sets.is_some() {
+            for (class, score) in scores.iter().enumerate() {
+                let (predicted, positive) = (*score > 0.0, data.is_positive(row, class));
+                sizes[class] += u64::from(predicted) + u64::from(positive);
+                hits[class] += u64::from(predicted && positive);
+            }
+            continue;
+        }
         let predicted = if outputs == 1 {
             usize::from(scores[0] > 0.0)
         } else {
             argmax(scores)
         };
-        let label = data.labels[row as usize] as usize;
+        let label = data.targets.labels[row as usize] as usize;
         sizes[predicted] += 1;
         sizes[label] += 1;
         hits[label] += u64::from(predicted == label);
@@ -382,7 +391,7 @@ fn macro_f1(decisions: &[f32], data: LabelledRows<'_>, rows: &[u32]) -> f64 {
         .iter()
         .zip(&sizes)
         .map(|(&hits, &sizes)| 2.0 * hits as f64 / sizes.max(1) as f64);
-    f1.sum::<f64>() / data.classes as f64
+    f1.sum::<f64>() / classes as f64
 }
 
 fn argmax(scores: &[f32]) -> usize {

@@ -103,7 +103,7 @@ impl TrainContext<'_> {
         run: &Run,
     ) -> Result<KernelFit, Error> {
         let fitted = self.fit(counts, train, run)?;
-        let everything: Vec<u32> = (0..self.data.labels.len() as u32).collect();
+        let everything: Vec<u32> = (0..self.data.targets.labels.len() as u32).collect();
         let decisions = self.decision_function(&fitted, &everything, run)?;
         let out_of_fold = match self.params.calibration {
             Calibration::Cv => match self.out_of_fold(counts, rows, train, run) {

@@ -36,6 +36,7 @@ impl Trainer for Svm {
     type Model = SvmModel;
     type PredictArgs = NoArgs;
     const ROW_WEIGHTS: bool = true;
+    const MULTI_LABEL: bool = true;
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[("no_refit", Needs::SplitRows)];
 
     fn check(args: SvmArgs) -> Result<SvmParams, Error> {

@@ -21,6 +21,8 @@ use text::features::{
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
 pub struct SvmModel {
     pub(crate) classes: Vec<String>,
+    /// True if a text may have several labels, or none: then each class has an output.
+    pub(crate) multi_label: bool,
     /// In code point order.
     pub(crate) terms: Terms,
     pub(crate) features: FeatureConfig,
@@ -79,7 +81,7 @@ impl Classifier {
         let Some(output) = coefficients.iter().zip(intercepts).position(not_finite) else {
             return Ok(());
         };
-        let class = &classes[positive_class(classes.len(), output)];
+        let class = &classes[positive_class(coefficients.len(), output)];
         Err(Error::new(format!(
             "expected finite weights for the class `{class}`, found NaN or infinity"
         ))
@@ -121,7 +123,7 @@ pub struct Scratch {
 
 impl SvmModel {
     fn outputs(&self) -> usize {
-        outputs(self.classes.len())
+        outputs(self.classes.len(), self.multi_label)
     }
 
     /// Returns how the terms of a text are found.
@@ -251,8 +253,16 @@ impl SvmModel {
 }
 
 /// Returns the scores of all classes from decision values of shape (rows, outputs).
-pub(crate) fn scores(decisions: &[f32], classes: usize, platt: &[Platt]) -> Scores {
-    let outputs = outputs(classes);
+pub(crate) fn scores(
+    decisions: &[f32],
+    (classes, multi_label): (usize, bool),
+    platt: &[Platt],
+) -> Scores {
+    let outputs = outputs(classes, multi_label);
+    let probabilities_of = match multi_label {
+        true => Platt::independent,
+        false => Platt::probabilities,
+    };
     let mut scores = Scores {
         classes,
         ..Scores::default()
@@ -265,7 +275,7 @@ pub(crate) fn scores(decisions: &[f32], classes: usize, platt: &[Platt]) -> Scor
             scores.decision.extend(row);
         }
         if !platt.is_empty() {
-            Platt::probabilities(platt, row, &mut probabilities);
+            probabilities_of(platt, row, &mut probabilities);
         }
     }
     scores.probability = (!platt.is_empty()).then_some(probabilities);
@@ -277,6 +287,10 @@ impl Model for SvmModel {
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn is_multi_label(&self) -> bool {
+        self.multi_label
     }
 
     fn save(&self, dir: &std::path::Path) -> Result<(), Error> {
@@ -303,7 +317,8 @@ impl Model for SvmModel {
             self.decision_function(lookup, scratch, text);
             decisions.extend_from_slice(&scratch.decisions);
         }
-        Ok(scores(&decisions, self.classes.len(), &self.platt))
+        let classes = (self.classes.len(), self.multi_label);
+        Ok(scores(&decisions, classes, &self.platt))
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {

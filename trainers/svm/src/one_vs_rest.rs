@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use dataset::LabelSets;
 use diagnostics::Error;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -18,36 +19,66 @@ use crate::tf_idf::{idf, weigh_all};
 use crate::weights::OutputWeights;
 use text::features::CsrPattern;
 
-/// Number of outputs: one for two classes, else one per class (one-vs-rest).
-pub(crate) fn outputs(classes: usize) -> usize {
-    if classes == 2 { 1 } else { classes }
+/// Number of outputs: one for two classes that exclude each other, else one per class
+/// (one-vs-rest).
+pub(crate) fn outputs(classes: usize, multi_label: bool) -> usize {
+    if classes == 2 && !multi_label {
+        1
+    } else {
+        classes
+    }
 }
 
-/// Class for which an output is positive: of two classes the second one.
-pub(crate) fn positive_class(classes: usize, output: usize) -> usize {
-    if classes == 2 { 1 } else { output }
+/// Class for which an output is positive: of a single output the second one.
+pub(crate) fn positive_class(outputs: usize, output: usize) -> usize {
+    if outputs == 1 { 1 } else { output }
+}
+
+/// Classes of rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Targets<'a> {
+    /// Class of each row; the number of its set if there are sets.
+    pub(crate) labels: &'a [u32],
+    pub(crate) classes: usize,
+    /// Sets of classes if rows may have several, or none.
+    pub(crate) sets: Option<&'a LabelSets>,
+}
+
+impl Targets<'_> {
+    pub(crate) fn outputs(&self) -> usize {
+        outputs(self.classes, self.sets.is_some())
+    }
+
+    /// True if the row belongs to the positive class of the output.
+    pub(crate) fn is_positive(&self, row: usize, output: usize) -> bool {
+        let (label, positive) = (
+            self.labels[row],
+            positive_class(self.outputs(), output) as u32,
+        );
+        match self.sets {
+            None => label == positive,
+            Some(sets) => sets.get(label).binary_search(&positive).is_ok(),
+        }
+    }
 }
 
 /// Rows of term counts and their classes.
 #[derive(Clone, Copy)]
 pub(crate) struct LabelledRows<'a> {
     pub(crate) pattern: &'a CsrPattern,
-    /// Class of every row.
-    pub(crate) labels: &'a [u32],
+    pub(crate) targets: Targets<'a>,
     /// Weight of every row; empty if all weigh 1.
     pub(crate) weights: &'a [f64],
-    pub(crate) classes: usize,
 }
 
 impl LabelledRows<'_> {
     pub(crate) fn outputs(&self) -> usize {
-        outputs(self.classes)
+        self.targets.outputs()
     }
 
     /// True if the row belongs to the positive class of the output.
     pub(crate) fn is_positive(&self, row: u32, output: usize) -> bool {
-        let positive = positive_class(self.classes, output) as u32;
-        self.labels[row as usize] == positive
+        self.targets.is_positive(row as usize, output)
     }
 
     fn weight(&self, row: u32) -> f64 {
@@ -272,7 +303,8 @@ fn row_weights(
 
 /// Returns the weights of positive and negative rows of an output. As in liblinear: with two
 /// classes both have the weight of their class; with more classes, only the positive rows are
-/// weighted.
+/// weighted. If rows may have several classes, each output is a problem of two classes, as in
+/// `OneVsRestClassifier`; a file has the weights of the positive rows.
 pub(crate) fn side_weights(
     data: LabelledRows<'_>,
     train: &[u32],
@@ -285,11 +317,17 @@ pub(crate) fn side_weights(
     let rows: f64 = train.iter().map(|&row| data.weight(row)).sum();
     let positive = train.iter().filter(|&&row| data.is_positive(row, output));
     let positive: f64 = positive.map(|&row| data.weight(row)).sum();
-    let all = (rows, data.classes);
+    let independent = data.targets.sets.is_some();
+    let classes = if independent { 2 } else { data.targets.classes };
+    let all = (rows, classes);
     let weight = |class: usize, size: f64| class_weight.weight(class, size, all) as f32;
+    let has_negative = match class_weight {
+        ClassWeight::Balanced => independent || classes == 2,
+        _ => data.outputs() == 1,
+    };
     (
-        weight(positive_class(data.classes, output), positive),
-        if data.classes == 2 {
+        weight(positive_class(data.outputs(), output), positive),
+        if has_negative {
             weight(0, rows - positive)
         } else {
             1.0
@@ -412,13 +450,39 @@ mod tests {
     fn only_side_detects_rows_of_one_side() {
         let data = LabelledRows {
             pattern: &CsrPattern::default(),
-            labels: &[0, 0, 1, 2],
+            targets: Targets {
+                labels: &[0, 0, 1, 2],
+                classes: 3,
+                sets: None,
+            },
             weights: &[],
-            classes: 3,
         };
         assert_eq!(data.only_side(&[0, 1], 0), Some(true));
         assert_eq!(data.only_side(&[0, 1], 2), Some(false));
         assert_eq!(data.only_side(&[0, 2], 0), None);
+    }
+
+    /// Issue 17: a row is positive for each of its labels; two labels have two outputs.
+    #[test]
+    fn rows_with_several_labels_are_positive_for_each() {
+        let mut sets = LabelSets::default();
+        let labels = [vec![0, 1], vec![], vec![1]].map(|set| sets.push(set));
+        let data = LabelledRows {
+            pattern: &CsrPattern::default(),
+            targets: Targets {
+                labels: &labels,
+                classes: 2,
+                sets: Some(&sets),
+            },
+            weights: &[],
+        };
+        assert_eq!(data.outputs(), 2);
+        let positive = |output| [0, 1, 2].map(|row| data.is_positive(row, output));
+        assert_eq!(positive(0), [true, false, false]);
+        assert_eq!(positive(1), [true, false, true]);
+        // scikit-learn: rows / (2 x rows of the side).
+        let weights = side_weights(data, &[0, 1, 2], 0, &ClassWeight::Balanced);
+        assert_eq!(weights, (1.5, 0.75));
     }
 
     mod attacks {

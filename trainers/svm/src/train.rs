@@ -15,7 +15,7 @@ use crate::calibrate::Platt;
 use crate::cross_validate::{Folds, search, take_ngrams};
 use crate::kernel::{self, MemoryBudget};
 use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
-use crate::one_vs_rest::{self, LabelledRows, OneVsRest, outputs};
+use crate::one_vs_rest::{self, LabelledRows, OneVsRest, Targets, outputs};
 use crate::params::{Algorithm, Calibration, Candidate, Kernel, SvmParams};
 use text::TokenizedRows;
 use text::features::{Counts, CsrPattern, LazyLookup};
@@ -175,9 +175,20 @@ impl<'a> FinalFit<'a> {
     {
         LabelledRows {
             pattern,
-            labels: &self.rows.labels,
+            targets: self.targets(&self.rows.labels),
             weights: &self.rows.weights,
+        }
+    }
+
+    /// Returns the classes of rows with these labels.
+    fn targets<'b>(&self, labels: &'b [u32]) -> Targets<'b>
+    where
+        'a: 'b,
+    {
+        Targets {
+            labels,
             classes: self.rows.classes.len(),
+            sets: self.rows.label_sets.as_ref(),
         }
     }
 
@@ -206,6 +217,7 @@ impl<'a> FinalFit<'a> {
         let scores = self.scores(&fitted, &platt, run);
         let model = SvmModel {
             classes: self.rows.classes.clone(),
+            multi_label: self.rows.label_sets.is_some(),
             terms: terms.subset(&kept),
             features: FeatureConfig {
                 max_ngrams,
@@ -383,7 +395,7 @@ impl<'a> FinalFit<'a> {
     }
 
     fn select(&self, decisions: &Decisions, rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
-        let outputs = outputs(self.rows.classes.len());
+        let outputs = outputs(self.rows.classes.len(), self.rows.label_sets.is_some());
         let picked = rows
             .iter()
             .flat_map(|&row| &decisions.values[decisions.range(row, outputs)]);
@@ -411,7 +423,7 @@ impl<'a> FinalFit<'a> {
         } else {
             "give more validation rows of every class, or use --calibration cv"
         };
-        let fitted = match Platt::fit(&decisions, &labels, self.rows.classes.len(), run) {
+        let fitted = match Platt::fit(&decisions, self.targets(&labels), run) {
             Ok(fitted) => fitted,
             Err(_) => {
                 run.warn("stopped before calibration: the model has no probabilities".to_owned());
@@ -448,9 +460,9 @@ impl<'a> FinalFit<'a> {
                 return None;
             }
             let (decisions, labels) = self.select(decisions, &rows);
-            let classes = self.rows.classes.len();
+            let classes = (self.rows.classes.len(), self.rows.label_sets.is_some());
             Some(match split == fitted_on {
-                true => cross_fitted(&decisions, &labels, classes, platt, run),
+                true => cross_fitted(&decisions, self.targets(&labels), platt, run),
                 false => scores(&decisions, classes, platt),
             })
         };
@@ -480,15 +492,11 @@ fn report(fit: &OneVsRest, run: &mut Run, details: &mut Map<String, Value>) {
 
 /// Scores the rows that `platt` was fitted on: sigmoids fitted on one half give the probabilities
 /// of the other half, so that log loss and calibration error are not too optimistic.
-fn cross_fitted(
-    decisions: &[f32],
-    labels: &[u32],
-    classes: usize,
-    platt: &[Platt],
-    run: &Run,
-) -> Scores {
-    let mut result = scores(decisions, classes, platt);
-    let outputs = decisions.len() / labels.len().max(1);
+fn cross_fitted(decisions: &[f32], targets: Targets<'_>, platt: &[Platt], run: &Run) -> Scores {
+    let (labels, classes) = (targets.labels, targets.classes);
+    let shape = (classes, targets.sets.is_some());
+    let mut result = scores(decisions, shape, platt);
+    let outputs = targets.outputs();
     let half = |parity: usize| (parity..labels.len()).step_by(2);
     for parity in [0, 1] {
         let others: Vec<f32> = half(1 - parity)
@@ -498,14 +506,21 @@ fn cross_fitted(
         let other_labels: Vec<u32> = half(1 - parity).map(|row| labels[row]).collect();
         let (Some(probabilities), Ok(Some((platt, _)))) = (
             &mut result.probability,
-            Platt::fit(&others, &other_labels, classes, run),
+            Platt::fit(
+                &others,
+                Targets {
+                    labels: &other_labels,
+                    ..targets
+                },
+                run,
+            ),
         ) else {
             // Too few rows to halve them, or a stop: keep the sigmoids of all rows.
             continue;
         };
         for row in half(parity) {
-            let mut of_row = Vec::with_capacity(classes);
-            Platt::probabilities(&platt, &decisions[row * outputs..][..outputs], &mut of_row);
+            let of_row = scores(&decisions[row * outputs..][..outputs], shape, &platt);
+            let of_row = of_row.probability.unwrap_or_default();
             probabilities[row * classes..][..classes].copy_from_slice(&of_row);
         }
     }
@@ -536,9 +551,14 @@ mod tests {
             })
             .collect();
         let run = Run::new(1, 0, Stop::default(), Arc::default());
-        let (platt, _) = Platt::fit(&decisions, &labels, 2, &run).unwrap().unwrap();
-        let own = scores(&decisions, 2, &platt);
-        let cross = cross_fitted(&decisions, &labels, 2, &platt, &run);
+        let targets = Targets {
+            labels: &labels,
+            classes: 2,
+            sets: None,
+        };
+        let (platt, _) = Platt::fit(&decisions, targets, &run).unwrap().unwrap();
+        let own = scores(&decisions, (2, false), &platt);
+        let cross = cross_fitted(&decisions, targets, &platt, &run);
         assert_eq!(own.decision, cross.decision);
         let (own, cross) = (own.probability.unwrap(), cross.probability.unwrap());
         assert_ne!(own, cross);

@@ -383,6 +383,7 @@ pub(crate) fn overfits_eight_rows(make: MakeEngine<'_>) {
     let labels = [0, 1, 2, 0, 1, 2, 0, 1];
     let target = LossTarget {
         labels: &labels,
+        sets: None,
         class_weights: &[1.0; 3],
         total_weight: 8.0,
         label_smoothing: 0.0,

@@ -3,6 +3,7 @@
 //! `cpu` has forward and backward pass written out on buffers that live as long as the run.
 //! `candle` does the same with candle's tensors, for GPUs; tests compare the two.
 
+use dataset::LabelSets;
 use diagnostics::Error;
 
 use crate::architecture::Architecture;
@@ -60,8 +61,10 @@ impl Batch {
 /// Inputs of the loss besides the logits.
 #[derive(Clone, Debug)]
 pub(crate) struct LossTarget<'a> {
-    /// Class of each row.
+    /// Class of each row; the number of its set if there are `sets`.
     pub(crate) labels: &'a [u32],
+    /// Sets of classes if rows may have several, or none: then the loss is binary cross entropy.
+    pub(crate) sets: Option<&'a LabelSets>,
     /// Weight of each class.
     pub(crate) class_weights: &'a [f32],
     /// Sum of the class weights of all rows of the step, including other micro-batches and
@@ -75,6 +78,27 @@ pub(crate) struct LossTarget<'a> {
     /// Factor of the loss in the backward pass, so that gradients fit into half precision;
     /// otherwise 1.
     pub(crate) loss_scale: f64,
+}
+
+impl LossTarget<'_> {
+    /// Replaces the logits of a row with these classes by the gradient of binary cross entropy, the
+    /// mean over the classes, times the loss scale. Returns the row's part of the step's loss. As
+    /// PyTorch's `BCEWithLogitsLoss`; label smoothing moves the targets 1 and 0 towards 1/2.
+    pub(crate) fn binary_cross_entropy(&self, classes: &[u32], logits: &mut [f32]) -> f64 {
+        let weight = 1.0 / (self.total_weight * logits.len() as f64);
+        let mut loss = 0.0;
+        for (class, logit) in (0u32..).zip(logits) {
+            let value = f64::from(*logit);
+            let positive = f64::from(classes.binary_search(&class).is_ok());
+            let target = positive * (1.0 - self.label_smoothing) + self.label_smoothing / 2.0;
+            // ln(1 + exp(value)) without overflow.
+            let softplus = value.max(0.0) + (-value.abs()).exp().ln_1p();
+            loss += softplus - target * value;
+            let share = 1.0 / (1.0 + (-value).exp());
+            *logit = (self.loss_scale * weight * (share - target)) as f32;
+        }
+        loss * weight
+    }
 }
 
 /// Key of a step's dropout masks: they depend on seed, step and the row's index within the step, so

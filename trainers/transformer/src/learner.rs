@@ -58,7 +58,11 @@ impl TrainContext<'_> {
         let ids: Vec<Vec<u32>> = rows.iter().map(|&row| self.rows.ids(row)).collect();
         let shape = (self.architecture.pad_token_id, self.architecture.num_labels);
         let found = logits(engine, &ids, shape, &|| run.stopped())?;
-        Ok(found.map(|logits| Scores::of_logits(logits, self.architecture.num_labels)))
+        let scores = match self.table.label_sets {
+            None => Scores::of_logits,
+            Some(_) => Scores::of_independent_logits,
+        };
+        Ok(found.map(|logits| scores(logits, self.architecture.num_labels)))
     }
 }
 
@@ -176,7 +180,11 @@ impl<'a> TransformerLearner<'a> {
             .as_ref()
             .map_or((0, 1), ProcessGroup::rank_and_size);
         let label = |&row: &u32| context.table.labels[row as usize];
-        let weight = |row: &u32| f64::from(context.class_weights[label(row) as usize]);
+        let sets = context.table.label_sets.as_ref();
+        let weight = |row: &u32| match sets {
+            None => f64::from(context.class_weights[label(row) as usize]),
+            Some(_) => 1.0,
+        };
         let total_weight = rows.iter().map(weight).sum();
         let size = context.params.batch_size;
         let mut loss = 0.0;
@@ -185,6 +193,7 @@ impl<'a> TransformerLearner<'a> {
             let labels: Vec<u32> = rows.iter().map(label).collect();
             let target = LossTarget {
                 labels: &labels,
+                sets,
                 class_weights: &context.class_weights,
                 total_weight,
                 label_smoothing: context.params.label_smoothing,

@@ -47,6 +47,7 @@ impl Trainer for Transformer {
         "The most accurate one if you have few labelled rows and a pretrained model.";
     const EXAMPLE: &'static str = "--pretrained-model models/minilm";
     const GPU: bool = true;
+    const MULTI_LABEL: bool = true;
     type Args = TransformerArgs;
     type Params = TransformerParams;
     type Encoder = Encoder;

@@ -24,6 +24,8 @@ use crate::weights::{self, HeadInit, LastLayer, WEIGHTS};
 /// A trained model.
 pub struct TransformerModel {
     pub(crate) classes: Vec<String>,
+    /// True if a text may have several labels, or none.
+    pub(crate) multi_label: bool,
     pub(crate) config: Config,
     pub(crate) architecture: Architecture,
     pub(crate) tokens: Arc<TextTokenizer>,
@@ -80,6 +82,10 @@ impl Model for TransformerModel {
         &self.classes
     }
 
+    fn is_multi_label(&self) -> bool {
+        self.multi_label
+    }
+
     fn save(&self, dir: &Path) -> Result<(), Error> {
         write(dir, CONFIG, self.config.text().as_bytes())?;
         write(dir, TOKENIZER, &self.tokens.trained_json()?)?;
@@ -102,7 +108,7 @@ impl Model for TransformerModel {
         let config = Config::read(&dir.join(CONFIG))?;
         let no_model = |why: &str| {
             Error::new(format!(
-                "`{}` is not the model of a classifier with one label per text: {why}",
+                "`{}` is not the model of a classifier: {why}",
                 dir.display()
             ))
             .help(
@@ -110,7 +116,7 @@ impl Model for TransformerModel {
                  model, pass it to `train` as --pretrained-model",
             )
         };
-        config.one_label_per_text().map_err(|why| no_model(&why))?;
+        let multi_label = config.is_multi_label().map_err(|why| no_model(&why))?;
         let classes = config.labels().map_err(|why| no_model(&why))?;
         if classes.len() < 2 {
             return Err(no_model(&format!(
@@ -155,6 +161,7 @@ impl Model for TransformerModel {
         }
         Ok(Self {
             classes,
+            multi_label,
             config,
             architecture,
             tokenizer_config: settings.trained(&tokens, max_len),
@@ -174,10 +181,11 @@ impl Model for TransformerModel {
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
         let found = predict::logits(engine.as_mut(), &rows, self.shape(), &|| false)?;
-        Ok(Scores::of_logits(
-            found.unwrap_or_default(),
-            self.classes.len(),
-        ))
+        let scores = match self.multi_label {
+            true => Scores::of_independent_logits,
+            false => Scores::of_logits,
+        };
+        Ok(scores(found.unwrap_or_default(), self.classes.len()))
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {

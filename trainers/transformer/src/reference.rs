@@ -97,6 +97,7 @@ pub(crate) fn target(dropout_key: bool) -> LossTarget<'static> {
     let weight = |&label: &u32| f64::from(CLASS_WEIGHTS[label as usize]);
     LossTarget {
         labels: &LABELS,
+        sets: None,
         class_weights: &CLASS_WEIGHTS,
         total_weight: LABELS.iter().map(weight).sum(),
         label_smoothing: 0.1,

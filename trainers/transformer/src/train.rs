@@ -27,6 +27,7 @@ pub(crate) fn train(
 ) -> Result<Trained<TransformerModel>, Error> {
     table.check_classes()?;
     let class_weight = params.class_weight.resolve(&table.classes, run)?;
+    class_weight.refuse_several_labels(table)?;
     let pretrained = params.pretrained()?;
     let rows = EncodedRows::new(table, encoders)?;
     let architecture = pretrained.architecture(table.classes.len(), params.dropout)?;
@@ -153,8 +154,13 @@ fn finish(
     }
     let pretrained = context.params.pretrained()?;
     let classes = context.table.classes.clone();
+    let config = pretrained.config.trained(&classes, pretrained.max_len);
     let model = TransformerModel {
-        config: pretrained.config.trained(&classes, pretrained.max_len),
+        config: match context.table.label_sets {
+            None => config,
+            Some(_) => config.multi_label(),
+        },
+        multi_label: context.table.label_sets.is_some(),
         classes,
         architecture: context.architecture.clone(),
         tokens: Arc::clone(&pretrained.tokens),
@@ -219,8 +225,10 @@ fn setup(params: &TransformerParams, run: &Run) -> Setup {
 /// Refuses hosts with different rows, as with `ShardedByS3Key`: their batches would differ.
 fn check_same_data(context: &TrainContext<'_>, group: &mut ProcessGroup) -> Result<(), Error> {
     let mut content = Vec::new();
-    for (row, label) in (0..).zip(&context.table.labels) {
-        content.extend(label.to_le_bytes());
+    for row in 0..context.table.labels.len() as u32 {
+        let classes = context.table.classes_of(row);
+        content.extend((classes.len() as u32).to_le_bytes());
+        content.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
         content.extend(context.rows.ids(row).iter().flat_map(|id| id.to_le_bytes()));
     }
     let own = diagnostics::sha256(&content);

@@ -21,6 +21,8 @@ pub(super) struct Lines {
     labelled: bool,
     /// True if a line with several labels is an error: one of them is read.
     one_label: bool,
+    /// True if all labels of a line are read.
+    all_labels: bool,
     /// Positions in [text, label].
     columns: Columns,
 }
@@ -42,6 +44,7 @@ impl Lines {
         let columns = columns::resolve(&names, options, labels, &place, "the file has", findings);
         columns.map(|columns| Self {
             labelled,
+            all_labels: options.multi_label.is_some(),
             one_label: labels != Labels::Ignored || columns.kept.contains(&LABEL),
             columns,
         })
@@ -78,8 +81,13 @@ impl Lines {
         let line = &bytes[found.start..found.end];
         let (text, label) = match self.labelled {
             true => {
-                let (text, label, count) = self.split(line);
-                if count > 1 && self.one_label {
+                let (text, label, before, within) = self.split(line);
+                let is_wrong = match self.all_labels {
+                    true => within > 0,
+                    false => before + within > 1,
+                };
+                if is_wrong && self.one_label {
+                    let count = before + within;
                     return RecordBody::Labels { count };
                 }
                 (text, label)
@@ -99,9 +107,10 @@ impl Lines {
         RecordBody::Line { text, label }
     }
 
-    /// Returns the ranges of text and first label in a line of fastText's format, and the number
-    /// of labels.
-    fn split(&self, line: &[u8]) -> (Range<usize>, Option<Range<usize>>, u32) {
+    /// Returns the ranges of text and first label in a line of fastText's format, and the numbers
+    /// of labels before and within the text. If all labels are read, the second range is that of
+    /// the labels before the text, with their prefixes.
+    fn split(&self, line: &[u8]) -> (Range<usize>, Option<Range<usize>>, u32, u32) {
         let skip_blanks = |from: usize| {
             let blanks = line[from..]
                 .iter()
@@ -110,22 +119,27 @@ impl Lines {
         };
         let end = line.trim_ascii_end().len();
         let (mut at, mut label, mut count) = (skip_blanks(0), None, 0);
+        let first = at;
         while line[at..].starts_with(LABEL_PREFIX) {
             let start = at + LABEL_PREFIX.len();
             let word = line[start..].iter().position(u8::is_ascii_whitespace);
             at = word.map_or(line.len(), |length| start + length);
-            label = label.or(Some(start..at));
+            label = match self.all_labels {
+                true => Some(first..at),
+                false => label.or(Some(start..at)),
+            };
             at = skip_blanks(at);
             count += 1;
         }
         let text = at.min(end)..end;
         // fastText takes each word with the prefix as a label.
+        let mut within = 0;
         if self.one_label {
             let bytes = &line[text.clone()];
             let is_word = |at: &usize| bytes[..*at].last().is_none_or(u8::is_ascii_whitespace);
             let words = memmem::find_iter(bytes, LABEL_PREFIX).filter(is_word);
-            count += words.count() as u32;
+            within = words.count() as u32;
         }
-        (text, label, count)
+        (text, label, count, within)
     }
 }

@@ -364,10 +364,20 @@ impl Reporter<'_> {
     }
 
     pub(super) fn several_labels(&self, record: &Record, count: u32, findings: &mut Findings) {
+        let (message, help) = match &self.options.multi_label {
+            None => (
+                format!("expected one label, found `{count}`"),
+                "write a line for each label of {them}",
+            ),
+            Some(_) => (
+                "expected the labels before the text, found one in it".to_owned(),
+                "move the labels of {them} to the start of the line",
+            ),
+        };
         self.malformed(&codes::WRONG_TYPE, findings, || Finding {
-            message: format!("expected one label, found `{count}`"),
+            message,
             place: Some(self.place(record, record.start)),
-            help: "write a line for each label of {them}".to_owned(),
+            help: help.to_owned(),
         });
     }
 

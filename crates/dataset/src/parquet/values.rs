@@ -284,6 +284,11 @@ fn class_names(column: &ColumnDescriptor, metadata: &FileMetaData) -> Option<Vec
     let pair = pairs.iter().find(|pair| pair.key == "huggingface")?;
     let info: serde_json::Value = serde_json::from_str(pair.value.as_ref()?).ok()?;
     let feature = &info["info"]["features"][column.path().parts().first()?];
+    // The items of a list.
+    let feature = match &feature["feature"] {
+        serde_json::Value::Object(_) => &feature["feature"],
+        _ => feature,
+    };
     if feature["_type"] != "ClassLabel" {
         return None;
     }

@@ -9,6 +9,7 @@ mod attacks;
 mod campaigns;
 mod files;
 mod messages;
+mod multi_label;
 mod near;
 #[cfg(feature = "parquet")]
 mod parquet;

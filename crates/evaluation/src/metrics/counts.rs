@@ -60,17 +60,22 @@ pub(super) fn per_class(
     names
         .iter()
         .zip(counts)
-        .map(|(label, [hits, support, predicted])| ClassMetrics {
-            label: label.clone(),
-            precision: share(hits, predicted),
-            recall: share(hits, support),
-            f1: share(2 * hits, support + predicted),
-            support,
-            predicted,
-            roc_auc: None,
-            average_precision: None,
-        })
+        .map(|(label, counts)| class_metrics(label, counts))
         .collect()
+}
+
+/// Metrics of a class with these hits, rows and predictions.
+pub(super) fn class_metrics(label: &str, [hits, support, predicted]: [u64; 3]) -> ClassMetrics {
+    ClassMetrics {
+        label: label.to_owned(),
+        precision: share(hits, predicted),
+        recall: share(hits, support),
+        f1: share(2 * hits, support + predicted),
+        support,
+        predicted,
+        roc_auc: None,
+        average_precision: None,
+    }
 }
 
 /// Macro F1, as `f1_score(average="macro", zero_division=0)`: without classes that have neither

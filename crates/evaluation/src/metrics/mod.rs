@@ -7,6 +7,7 @@ mod calibration;
 mod comparison;
 mod counts;
 mod curve;
+pub mod multilabel;
 mod ranking;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,8 @@ pub struct Scores {
     pub classes: usize,
     /// `(rows, classes)`, row-major. For two classes both columns are present: `[-d, d]`.
     pub decision: Vec<f32>,
-    /// `(rows, classes)`, row-major, each row sums to 1; absent when the model is not calibrated.
+    /// `(rows, classes)`, row-major, each row sums to 1 unless rows may have several classes;
+    /// absent when the model is not calibrated.
     pub probability: Option<Vec<f32>>,
 }
 
@@ -111,12 +113,19 @@ pub struct Evaluation {
     /// One entry per class, or none above [`MAX_CURVES`] classes. Too long for `metrics.json`.
     #[serde(skip)]
     pub curves: Vec<ClassCurves>,
+    /// Present if rows may have several labels: `accuracy` is that of whole sets, and `confusion`,
+    /// `confused` and `calibration` are empty.
+    #[serde(flatten)]
+    pub multi_label: Option<multilabel::MultiLabelMetrics>,
 }
 
 impl Evaluation {
     /// Returns the most frequent class and its share of the rows: the accuracy of always predicting
-    /// it, as `DummyClassifier(strategy="most_frequent")`.
+    /// it, as `DummyClassifier(strategy="most_frequent")`. `None` if rows may have several labels.
     pub fn most_frequent(&self) -> Option<(&ClassMetrics, f64)> {
+        if self.multi_label.is_some() {
+            return None;
+        }
         // The first of equals.
         let class = self
             .per_class
@@ -129,7 +138,10 @@ impl Evaluation {
     /// States which classes the macro-F1 is the mean of, if some have no rows.
     pub fn macro_f1_note(&self) -> Option<String> {
         let (missing, classes) = (self.classes_without_rows, self.per_class.len());
-        let is_part = |class: &&ClassMetrics| class.support + class.predicted > 0;
+        // With several labels per row, a class without rows counts as 0.
+        let is_part = |class: &&ClassMetrics| {
+            self.multi_label.is_some() || class.support + class.predicted > 0
+        };
         (missing > 0).then(|| {
             format!(
                 "of {} of {classes} classes ({missing} without rows)",
@@ -149,11 +161,12 @@ impl Evaluation {
     /// Returns the warning about classes without rows, if there are any. `rows` names the rows.
     pub fn missing_classes(&self, rows: &str, help: &str) -> Option<String> {
         let (missing, classes) = (self.classes_without_rows, self.per_class.len());
+        let effect = match self.multi_label {
+            None => "accuracy and macro-F1 do not include them",
+            Some(_) => "macro-F1 counts them as 0",
+        };
         (missing > 0 && self.rows > 0).then(|| {
-            format!(
-                "{missing} of {classes} classes without {rows}: accuracy and macro-F1 do not \
-                 include them\n  help: {help}"
-            )
+            format!("{missing} of {classes} classes without {rows}: {effect}\n  help: {help}")
         })
     }
 }
@@ -300,5 +313,6 @@ pub fn evaluate(labels: &[u32], names: &[String], scores: &Scores) -> Evaluation
         confusion: counts::confusion(labels, &predicted, classes),
         calibration,
         curves,
+        multi_label: None,
     }
 }

@@ -12,7 +12,25 @@ pub(super) struct Ranked {
 
 /// Ranks all rows by the score of `class`, best first.
 pub(super) fn rank(labels: &[u32], scores: &Scores, class: u32, curves: bool) -> Ranked {
-    let (positive, negative) = sorted(labels, scores, class);
+    let (classes, column) = (scores.classes, class as usize);
+    let table = match &scores.probability {
+        Some(probability) if classes > 2 => probability,
+        _ => &scores.decision,
+    };
+    let rows = table.chunks_exact(classes).zip(labels);
+    let scored = rows.map(|(row, &label)| {
+        let score = match classes {
+            2 => row[column] - row[1 - column],
+            _ => row[column],
+        };
+        (score, label == class)
+    });
+    rank_rows(scored, curves)
+}
+
+/// Ranks rows, given as score and true if the row is of the class.
+pub(super) fn rank_rows(rows: impl Iterator<Item = (f32, bool)>, curves: bool) -> Ranked {
+    let (positive, negative) = sorted(rows);
     let (p, n) = (positive.len() as f64, negative.len() as f64);
 
     let mut roc = Thinner::new((0.0, 0.0));
@@ -47,21 +65,11 @@ pub(super) fn rank(labels: &[u32], scores: &Scores, class: u32, curves: bool) ->
     }
 }
 
-/// The keys of the rows of this class and of all others, each ascending.
-fn sorted(labels: &[u32], scores: &Scores, class: u32) -> (Vec<u32>, Vec<u32>) {
-    let (classes, column) = (scores.classes, class as usize);
+/// The keys of the rows of the class and of all others, each ascending.
+fn sorted(rows: impl Iterator<Item = (f32, bool)>) -> (Vec<u32>, Vec<u32>) {
     let (mut positive, mut negative) = (Vec::new(), Vec::new());
-    let table = match &scores.probability {
-        Some(probability) if classes > 2 => probability,
-        _ => &scores.decision,
-    };
-    for (row, &label) in table.chunks_exact(classes).zip(labels) {
-        let score = if classes == 2 {
-            row[column] - row[1 - column]
-        } else {
-            row[column]
-        };
-        if label == class {
+    for (score, is_positive) in rows {
+        if is_positive {
             &mut positive
         } else {
             &mut negative

@@ -23,12 +23,12 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
             true => "of rows that the model was trained on".to_owned(),
             false => format!("95 % interval {} to {}", percent(low, 2), percent(high, 2)),
         };
-        tile(
-            page,
-            &format!("accuracy, {}", set.name),
-            &percent(e.accuracy, 2),
-            &interval,
-        );
+        let accuracy = match e.multi_label {
+            None => format!("accuracy, {}", set.name),
+            Some(_) => format!("all labels right, {}", set.name),
+        };
+        tile(page, &accuracy, &percent(e.accuracy, 2), &interval);
+        several_labels(page, e);
         if let Some((class, share)) = e.most_frequent() {
             let note = format!("always predicting `{}`", short(&class.label, 24));
             tile(page, "baseline", &percent(share, 2), &note);
@@ -127,6 +127,21 @@ pub(super) fn comparison(page: &mut Html, comparison: Option<&Comparison>) {
     page.raw("</dl></section>");
 }
 
+/// The numbers of rows that may have several labels.
+fn several_labels(page: &mut Html, evaluation: &Evaluation) {
+    let Some(multi) = evaluation.multi_label else {
+        return;
+    };
+    for (name, value, note) in [
+        ("micro-F1", multi.micro_f1, "of all rows and labels"),
+        ("samples F1", multi.samples_f1, "mean of the rows"),
+        ("Hamming loss", multi.hamming_loss, "share of wrong labels"),
+        ("LRAP", multi.lrap, "precision of the ranked labels"),
+    ] {
+        tile(page, name, &format!("{value:.4}"), note);
+    }
+}
+
 /// The full evaluation of one set.
 pub(super) fn section(page: &mut Html, set: &SetReport) {
     page.wrap(
@@ -163,6 +178,14 @@ pub(super) fn folded_section(page: &mut Html, set: &SetReport) {
 fn body(page: &mut Html, evaluation: &Evaluation) {
     page.raw("<h3>Classes</h3>");
     classes(page, evaluation);
+    if evaluation.multi_label.is_none() {
+        confusion(page, evaluation);
+    }
+    page.raw("<h3>Curves</h3>");
+    curves::figures(page, evaluation);
+}
+
+fn confusion(page: &mut Html, evaluation: &Evaluation) {
     page.raw("<h3>Confusion matrix</h3>");
     if evaluation.per_class.len() <= MAX_MATRIX {
         matrix(page, evaluation);
@@ -172,8 +195,6 @@ fn body(page: &mut Html, evaluation: &Evaluation) {
     if evaluation.per_class.len() > 2 {
         confused_pairs(page, evaluation);
     }
-    page.raw("<h3>Curves</h3>");
-    curves::figures(page, evaluation);
 }
 
 fn classes(page: &mut Html, evaluation: &Evaluation) {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use dataset::{Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, stream};
 use diagnostics::{Error, sanitize};
 
-use super::{args, load};
+use super::{Loaded, args, load};
 use crate::{Model, Trainer};
 
 /// Number of each name of a class.
@@ -19,7 +19,10 @@ const OTHER_CLASS: u32 = u32::MAX;
 /// A model, or its predictions. Classes are those of the evaluated model.
 pub(super) enum Against<M> {
     /// A model of the same trainer, and the class of each of its classes.
-    Model { model: Box<M>, classes: Vec<u32> },
+    Model {
+        model: Box<Loaded<M>>,
+        classes: Vec<u32>,
+    },
     /// Classes by number of the file and record.
     Predictions {
         path: String,
@@ -45,6 +48,10 @@ impl<M: Model> Against<M> {
                     .context("--against")
                     .help("to compare with another trainer, pass the file that its `predict` wrote")
             })?;
+            if model.is_multi_label() {
+                let message = "--against compares models with one label per row";
+                return Err(Error::usage(message).help("evaluate both models, without --against"));
+            }
             let classes = model.classes().iter().map(|name| class(name)).collect();
             return Ok(Self::Model {
                 model: Box::new(model),

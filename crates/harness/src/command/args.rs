@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, ValueEnum};
-use dataset::{Format, ReadOptions, Source};
+use dataset::{Format, MultiLabel, ReadOptions, Source};
 use diagnostics::{Error, Warning, sanitize};
+use evaluation::metrics::multilabel;
 
 use crate::model_dir::Columns;
 use crate::range::{MAX_INTEGER, integer, number};
@@ -112,8 +114,20 @@ pub(super) struct TrainColumns {
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_column: Vec<String>,
     /// Column with the label
+    ///
+    /// With --multi-label it may be repeated: then each column is a label, and its values are 1 and
+    /// 0.
     #[arg(long, value_name = "NAME", default_value = "label")]
-    label_column: String,
+    label_column: Vec<String>,
+    /// Rows may have several labels, or none
+    ///
+    /// The labels of a row are a list (in JSON or Parquet, or as text in a CSV field), several
+    /// `__label__`, a field with --label-separator, or several columns: see --label-column.
+    #[arg(long, action = ArgAction::SetTrue)]
+    multi_label: bool,
+    /// Text between the labels in a field, such as `|`; needs --multi-label
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    label_separator: Option<String>,
 }
 
 /// Columns of other labelled data.
@@ -123,17 +137,28 @@ pub(super) struct LabelledColumns {
     #[command(flatten)]
     pub(super) text: TextColumn,
     /// Column with the label [default: as in the model's training data, or `label`]
+    ///
+    /// May be repeated if rows may have several labels, as in `train`.
     #[arg(long, value_name = "NAME")]
-    label_column: Option<String>,
+    label_column: Vec<String>,
+    /// Text between the labels in a field, as in `train` [default: as in the model's training data]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    label_separator: Option<String>,
 }
 
 impl LabelledColumns {
     /// Returns the given columns, else those of the model.
     pub(super) fn or(&self, model: Columns) -> Columns {
-        Columns {
-            label: self.label_column.clone().unwrap_or(model.label.clone()),
-            ..self.text.or(model)
+        let mut columns = self.text.or(model);
+        if let Some((label, others)) = self.label_column.split_first() {
+            columns.label.clone_from(label);
+            others.clone_into(&mut columns.other_labels);
+            columns.label_separator = None;
         }
+        if self.label_separator.is_some() {
+            columns.label_separator.clone_from(&self.label_separator);
+        }
+        columns
     }
 }
 
@@ -214,17 +239,10 @@ impl DataArgs {
             let message = "expected different characters for --delimiter and --escape";
             return Err(Error::usage(message).help("pass another --escape, such as '\\'"));
         }
-        let mut texts = [&columns.text].into_iter().chain(&columns.other_texts);
-        while let Some(text) = texts.next() {
-            if texts.clone().any(|other| other == text) {
-                let message = format!(
-                    "expected different --text-column, found `{}` twice",
-                    sanitize(text)
-                );
-                return Err(Error::usage(message).help("give each column once"));
-            }
-        }
+        refuse_twice("--text-column", &columns.text, &columns.other_texts)?;
+        refuse_twice("--label-column", &columns.label, &columns.other_labels)?;
         Ok(ReadOptions {
+            multi_label: multi_label(&columns)?,
             text_column: columns.text,
             other_text_columns: columns.other_texts,
             label_column: columns.label,
@@ -275,6 +293,63 @@ impl DataArgs {
     }
 }
 
+/// Refuses a column that is given twice.
+fn refuse_twice(flag: &str, first: &str, others: &[String]) -> Result<(), Error> {
+    let mut names = others.iter().map(String::as_str).chain([first]);
+    while let Some(name) = names.next() {
+        if names.clone().any(|other| other == name) {
+            let message = format!(
+                "expected different {flag}, found `{}` twice",
+                sanitize(name)
+            );
+            return Err(Error::usage(message).help("give each column once"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the form of several labels; `None` if rows have one.
+fn multi_label(columns: &Columns) -> Result<Option<MultiLabel>, Error> {
+    let message = match (columns.other_labels.len(), &columns.label_separator) {
+        (1.., Some(_)) => "expected --label-separator or several --label-column, found both",
+        (1.., None) if !columns.multi_label => {
+            "expected one --label-column, found several: rows have one label"
+        }
+        (0, Some(_)) if !columns.multi_label => {
+            "expected no --label-separator: rows have one label"
+        }
+        _ => {
+            let several = || MultiLabel {
+                separator: columns.label_separator.clone(),
+                other_columns: columns.other_labels.clone(),
+            };
+            return Ok(columns.multi_label.then(several));
+        }
+    };
+    Err(Error::usage(message).help("leave one out, or train with --multi-label"))
+}
+
+/// The measure by which thresholds are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ThresholdMetric {
+    /// Harmonic mean of precision and recall
+    F1,
+    /// Share of right predictions
+    Accuracy,
+    /// Mean of the recalls of both sides
+    BalancedAccuracy,
+}
+
+impl From<ThresholdMetric> for multilabel::ThresholdMetric {
+    fn from(metric: ThresholdMetric) -> Self {
+        match metric {
+            ThresholdMetric::F1 => Self::F1,
+            ThresholdMetric::Accuracy => Self::Accuracy,
+            ThresholdMetric::BalancedAccuracy => Self::BalancedAccuracy,
+        }
+    }
+}
+
 /// Arguments of `train` that all trainers share.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TrainArgs {
@@ -310,6 +385,13 @@ pub(super) struct TrainArgs {
     /// none
     #[arg(long, value_name = "FRACTION", default_value_t = 0.1, value_parser = number(0.0..1.0))]
     pub(super) validation_split: f64,
+    /// Choose the threshold above which a label is predicted by this measure
+    ///
+    /// For each label with --multi-label, otherwise for the second of two classes. On the
+    /// validation rows, or out of fold if the trainer has such scores. Without it, labels with a
+    /// score above 0 are predicted.
+    #[arg(long, value_name = "METRIC", value_enum)]
+    pub(super) threshold_metric: Option<ThresholdMetric>,
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = integer::<u64>(0..=MAX_INTEGER))]
     pub(super) seed: u64,
@@ -343,10 +425,14 @@ impl TrainArgs {
     /// Returns the columns, which the model remembers.
     pub(super) fn names(&self) -> Columns {
         let texts = &self.columns.text_column;
+        let labels = &self.columns.label_column;
         Columns {
             text: texts.first().cloned().unwrap_or_default(),
             other_texts: texts.iter().skip(1).cloned().collect(),
-            label: self.columns.label_column.clone(),
+            label: labels.first().cloned().unwrap_or_default(),
+            other_labels: labels.iter().skip(1).cloned().collect(),
+            label_separator: self.columns.label_separator.clone(),
+            multi_label: self.columns.multi_label,
             no_header: self.data.no_header,
         }
     }
@@ -586,6 +672,9 @@ pub(super) struct CheckArgs {
     /// Column of PATH with the weights of the rows, as in `train` of svm, nb and bag
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub(super) weight_column: Option<String>,
+    /// Rows may have several labels, or none, as in `train`
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) multi_label: bool,
     #[command(flatten)]
     pub(super) columns: LabelledColumns,
     #[command(flatten)]

@@ -37,7 +37,8 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     let unused = args.read.unused(sources.iter().chain(&test));
     unused.iter().for_each(eprint_line);
     let columns = args.model_dir.as_deref().map(model_dir::columns);
-    let columns = columns.unwrap_or_default();
+    let mut columns = columns.unwrap_or_default();
+    columns.multi_label |= args.multi_label;
     let mut printed = Ok(());
     let mut errors = Vec::new();
     let mut print = |finding: &Diagnostic| {

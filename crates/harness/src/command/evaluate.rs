@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{
-    Batch, Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split, StreamError,
-    one_spelling, similar_label, stream, text_hash,
+    Batch, LabelSets, Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split,
+    StreamError, labels_of, one_spelling, similar_label, stream, text_hash,
 };
 use diagnostics::{
     Error, Warning, atomic_dir, counted, eprint_line, listed, print_json, print_line, sanitize,
 };
-use evaluation::metrics::{Comparison, Evaluation, Scores, UnseenTexts, evaluate};
+use evaluation::metrics::{Comparison, Evaluation, Scores, UnseenTexts};
 use evaluation::report::{MAX_STRONGEST, SetReport};
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
@@ -20,7 +20,7 @@ use training::resource_usage::ResourceUsage;
 use super::against::{Against, ClassNumbers};
 use super::args::{self, EvaluateArgs};
 use super::predict::{refuse_input, refuse_model_file};
-use super::{load, short_label};
+use super::{Loaded, are_right, evaluate_rows, load, short_label};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
@@ -31,7 +31,8 @@ pub(super) fn command<T: Trainer>() -> Command {
         .about("Compare a model's predictions with labelled data")
         .long_about(
             "Compare a model's predictions with labelled data.\n\nPrints accuracy, macro-F1, log loss, expected calibration error, and \
-             precision and recall of each class. Rows with a label that the model does not have are counted, not scored.",
+             precision and recall of each class; if rows may have several labels, also micro-F1, Hamming loss and \
+             ranking precision (LRAP). Rows with a label that the model does not have are counted, not scored.",
         )
         .after_help(format!(
             "Examples:\n  {name} evaluate --model-dir models/{name} test.csv\n  \
@@ -53,7 +54,12 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     }
     let threads = args.read.threads().get();
     let model = load::<T>(&args.model_dir, own.clone(), threads)?;
-    let columns = args.columns.or(model_dir::columns(&args.model_dir));
+    let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
+    columns.multi_label = model.is_multi_label();
+    if columns.multi_label && args.against.is_some() {
+        let message = "--against compares models with one label per row";
+        return Err(Error::usage(message).help("evaluate both models, without --against"));
+    }
     let options = args.read.options(columns)?;
     let sources = args.input.sources()?;
     args.read
@@ -89,7 +95,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
         scored.warnings.push(warning);
     }
     if let Some(path) = &args.report {
-        let page = report_page::<T>(&scored, &evaluated, (args, &options, &model), &usage)?;
+        let page = report_page::<T>(&scored, &evaluated, (args, &options, &model.model), &usage)?;
         write_output(path, "--report", page)?;
     }
     let output = evaluated.to_json::<T>(&scored, &usage);
@@ -150,7 +156,8 @@ impl Evaluated {
     fn of(args: &EvaluateArgs, scored: &Scored, trained: Option<&HashSet<u64>>) -> Self {
         let Scored { rows, scores, .. } = scored;
         let predicted = scores.predictions();
-        let right = rows.labels.iter().zip(&predicted).map(|(a, b)| a == b);
+        let all: Vec<u32> = (0..rows.labels.len() as u32).collect();
+        let right = are_right(rows, &all, scores).into_iter();
         let seen = |trained: &HashSet<u64>| {
             let is_seen = rows.hashes.iter().map(|hash| trained.contains(hash));
             UnseenTexts::of(is_seen.zip(right))
@@ -161,7 +168,7 @@ impl Evaluated {
             Comparison::of(path, &rows.labels, predictions, args.seed)
         };
         Self {
-            evaluation: evaluate(&rows.labels, &rows.classes, scores),
+            evaluation: evaluate_rows(rows, &all, scores),
             unseen: trained.and_then(seen),
             comparison: args.against.as_ref().map(compared),
         }
@@ -284,6 +291,8 @@ fn class_numbers(classes: &[String]) -> ClassNumbers<'_> {
 #[derive(Default)]
 struct Block {
     labels: Vec<u32>,
+    /// In place of `labels` if rows may have several.
+    sets: Vec<Vec<u32>>,
     places: Vec<RowPlace>,
     hashes: Vec<u64>,
     scores: Scores,
@@ -295,7 +304,7 @@ struct Block {
 
 /// What scores the rows.
 struct Scoring<'a, M> {
-    model: &'a M,
+    model: &'a Loaded<M>,
     other: Option<&'a Against<M>>,
     numbers: &'a ClassNumbers<'a>,
     /// Keeps places and hashes of the rows.
@@ -308,6 +317,7 @@ impl<M: Model> Scoring<'_, M> {
         let classes = self.model.classes();
         let mut all = Block::default();
         all.scores.classes = classes.len();
+        let mut sets = LabelSets::default();
         let mut first_unknown = None;
         let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
         let streamed = stream(
@@ -323,6 +333,8 @@ impl<M: Model> Scoring<'_, M> {
             |block: Result<Block, Error>| {
                 let block = block?;
                 all.labels.extend(block.labels);
+                all.labels
+                    .extend(block.sets.into_iter().map(|set| sets.push(set)));
                 all.other.extend(block.other);
                 if self.keeps_places {
                     all.places.extend(block.places);
@@ -357,6 +369,7 @@ impl<M: Model> Scoring<'_, M> {
                 splits: vec![Split::Test; all.labels.len()],
                 hashes: all.hashes,
                 labels: all.labels,
+                label_sets: self.model.is_multi_label().then_some(sets),
                 places: all.places,
                 weights: Vec::new(),
                 classes: classes.to_vec(),
@@ -371,6 +384,19 @@ impl<M: Model> Scoring<'_, M> {
         })
     }
 
+    /// Returns the class of a label; the label if the model does not have it.
+    fn number(&self, label: &str) -> Result<u32, String> {
+        let number = self.numbers.get(label).copied();
+        number.ok_or_else(|| label.to_owned())
+    }
+
+    /// Returns the classes of a row with several labels; the first label that the model does not
+    /// have.
+    fn set(&self, labels: &str) -> Result<Vec<u32>, String> {
+        let labels = labels_of(labels);
+        labels.iter().map(|label| self.number(label)).collect()
+    }
+
     /// Scores the rows of a block. `scratch` is the working memory for both models.
     fn block(
         &self,
@@ -382,14 +408,17 @@ impl<M: Model> Scoring<'_, M> {
         let mut texts = Vec::with_capacity(batch.rows().len());
         for row in batch.rows() {
             let label = row.label.unwrap_or_default();
-            match self.numbers.get(label) {
-                Some(number) => {
-                    block.labels.push(*number);
+            let known = match self.model.is_multi_label() {
+                true => self.set(label).map(|set| block.sets.push(set)),
+                false => self.number(label).map(|number| block.labels.push(number)),
+            };
+            match known {
+                Ok(()) => {
                     block.places.push(row.place);
                     block.hashes.push(text_hash(row.text));
                     texts.push(row.text);
                 }
-                None => block.unknown.push((label.to_owned(), row.place)),
+                Err(label) => block.unknown.push((label, row.place)),
             }
         }
         if !texts.is_empty() {
@@ -426,8 +455,22 @@ fn warn_unknown(unknown: &BTreeMap<String, u64>, classes: &[String]) -> Option<W
 
 fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
     let (low, high) = evaluation.accuracy_interval;
+    let name = match &evaluation.multi_label {
+        None => "accuracy ",
+        Some(multi) => {
+            print_line(format_args!("micro-F1  {:.4}", multi.micro_f1))?;
+            print_line(format_args!(
+                "samples   {:.4} (mean F1 of the rows)",
+                multi.samples_f1
+            ))?;
+            print_line(format_args!("Hamming   {:.4} (loss)", multi.hamming_loss))?;
+            print_line(format_args!("LRAP      {:.4}", multi.lrap))?;
+            print_line(format_args!("no label  {}", multi.rows_without_labels))?;
+            "all right"
+        }
+    };
     print_line(format_args!(
-        "accuracy  {:.4} ({low:.4} to {high:.4})",
+        "{name} {:.4} ({low:.4} to {high:.4})",
         evaluation.accuracy
     ))?;
     if let Some((class, share)) = evaluation.most_frequent() {

@@ -2,6 +2,8 @@
 
 use clap::{Args, Command};
 use diagnostics::{Error, print_json, print_line};
+use evaluation::metrics::Scores;
+use evaluation::report::ClassFeatures;
 use serde_json::json;
 
 use super::args::ExplainArgs;
@@ -31,6 +33,9 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
         .as_deref()
         .map(|text| model.predict(&mut model.scratch(), &[text]))
         .transpose()?;
+    if let Some(scores) = scores.as_ref().filter(|_| model.is_multi_label()) {
+        return print_set(args, model.classes(), scores, &strongest);
+    }
     let predicted = scores.as_ref().and_then(|scores| {
         let class = *scores.predictions().first()? as usize;
         let probability = scores.probability.as_ref().map(|all| all[class]);
@@ -48,6 +53,39 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
             short_label(label)
         ))?;
     }
+    print_features(&strongest)
+}
+
+/// Prints the labels that are predicted for a text, and the features.
+fn print_set(
+    args: &ExplainArgs,
+    classes: &[String],
+    scores: &Scores,
+    strongest: &[ClassFeatures],
+) -> Result<(), Error> {
+    let set = scores.sets().next().unwrap_or_default();
+    let probability = |class: u32| Some(scores.probability.as_ref()?[class as usize]);
+    let labels: Vec<&str> = set
+        .iter()
+        .map(|class| classes[*class as usize].as_str())
+        .collect();
+    if args.json {
+        let probabilities: Vec<_> = set.iter().map(|class| probability(*class)).collect();
+        let predicted = json!({ "labels": labels, "probability": probabilities });
+        return print_json(&json!({ "prediction": predicted, "classes": strongest }));
+    }
+    let shown = labels.iter().zip(&set).map(|(label, class)| {
+        let probability = probability(*class).map_or_else(String::new, |p| format!(" ({p:.3})"));
+        format!("{}{probability}", short_label(label))
+    });
+    match shown.collect::<Vec<_>>().join(", ") {
+        shown if shown.is_empty() => print_line("prediction: no label")?,
+        shown => print_line(format_args!("prediction: {shown}"))?,
+    }
+    print_features(strongest)
+}
+
+fn print_features(strongest: &[ClassFeatures]) -> Result<(), Error> {
     if strongest.iter().all(|class| class.features.is_empty()) {
         print_line("no class has features: no word of the text is in the vocabulary")?;
     }

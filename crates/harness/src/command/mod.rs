@@ -17,6 +17,7 @@ mod suggest;
 mod train;
 
 use std::ffi::OsString;
+use std::ops::Deref;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,9 +25,11 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use dataset::RowTable;
 use diagnostics::{
     Error, ErrorKind, Exit, LogText, MAX_LABEL_CHARS, eprint_json, eprint_line, shortened,
 };
+use evaluation::metrics::{self, Evaluation, Scores, multilabel};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -210,8 +213,58 @@ fn short_label(label: &str) -> String {
     shortened(label, MAX_LABEL_CHARS)
 }
 
+/// A model, and the thresholds that were chosen for its decision values.
+struct Loaded<M> {
+    model: M,
+    thresholds: Vec<f32>,
+}
+
+impl<M> Deref for Loaded<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.model
+    }
+}
+
+impl<M: Model> Loaded<M> {
+    /// Scores `texts`. The thresholds are subtracted from the decision values.
+    fn predict(&self, scratch: &mut M::Scratch, texts: &[&str]) -> Result<Scores, Error> {
+        let mut scores = self.model.predict(scratch, texts)?;
+        scores.subtract(&self.thresholds);
+        Ok(scores)
+    }
+}
+
+/// Evaluates the scores of the rows `of`.
+fn evaluate_rows(rows: &RowTable, of: &[u32], scores: &Scores) -> Evaluation {
+    if rows.label_sets.is_some() {
+        let truth: Vec<&[u32]> = of.iter().map(|row| rows.classes_of(*row)).collect();
+        return multilabel::evaluate(&truth, &rows.classes, scores);
+    }
+    let labels: Vec<u32> = of.iter().map(|row| rows.labels[*row as usize]).collect();
+    metrics::evaluate(&labels, &rows.classes, scores)
+}
+
+/// Returns for each of the rows `of` if its prediction is right: the class, or the whole set.
+fn are_right(rows: &RowTable, of: &[u32], scores: &Scores) -> Vec<bool> {
+    if rows.label_sets.is_some() {
+        let each = of.iter().zip(scores.sets());
+        return each
+            .map(|(row, set)| rows.classes_of(*row) == set)
+            .collect();
+    }
+    let each = of.iter().zip(scores.predictions());
+    each.map(|(row, class)| rows.labels[*row as usize] == class)
+        .collect()
+}
+
 /// Loads the model of a folder to the device that the arguments name.
-fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T::Model, Error> {
+fn load<T: Trainer>(
+    dir: &Path,
+    own: T::PredictArgs,
+    threads: usize,
+) -> Result<Loaded<T::Model>, Error> {
     if let Some(error) = T::Model::other_layout(dir) {
         return Err(error);
     }
@@ -229,7 +282,8 @@ fn load<T: Trainer>(dir: &Path, own: T::PredictArgs, threads: usize) -> Result<T
     }
     let mut model = T::Model::load(dir)?;
     T::load_to_device(&mut model, own, threads)?;
-    Ok(model)
+    let thresholds = model_dir::thresholds(dir, model.classes().len())?;
+    Ok(Loaded { model, thresholds })
 }
 
 /// Returns the long help of a command, 100 columns wide; of the program itself if `name` is empty.

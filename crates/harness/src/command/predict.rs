@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Command};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempPath;
 
 use super::args::{self, KeptColumn, PredictArgs, StreamFormat, TextFormat};
 use super::evaluate::stream_error;
-use super::load;
+use super::{Loaded, load};
 use crate::model_dir;
 use crate::{Model, Trainer};
 use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, stream};
@@ -33,7 +33,8 @@ pub(super) fn command<T: Trainer>() -> Command {
              prediction per row, in the order of the rows, as CSV with a header or as JSON lines: file (only with several \
              files), record (number of the row in its file, from 1), label, probability (empty if the model is not \
              calibrated), score (decision value). A row without text is classified as an empty text, with a warning; \
-             --drop-missing leaves it out.\n\nColumns of --keep-columns stand before these, in the order of the option.",
+             --drop-missing leaves it out.\n\nIf the model was trained with --multi-label, `labels` has the predicted labels, joined by the \
+             separator of the training data or as a list, and the probabilities and scores are lists too.\n\nColumns of --keep-columns stand before these, in the order of the option.",
         )
         .after_help(format!(
             "Examples:\n  {name} predict --model-dir models/{name} \"some text\"\n  \
@@ -55,8 +56,11 @@ pub(super) fn run<T: Trainer>(
     let has_rows = args.texts.is_empty() || args.reads_lines();
     let sources = if has_rows { sources(args)? } else { Vec::new() };
     let output = args.output.as_deref().and_then(output_file);
+    let columns = args.columns.or(model_dir::columns(&args.model_dir));
     let writer = PredictionWriter {
         classes: model.classes(),
+        several: model.is_multi_label(),
+        separator: columns.label_separator.as_deref(),
         format,
         all_classes: args.all_classes,
         no_probabilities: AtomicBool::new(false),
@@ -121,7 +125,7 @@ pub(super) fn run<T: Trainer>(
 
 fn predict_stream<M: Model>(
     args: &PredictArgs,
-    model: &M,
+    model: &Loaded<M>,
     sources: &[Source],
     writer: &PredictionWriter<'_>,
     write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
@@ -293,6 +297,10 @@ fn sources(args: &PredictArgs) -> Result<Vec<Source>, Error> {
 /// Formats predictions.
 struct PredictionWriter<'a> {
     classes: &'a [String],
+    /// True if a row may have several labels, or none.
+    several: bool,
+    /// Text between several labels; `None` for lists in JSON.
+    separator: Option<&'a str>,
     format: StreamFormat,
     /// Adds the probability of each class.
     all_classes: bool,
@@ -338,7 +346,7 @@ impl PredictionWriter<'_> {
         let file = (!self.files.is_empty()).then_some("file");
         let mut names: Vec<String> = file
             .into_iter()
-            .chain(["record", "label", "probability", "score"])
+            .chain(["record", self.label_column(), "probability", "score"])
             .map(str::to_owned)
             .collect();
         match self.format {
@@ -350,6 +358,13 @@ impl PredictionWriter<'_> {
             StreamFormat::Jsonl => names.push("probabilities".to_owned()),
         }
         names
+    }
+
+    fn label_column(&self) -> &'static str {
+        match self.several {
+            true => "labels",
+            false => "label",
+        }
     }
 
     /// Refuses kept columns with the name of another column of the output.
@@ -364,7 +379,11 @@ impl PredictionWriter<'_> {
             } else {
                 continue;
             };
-            let kind = if name == "label" { "true" } else { "input" };
+            let kind = if name == self.label_column() {
+                "true"
+            } else {
+                "input"
+            };
             let renamed = quoted_for_shell(&format!("{column}={kind}_{name}"));
             let help = format!("write it under another name: --keep-columns {renamed}");
             return Err(Error::usage(message).help(help));
@@ -384,16 +403,30 @@ impl PredictionWriter<'_> {
             self.no_probabilities.store(true, Ordering::Relaxed);
         }
         let mut text = String::new();
-        for ((row, place), class) in places.enumerate().zip(scores.predictions()) {
+        let of_row = |row: usize| {
             let range = row * scores.classes..(row + 1) * scores.classes;
             let probabilities = scores.probability.as_ref().map(|all| &all[range.clone()]);
-            let decision = scores.decision[range][class as usize];
+            (probabilities, &scores.decision[range])
+        };
+        let begin = |text: &mut String, row: usize| {
             if self.format == StreamFormat::Jsonl {
                 text.push('{');
             }
             if let Some(batch) = batch {
-                self.kept(&mut text, batch.kept(row));
+                self.kept(text, batch.kept(row));
             }
+        };
+        if self.several {
+            for ((row, place), set) in places.enumerate().zip(scores.sets()) {
+                begin(&mut text, row);
+                self.set_row(&mut text, place, &set, of_row(row));
+            }
+            return text;
+        }
+        for ((row, place), class) in places.enumerate().zip(scores.predictions()) {
+            let (probabilities, decisions) = of_row(row);
+            begin(&mut text, row);
+            let decision = decisions[class as usize];
             self.row(&mut text, place, class as usize, probabilities, decision);
         }
         text
@@ -447,12 +480,7 @@ impl PredictionWriter<'_> {
                     Some(probability) => write!(text, ",{probability:.6},{decision}"),
                     None => write!(text, ",,{decision}"),
                 };
-                for class in (0..self.classes.len()).filter(|_| self.all_classes) {
-                    let _ = match probabilities {
-                        Some(all) => write!(text, ",{:.6}", all[class]),
-                        None => write!(text, ","),
-                    };
-                }
+                self.csv_probabilities(text, probabilities);
             }
             StreamFormat::Jsonl => {
                 let mut row = Map::new();
@@ -463,22 +491,100 @@ impl PredictionWriter<'_> {
                 row.insert("label".to_owned(), json!(label));
                 row.insert("probability".to_owned(), json!(probability));
                 row.insert("score".to_owned(), json!(decision));
-                if let Some(all) = probabilities.filter(|_| self.all_classes) {
-                    let each = self
-                        .classes
-                        .iter()
-                        .cloned()
-                        .zip(all.iter().map(|&p| json!(p)));
-                    row.insert(
-                        "probabilities".to_owned(),
-                        json!(each.collect::<Map<_, _>>()),
-                    );
-                }
-                let object = json!(row).to_string();
-                text.push_str(&sanitize_json(object.strip_prefix('{').unwrap_or(&object)));
+                self.end_object(text, row, probabilities);
             }
         }
         text.push('\n');
+    }
+
+    /// Formats a row with several labels, or none; of a JSON object the part after `{`.
+    fn set_row(
+        &self,
+        text: &mut String,
+        (file, record): (u32, u32),
+        set: &[u32],
+        (probabilities, decisions): (Option<&[f32]>, &[f32]),
+    ) {
+        let file = self.files.get(file as usize).map(Source::display);
+        let label = |class: &u32| self.classes[*class as usize].as_str();
+        let labels: Vec<&str> = set.iter().map(label).collect();
+        let of = |values: &[f32]| -> Vec<f32> {
+            let value = |class: &u32| values[*class as usize];
+            set.iter().map(value).collect()
+        };
+        let (probability, score) = (probabilities.map(of), of(decisions));
+        match self.format {
+            StreamFormat::Csv => {
+                if let Some(file) = file {
+                    quote(text, &self.escaped(file));
+                    text.push(',');
+                }
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{record},");
+                let labels = match self.separator {
+                    Some(separator) => labels.join(separator),
+                    None => json!(labels).to_string(),
+                };
+                quote(text, &self.escaped(&labels));
+                text.push(',');
+                let probability = probability.iter().flatten().map(|p| format!("{p:.6}"));
+                if probabilities.is_some() {
+                    quote(text, &self.numbers(probability));
+                }
+                text.push(',');
+                quote(text, &self.numbers(score.iter().map(f32::to_string)));
+                self.csv_probabilities(text, probabilities);
+            }
+            StreamFormat::Jsonl => {
+                let mut row = Map::new();
+                if let Some(file) = file {
+                    row.insert("file".to_owned(), json!(file));
+                }
+                row.insert("record".to_owned(), json!(record));
+                row.insert("labels".to_owned(), json!(labels));
+                row.insert("probability".to_owned(), json!(probability));
+                row.insert("score".to_owned(), json!(score));
+                self.end_object(text, row, probabilities);
+            }
+        }
+        text.push('\n');
+    }
+
+    /// Joins numbers as the labels are joined.
+    fn numbers(&self, numbers: impl Iterator<Item = String>) -> String {
+        let numbers: Vec<String> = numbers.collect();
+        match self.separator {
+            Some(separator) => numbers.join(separator),
+            None => format!("[{}]", numbers.join(",")),
+        }
+    }
+
+    /// Appends the probability of each class, if wanted.
+    fn csv_probabilities(&self, text: &mut String, probabilities: Option<&[f32]>) {
+        for class in (0..self.classes.len()).filter(|_| self.all_classes) {
+            // Writing to a string cannot fail.
+            let _ = match probabilities {
+                Some(all) => write!(text, ",{:.6}", all[class]),
+                None => write!(text, ","),
+            };
+        }
+    }
+
+    /// Appends an object without its `{`, with the probability of each class if wanted.
+    fn end_object(
+        &self,
+        text: &mut String,
+        mut row: Map<String, Value>,
+        probabilities: Option<&[f32]>,
+    ) {
+        if let Some(all) = probabilities.filter(|_| self.all_classes) {
+            let classes = self.classes.iter().cloned();
+            let each = classes.zip(all.iter().map(|&p| json!(p)));
+            let each = json!(each.collect::<Map<_, _>>());
+            row.insert("probabilities".to_owned(), each);
+        }
+        let object = json!(row).to_string();
+        text.push_str(&sanitize_json(object.strip_prefix('{').unwrap_or(&object)));
     }
 }
 
@@ -504,6 +610,8 @@ mod attacks {
         let written = |format, to_terminal| {
             let writer = PredictionWriter {
                 classes: &classes,
+                several: false,
+                separator: None,
                 format,
                 all_classes: true,
                 no_probabilities: AtomicBool::new(false),
@@ -530,5 +638,64 @@ mod attacks {
             let row: serde_json::Value = serde_json::from_str(&json).unwrap();
             assert_eq!(row["label"], classes[0]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Issue 17: several labels and none, as lists or joined, in the numbers of columns of the
+    /// header.
+    #[test]
+    fn sets_are_lists_or_joined() {
+        let classes = ["a", "b,c"].map(str::to_owned);
+        let written = |format, separator, probability: Option<Vec<f32>>| {
+            let writer = PredictionWriter {
+                classes: &classes,
+                several: true,
+                separator,
+                format,
+                all_classes: true,
+                no_probabilities: AtomicBool::new(false),
+                files: &[],
+                to_terminal: false,
+                kept: &[],
+            };
+            let scores = Scores {
+                classes: 2,
+                decision: vec![0.5, 2.0, -1.0, -0.5],
+                probability,
+            };
+            let places = [(0, 1), (0, 2)].into_iter();
+            writer.header() + &writer.rows(places, &scores, None)
+        };
+        let probability = || Some(vec![0.625, 0.75, 0.25, 0.5]);
+        assert_eq!(
+            written(StreamFormat::Csv, Some("|"), probability()),
+            "record,labels,probability,score,probability:a,\"probability:b,c\"\n\
+             1,\"a|b,c\",0.625000|0.750000,0.5|2,0.625000,0.750000\n\
+             2,,,,0.250000,0.500000\n"
+        );
+        assert_eq!(
+            written(StreamFormat::Csv, None, None),
+            "record,labels,probability,score,probability:a,\"probability:b,c\"\n\
+             1,\"[\"\"a\"\",\"\"b,c\"\"]\",,\"[0.5,2]\",,\n\
+             2,[],,[],,\n"
+        );
+        let json = written(StreamFormat::Jsonl, None, probability());
+        let rows: Vec<Value> = json
+            .lines()
+            .map(|row| serde_json::from_str(row).unwrap())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                json!({ "record": 1, "labels": ["a", "b,c"], "probability": [0.625, 0.75],
+                    "score": [0.5, 2.0], "probabilities": { "a": 0.625, "b,c": 0.75 } }),
+                json!({ "record": 2, "labels": [], "probability": [], "score": [],
+                    "probabilities": { "a": 0.25, "b,c": 0.5 } }),
+            ]
+        );
     }
 }

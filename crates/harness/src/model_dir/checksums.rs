@@ -28,6 +28,7 @@ struct Config {
     files: Option<BTreeMap<String, FileChecksum>>,
     checksums_sha256: Option<String>,
     columns: Option<Columns>,
+    thresholds: Option<Vec<f32>>,
 }
 
 /// Names of the columns of the data.
@@ -38,6 +39,15 @@ pub(crate) struct Columns {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) other_texts: Vec<String>,
     pub(crate) label: String,
+    /// Further label columns: each is a class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) other_labels: Vec<String>,
+    /// Text between the labels in a field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label_separator: Option<String>,
+    /// True if rows may have several labels, or none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) multi_label: bool,
     /// True if the names are numbers, because the data has no header.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) no_header: bool,
@@ -49,6 +59,9 @@ impl Default for Columns {
             text: "text".to_owned(),
             other_texts: Vec::new(),
             label: "label".to_owned(),
+            other_labels: Vec::new(),
+            label_separator: None,
+            multi_label: false,
             no_header: false,
         }
     }
@@ -77,9 +90,31 @@ pub(crate) fn remember_columns(dir: &Path, columns: &Columns) -> Result<(), Erro
 
 /// Returns the columns of the model's training data; the defaults if `config.json` has none.
 pub(crate) fn columns(dir: &Path) -> Columns {
+    config(dir).columns.unwrap_or_default()
+}
+
+fn config(dir: &Path) -> Config {
     let text = fs::read(dir.join(CONFIG)).unwrap_or_default();
-    let config: Config = serde_json::from_slice(&text).unwrap_or_default();
-    config.columns.unwrap_or_default()
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Adds the thresholds of the decision values, one per class, to `config.json`.
+pub(crate) fn remember_thresholds(dir: &Path, thresholds: &[f32]) -> Result<(), Error> {
+    append(dir, "thresholds", &thresholds)
+}
+
+/// Returns the thresholds of the decision values; empty if none were chosen.
+///
+/// # Errors
+/// There is not one for each of the classes.
+pub(crate) fn thresholds(dir: &Path, classes: usize) -> Result<Vec<f32>, Error> {
+    let thresholds = config(dir).thresholds.unwrap_or_default();
+    let count = thresholds.len();
+    if count > 0 && count != classes {
+        let message = format!("expected `{classes}` values of `thresholds`, found `{count}`");
+        return Err(super::unreadable(dir, CONFIG, message));
+    }
+    Ok(thresholds)
 }
 
 /// Adds a member to `config.json`, a JSON object with at least one member.
@@ -251,7 +286,12 @@ mod tests {
             no_header: true,
             ..own.clone()
         };
-        for own in [&own, &several] {
+        let labels = Columns {
+            other_labels: vec!["c".to_owned()],
+            multi_label: true,
+            ..own.clone()
+        };
+        for own in [&own, &several, &labels] {
             fs::write(home.path().join("config.json"), "{\n  \"x\": 1\n}\n").unwrap();
             remember_columns(home.path(), own).unwrap();
             seal(home.path(), false).unwrap();
@@ -274,6 +314,22 @@ mod tests {
         fs::write(&config, text).unwrap();
         let error = check_model(home.path()).unwrap_err().to_string();
         assert!(error.contains("has no checksums in `files`"), "{error}");
+    }
+
+    /// Issue 17: thresholds keep their bits.
+    #[test]
+    fn thresholds_are_kept_and_counted() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("config.json"), "{\n  \"x\": 1\n}\n").unwrap();
+        assert!(thresholds(home.path(), 2).unwrap().is_empty());
+        let own = [0.1f32, -1.0f32.next_up()];
+        remember_thresholds(home.path(), &own).unwrap();
+        assert_eq!(thresholds(home.path(), 2).unwrap(), own);
+        let error = thresholds(home.path(), 3).unwrap_err().to_string();
+        assert!(
+            error.contains("expected `3` values of `thresholds`, found `2`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,7 +4,10 @@ pub mod arrays;
 mod checksums;
 mod save;
 
-pub(crate) use checksums::{CHECKSUMS, Columns, check_model, columns, names, remember_columns};
+pub(crate) use checksums::{
+    CHECKSUMS, Columns, check_model, columns, names, remember_columns, remember_thresholds,
+    thresholds,
+};
 pub(crate) use save::{ModelLock, forget_report, keep_run_file, results_writable, save, writable};
 
 use std::collections::BTreeMap;
@@ -28,6 +31,24 @@ pub const VOCABULARY: &str = "vocabulary.txt";
 pub(crate) const RUN_FILE: &str = "run.toml";
 /// Begins every run file that a training wrote.
 pub(crate) const RUN_FILE_START: &str = "# Options of this model's training";
+
+/// Kind of the classes, by the names of Hugging Face's `problem_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemType {
+    /// A text has one class.
+    SingleLabelClassification,
+    /// A text may have several classes, or none.
+    MultiLabelClassification,
+}
+
+impl ProblemType {
+    /// Returns the type of a model whose texts may have several classes; models of one class per
+    /// text have no such member.
+    pub fn if_multi_label(multi_label: bool) -> Option<Self> {
+        multi_label.then_some(Self::MultiLabelClassification)
+    }
+}
 
 /// The first members of `config.json` in a format with several architectures.
 #[derive(serde::Deserialize)]

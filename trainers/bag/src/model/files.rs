@@ -6,8 +6,8 @@ use std::path::Path;
 
 use diagnostics::Error;
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, arch, check_ids, check_terms, read_config, tensors, terms,
-    unreadable, write, write_config,
+    CONFIG, ProblemType, TENSORS, VOCABULARY, arch, check_ids, check_terms, read_config, tensors,
+    terms, unreadable, write, write_config,
 };
 use text::features::{LazyLookup, Subwords};
 
@@ -21,6 +21,8 @@ struct Config {
     arch: String,
     id2label: BTreeMap<u32, String>,
     label2id: BTreeMap<String, u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem_type: Option<ProblemType>,
     emb_size: usize,
     #[serde(flatten)]
     features: FeatureConfig,
@@ -44,6 +46,7 @@ pub(crate) fn save(model: &BagModel, dir: &Path) -> Result<(), Error> {
         arch: ARCH.to_owned(),
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
+        problem_type: ProblemType::if_multi_label(model.multi_label),
         emb_size: model.net.width,
         features: model.features.clone(),
     };
@@ -73,6 +76,7 @@ pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
     Ok(BagModel {
         net: net_of(&mut arrays, "", shape).map_err(|error| unreadable(dir, TENSORS, error))?,
         classes: config.id2label.into_values().collect(),
+        multi_label: config.problem_type == Some(ProblemType::MultiLabelClassification),
         terms,
         features: config.features,
         lookup: LazyLookup::default(),

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicUsize;
 
 use diagnostics::Error;
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, check_ids, read_config, tensors, unreadable, vocabulary, write,
-    write_config,
+    CONFIG, ProblemType, TENSORS, VOCABULARY, check_ids, read_config, tensors, unreadable,
+    vocabulary, write, write_config,
 };
 use tch::Device;
 use training::{prefixed, write_tensors};
@@ -32,6 +32,8 @@ struct Config {
     arch: String,
     id2label: BTreeMap<u32, String>,
     label2id: BTreeMap<String, u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem_type: Option<ProblemType>,
     seq_len: usize,
     unknown: u32,
     #[serde(flatten)]
@@ -64,6 +66,7 @@ impl LstmModel {
             arch: ARCH.to_owned(),
             id2label: ids().collect(),
             label2id: ids().map(|(id, label)| (label, id)).collect(),
+            problem_type: ProblemType::if_multi_label(self.multi_label),
             seq_len: self.seq_len,
             unknown: self.tokenizer.unknown(),
             shape: self.shape.clone(),
@@ -125,6 +128,7 @@ impl LstmModel {
         }
         Ok(Self {
             classes: config.id2label.into_values().collect(),
+            multi_label: config.problem_type == Some(ProblemType::MultiLabelClassification),
             tokenizer,
             seq_len: config.seq_len,
             shape: config.shape,

@@ -20,6 +20,8 @@ use crate::tokenizer::{MIN_WORD_LENGTH, Tokenizer};
 /// The bi-LSTM.
 pub struct LstmModel {
     pub(crate) classes: Vec<String>,
+    /// True if a text may have several labels, or none.
+    pub(crate) multi_label: bool,
     pub(crate) tokenizer: Tokenizer,
     /// Maximum number of ids of a text.
     pub(crate) seq_len: usize,
@@ -65,7 +67,11 @@ impl LstmModel {
             .map_err(torch_error)?
             .unwrap_or_default();
         scratch.net = Some(net);
-        Ok(Scores::of_logits(logits, self.classes.len()))
+        let scores = match self.multi_label {
+            true => Scores::of_independent_logits,
+            false => Scores::of_logits,
+        };
+        Ok(scores(logits, self.classes.len()))
     }
 
     pub(super) fn explain(

@@ -5,7 +5,7 @@ use super::*;
 use crate::learner::norm;
 use crate::optimizer::Adam;
 use crate::replicas::Replicas;
-use crate::step::Step;
+use crate::step::{Step, losses};
 
 const POOLINGS: [Pooling; 4] = [
     Pooling::Last,
@@ -57,6 +57,7 @@ fn step(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
     Step {
         rows,
         labels,
+        targets: Vec::new(),
         class_weights: vec![1.0, 0.5, 2.0],
         dropout,
         loss_scale: 1.0,
@@ -99,6 +100,26 @@ fn pytorch(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
     let output = folder.path().join("theirs.safetensors");
     testkit::torch_judge("torch_gradients", &[&weights, &path, &output]);
     read_tensors(&output).unwrap()
+}
+
+/// Issue 17: the loss of rows with several classes is that of PyTorch's `BCEWithLogitsLoss`: see
+/// the same numbers in trainers/transformer/src/candle/loss.rs.
+#[test]
+fn several_labels_have_binary_cross_entropy() {
+    let logits = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.0, 3.0, -2.0]).view([2, 3]);
+    let step = Step {
+        targets: vec![1.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        loss_scale: 4.0,
+        ..step(vec![vec![1], vec![2]], None)
+    };
+    let (loss, scaled) = losses(&logits, &step, 2.0).unwrap();
+    for (found, expected) in [(loss, 0.797_154_9), (scaled, 4.0 * 0.797_154_9)] {
+        let found = found.f_double_value(&[]).unwrap();
+        assert!(
+            (found - expected).abs() < 1e-5,
+            "{found}, expected {expected}"
+        );
+    }
 }
 
 /// Compares with PyTorch's module of docs/reference/models/bilstm.md, which packs its sequences.

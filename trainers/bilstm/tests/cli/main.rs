@@ -8,6 +8,7 @@
 mod attacks;
 mod bag;
 mod model;
+mod multi_label;
 mod public_reports;
 mod resume;
 mod training;

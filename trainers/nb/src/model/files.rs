@@ -7,8 +7,8 @@ use std::path::Path;
 use diagnostics::Error;
 use harness::model_dir::arrays::{Array, Arrays, Tensors, write_arrays};
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, check_format, check_ids, check_terms, read, read_config, terms,
-    unreadable, write, write_config,
+    CONFIG, ProblemType, TENSORS, VOCABULARY, check_format, check_ids, check_terms, read,
+    read_config, terms, unreadable, write, write_config,
 };
 use text::features::{LazyLookup, TermFrequency};
 
@@ -26,6 +26,8 @@ struct Config {
     version: u32,
     id2label: BTreeMap<u32, String>,
     label2id: BTreeMap<String, u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem_type: Option<ProblemType>,
     #[serde(flatten)]
     words: WordConfig,
     term_frequency: TermFrequency,
@@ -39,6 +41,7 @@ pub(super) fn save(model: &NbModel, dir: &Path) -> Result<(), Error> {
         feature_log_prob,
         class_log_prior,
         temperature,
+        independent,
     } = &model.naive_bayes;
     let (terms, classes) = (model.terms.len(), model.classes.len());
     let arrays = Arrays::from([
@@ -55,6 +58,7 @@ pub(super) fn save(model: &NbModel, dir: &Path) -> Result<(), Error> {
         version: VERSION,
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
+        problem_type: ProblemType::if_multi_label(*independent),
         words: model.words.clone(),
         term_frequency: features.tf,
         weighting: features.weighting,
@@ -93,6 +97,7 @@ pub(super) fn load(dir: &Path) -> Result<NbModel, Error> {
             feature_log_prob: array("feature_log_prob", &[terms.len(), classes])?,
             class_log_prior: array("class_log_prior", &[classes])?,
             temperature: config.temperature,
+            independent: config.problem_type == Some(ProblemType::MultiLabelClassification),
         },
         classes: config.id2label.into_values().collect(),
         terms,

@@ -65,6 +65,7 @@ fn table(rows: &[(String, u32)], classes: &[&str], splits: impl Fn(usize) -> Spl
             .map(|index| RowRef { encoder: 0, index })
             .collect(),
         labels: rows.iter().map(|(_, label)| *label).collect(),
+        label_sets: None,
         splits: (0..rows.len()).map(splits).collect(),
         hashes: rows
             .iter()
@@ -222,9 +223,12 @@ fn decision_values_match_linfa() {
         };
         let data = LabelledRows {
             pattern: &CsrPattern::default(),
-            labels: &labels,
+            targets: Targets {
+                labels: &labels,
+                classes: 3,
+                sets: None,
+            },
             weights: &[],
-            classes: 3,
         };
         let context = TrainContext {
             data,
@@ -292,9 +296,12 @@ fn stop_does_not_wait_for_linfa() {
     };
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
-        labels: &labels,
+        targets: Targets {
+            labels: &labels,
+            classes: 3,
+            sets: None,
+        },
         weights: &[],
-        classes: 3,
     };
     let context = TrainContext {
         data,
@@ -394,9 +401,12 @@ fn overflowing_kernel_values_are_an_error() {
     };
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
-        labels: &labels,
+        targets: Targets {
+            labels: &labels,
+            classes: 3,
+            sets: None,
+        },
         weights: &[],
-        classes: 3,
     };
     let context = TrainContext {
         data,

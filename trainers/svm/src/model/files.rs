@@ -7,8 +7,8 @@ use std::path::Path;
 use diagnostics::Error;
 use harness::model_dir::arrays::{Array, Arrays, Tensors, write_arrays};
 use harness::model_dir::{
-    CONFIG, TENSORS, VOCABULARY, check_format, check_ids, check_terms, read, read_config, terms,
-    unreadable, write, write_config,
+    CONFIG, ProblemType, TENSORS, VOCABULARY, check_format, check_ids, check_terms, read,
+    read_config, terms, unreadable, write, write_config,
 };
 use text::features::LazyLookup;
 
@@ -28,6 +28,8 @@ struct Config {
     version: u32,
     id2label: BTreeMap<u32, String>,
     label2id: BTreeMap<String, u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem_type: Option<ProblemType>,
     #[serde(flatten)]
     features: FeatureConfig,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +67,7 @@ pub(super) fn save(model: &SvmModel, dir: &Path) -> Result<(), Error> {
         version: VERSION,
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
+        problem_type: ProblemType::if_multi_label(model.multi_label),
         features: model.features.clone(),
         kernel,
     };
@@ -81,7 +84,8 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
     let terms = terms(dir)?;
     let file = read(dir, TENSORS)?;
     let tensors = Tensors::new(dir, &file)?;
-    let outputs = outputs(classes.len());
+    let multi_label = config.problem_type == Some(ProblemType::MultiLabelClassification);
+    let outputs = outputs(classes.len(), multi_label);
     let scale = tensors.rows("scale", None, terms.len())?;
     if scale.len() != 1 && scale.len() != outputs {
         return Err(unreadable(
@@ -114,6 +118,7 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
     };
     Ok(SvmModel {
         classes,
+        multi_label,
         terms,
         features: config.features,
         scale,

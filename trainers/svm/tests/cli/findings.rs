@@ -545,8 +545,8 @@ mod public_reports {
         let train = ["train", "--model-dir", "m", "--check", "--train", path];
         for (more, name) in [
             (
-                &["--label-column", "a", "--label_column", "b"][..],
-                "--label-column",
+                &["--validation-split", "0.1", "--validation_split", "0.2"][..],
+                "--validation-split",
             ),
             (&["--train", path], "--train"),
             (&["--data", path], "--train"),

@@ -12,6 +12,7 @@ mod findings;
 mod help_lines;
 mod job;
 mod model;
+mod multi_label;
 mod predict;
 mod public_reports;
 mod rows;

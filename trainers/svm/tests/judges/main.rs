@@ -9,6 +9,7 @@
 mod folder;
 mod matrix;
 mod metrics;
+mod multi_label;
 mod optimum;
 mod public_reports;
 mod words;

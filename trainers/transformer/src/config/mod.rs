@@ -71,6 +71,9 @@ const ACTIVATIONS: [(&str, Activation); 8] = [
 
 /// The end of the class names of classifiers, as in `architectures`.
 const CLASSIFIER: &str = "ForSequenceClassification";
+/// Values of `problem_type`.
+const SINGLE_LABEL: &str = "single_label_classification";
+const MULTI_LABEL: &str = "multi_label_classification";
 /// The key with transformers' version, in every config.json that it writes.
 const TRANSFORMERS: &str = "transformers_version";
 
@@ -382,16 +385,28 @@ impl Config {
             .unwrap_or_else(|| vec![None; classes.len()])
     }
 
-    /// Refuses a classifier that does not give a text one of several labels.
-    pub(crate) fn one_label_per_text(&self) -> Result<(), String> {
+    /// Returns true for a classifier that may give a text several labels, or none.
+    ///
+    /// # Errors
+    ///
+    /// It is not a classifier.
+    pub(crate) fn is_multi_label(&self) -> Result<bool, String> {
         match self.json.get("problem_type") {
-            None | Some(Value::Null) => Ok(()),
-            Some(Value::String(kind)) if kind == "single_label_classification" => Ok(()),
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::String(kind)) if kind == SINGLE_LABEL => Ok(false),
+            Some(Value::String(kind)) if kind == MULTI_LABEL => Ok(true),
             Some(found) => Err(format!(
-                "expected `problem_type` to be `single_label_classification`, found `{}`",
+                "expected `problem_type` to be `{SINGLE_LABEL}` or `{MULTI_LABEL}`, found `{}`",
                 sanitize(&found.to_string())
             )),
         }
+    }
+
+    /// Marks the configuration of a trained model as that of texts with several labels.
+    pub(crate) fn multi_label(mut self) -> Self {
+        let kind = json!(MULTI_LABEL);
+        self.json.insert("problem_type".to_owned(), kind);
+        self
     }
 
     /// True if transformers wrote this file: trained models do not have its version.
@@ -435,6 +450,7 @@ impl Config {
             "num_labels",
             // Added to the trained model by the harness.
             "columns",
+            "thresholds",
             // Checksums of the pretrained model.
             "files",
             "checksums_sha256",
@@ -466,7 +482,7 @@ impl Config {
         for (key, value) in [
             ("architectures", json!([class])),
             ("dtype", json!("float32")),
-            ("problem_type", json!("single_label_classification")),
+            ("problem_type", json!(SINGLE_LABEL)),
             ("id2label", json!(id2label)),
             ("label2id", json!(label2id)),
             ("format", json!(FORMAT)),

@@ -55,8 +55,12 @@ pub(super) fn losses(
     let classes = pass.architecture().num_labels;
     let rows = pass.chunk.rows.iter().zip(logits.chunks_exact_mut(classes));
     rows.map(|(row, logits)| {
-        let label = target.labels[row.number] as usize;
-        (row.number, loss(target, label, logits))
+        let label = target.labels[row.number];
+        let loss = match target.sets {
+            None => loss(target, label as usize, logits),
+            Some(sets) => target.binary_cross_entropy(sets.get(label), logits),
+        };
+        (row.number, loss)
     })
     .collect()
 }

@@ -100,6 +100,7 @@ fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainConte
         params,
         plan: TrainPlan {
             labels: &table.labels,
+            sets: None,
             classes: &table.classes,
             train: vec![0, 1, 2],
             validation: Vec::new(),
@@ -125,6 +126,7 @@ fn overflow_is_skipped_and_the_next_step_is_the_first_update() {
     let table = RowTable {
         order: (0..3).map(|index| RowRef { encoder: 0, index }).collect(),
         labels: vec![1, 0, 1],
+        label_sets: None,
         splits: vec![Split::Train; 3],
         hashes: Vec::new(),
         places: Vec::new(),

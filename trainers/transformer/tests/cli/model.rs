@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use testkit::{movie_csv, torch_judge};
+use testkit::{movie_csv, movie_rows, to_csv, torch_judge};
 
 use super::{Home, kit};
 
@@ -43,6 +43,97 @@ pub(super) fn compare(home: &Home, rows: &Path) {
             "row {row}: {ours}, the pipeline has {theirs}"
         );
     }
+}
+
+/// transformers gives the same logits and probabilities; labels with a positive logit are predicted.
+#[track_caller]
+pub(super) fn compare_sets(home: &Home, rows: &Path) {
+    let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
+    let arguments = [
+        "--input",
+        rows.to_str().unwrap(),
+        "--format",
+        "jsonl",
+        "--all-classes",
+    ];
+    let outcome = home.transformer("predict", &arguments);
+    outcome.expect_code(0);
+    let labels = theirs["labels"].as_array().unwrap();
+    let logits = theirs["logits"].as_array().unwrap();
+    assert_eq!(outcome.stdout.lines().count(), logits.len());
+    for (row, (answer, logits)) in outcome.stdout.lines().zip(logits).enumerate() {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let number = |value: &Value| value.as_f64().unwrap();
+        let logits: Vec<f64> = logits.as_array().unwrap().iter().map(number).collect();
+        for (label, logit) in labels.iter().zip(&logits) {
+            let found = number(&answer["probabilities"][label.as_str().unwrap()]);
+            let expected = 1.0 / (1.0 + (-logit).exp());
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "row {row}: {found}, expected {expected}"
+            );
+        }
+        let predicted = labels
+            .iter()
+            .zip(&logits)
+            .filter(|(_, logit)| **logit > 0.0);
+        let predicted: Vec<&Value> = predicted.map(|(label, _)| label).collect();
+        let found: Vec<&Value> = answer["labels"].as_array().unwrap().iter().collect();
+        assert_eq!(found, predicted, "row {row}");
+        // The pipeline has the sigmoid of the largest logit.
+        let pipeline = &theirs["predictions"][row];
+        let ours = number(&answer["probabilities"][pipeline["label"].as_str().unwrap()]);
+        let score = number(&pipeline["score"]);
+        assert!(
+            (ours - score).abs() < 1e-4,
+            "row {row}: {ours}, the pipeline has {score}"
+        );
+    }
+}
+
+/// Issue 17: rows with several labels, or none, trained with binary cross entropy.
+#[test]
+fn transformers_predicts_the_same_sets() {
+    let home = Home::new();
+    let mut rows = movie_rows();
+    rows.truncate(120);
+    for row in &mut rows {
+        let labels = [
+            ("positive", row.label == "1"),
+            ("long", row.text.len() > 740),
+            ("story", row.text.contains("story")),
+        ];
+        let labels = labels.into_iter().filter(|(_, is_there)| *is_there);
+        let labels: Vec<&str> = labels.map(|(label, _)| label).collect();
+        row.label = labels.join("|");
+    }
+    let file = home.path("several.csv");
+    std::fs::write(&file, to_csv(&rows)).unwrap();
+    let several = ["--multi-label", "--label-separator", "|"];
+    let flags = [
+        "--epochs",
+        "2",
+        "--learning-rate",
+        "0.002",
+        "--threshold-metric",
+        "f1",
+    ];
+    let outcome = home.train(&file, &[&several[..], &flags].concat());
+    outcome.expect_code(0);
+    assert!(
+        outcome.stdout.contains("thresholds: chosen on"),
+        "{}",
+        outcome.stdout
+    );
+    let config = std::fs::read(home.path("model/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["problem_type"], "multi_label_classification");
+    assert_eq!(config["thresholds"].as_array().map(Vec::len), Some(3));
+    home.train(&file, &[&several[..], &flags[..4]].concat())
+        .expect_code(0);
+    compare_sets(&home, &file);
+    let weights = [&several[..], &["--class-weight", "balanced"]].concat();
+    home.train(&file, &weights).expect_code(2);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use testkit::{Outcome, movie_csv, torch_judge};
 
-use super::model::compare;
+use super::model::{compare, compare_sets};
 use super::{Home, kit};
 
 fn read(path: &Path) -> Value {
@@ -820,20 +820,27 @@ fn more_epochs_from_a_finished_checkpoint_are_explained() {
     compare(&home, &rows);
 }
 
-/// NEURAL C2.
+/// NEURAL C2, D2: a multi-label classifier gave softmax.
 #[test]
-fn multi_label_classifiers_are_refused() {
+fn multi_label_classifiers_give_sigmoids_and_others_are_refused() {
     let home = Home::new();
     home.train(&home.rows(60), &QUICK).expect_code(0);
     let config = home.path("model/config.json");
-    for kind in ["multi_label_classification", "regression"] {
-        change(&config, &json!({ "problem_type": kind }));
-        let outcome = home.transformer("predict", &["a film"]);
-        refused(
-            &outcome,
-            &[kind, "single_label_classification", "--pretrained-model"],
-        );
-    }
+    change(&config, &json!({ "problem_type": "regression" }));
+    let outcome = home.transformer("predict", &["a film"]);
+    refused(
+        &outcome,
+        &[
+            "regression",
+            "single_label_classification",
+            "--pretrained-model",
+        ],
+    );
+    change(
+        &config,
+        &json!({ "problem_type": "multi_label_classification" }),
+    );
+    compare_sets(&home, &home.rows(60));
 }
 
 /// NEURAL C3.

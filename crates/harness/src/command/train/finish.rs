@@ -8,13 +8,13 @@ use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
-use super::super::args::TrainArgs;
-use super::super::short_label;
+use super::super::args::{ThresholdMetric, TrainArgs};
+use super::super::{are_right, evaluate_rows, short_label};
 use super::typed_parameters;
 use crate::model_dir::RUN_FILE;
 use crate::{Model, Trained, Trainer, model_dir, report};
 use dataset::{ReadOptions, RowCounts, RowTable};
-use evaluation::metrics::{ClassMetrics, Evaluation, Scores, UnseenTexts, evaluate};
+use evaluation::metrics::{ClassMetrics, Evaluation, Scores, UnseenTexts, multilabel};
 use evaluation::report::{MAX_STRONGEST, SetReport};
 use training::Run;
 use training::progress::Progress;
@@ -117,6 +117,7 @@ impl<T: Trainer> Finished<T> {
                 "training failed; saved the last good model: {text}"
             ));
         }
+        let thresholds = self.choose_thresholds(common.threshold_metric);
         let evaluated = self.evaluate();
         self.warn_chance_level(&evaluated);
         self.warn_missing_classes(&evaluated);
@@ -133,7 +134,11 @@ impl<T: Trainer> Finished<T> {
         }
         let save = |dir: &Path| {
             self.trained.model.save(dir)?;
-            model_dir::remember_columns(dir, &common.names())
+            model_dir::remember_columns(dir, &common.names())?;
+            match thresholds.is_empty() {
+                true => Ok(()),
+                false => model_dir::remember_thresholds(dir, &thresholds),
+            }
         };
         let separate = T::Model::SEPARATE_CHECKSUMS;
         let run_file = (RUN_FILE, std::mem::take(&mut self.run_file).into_bytes());
@@ -227,7 +232,7 @@ impl<T: Trainer> Finished<T> {
         ];
         let evaluate = |(split, scores): (Split, &Option<Scores>)| {
             let scores = scores.as_ref()?;
-            let evaluation = evaluate(&self.labels(split), &self.rows.classes, scores);
+            let evaluation = evaluate_rows(&self.rows, &self.rows.of(split), scores);
             let unseen = self.unseen(split, scores);
             Some(Evaluated {
                 split,
@@ -275,20 +280,53 @@ impl<T: Trainer> Finished<T> {
             .filter(|(of, _)| is_train(**of))
             .map(|(_, hash)| *hash)
             .collect();
-        let rows = self.rows.of(split).into_iter().map(|row| row as usize);
-        let each = rows.zip(scores.predictions());
-        UnseenTexts::of(each.map(|(row, predicted)| {
-            let is_right = self.rows.labels[row] == predicted;
-            (seen.contains(&self.rows.hashes[row]), is_right)
-        }))
+        let rows = self.rows.of(split);
+        let right = are_right(&self.rows, &rows, scores);
+        let is_seen = |row: &u32| seen.contains(&self.rows.hashes[*row as usize]);
+        UnseenTexts::of(rows.iter().map(is_seen).zip(right))
     }
 
-    fn labels(&self, split: Split) -> Vec<u32> {
-        self.rows
-            .of(split)
-            .into_iter()
-            .map(|row| self.rows.labels[row as usize])
-            .collect()
+    /// Chooses thresholds on the rows that the model was not trained on, and subtracts them from
+    /// all decision values. Returns none if none are wanted, or if there are no such rows.
+    fn choose_thresholds(&mut self, metric: Option<ThresholdMetric>) -> Vec<f32> {
+        let Some(metric) = metric else {
+            return Vec::new();
+        };
+        let scores = &self.trained.scores;
+        let (split, chosen_on) = match (&scores.train, &scores.validation) {
+            (Some(train), _) if scores.out_of_fold => (Split::Train, train),
+            (_, Some(validation)) => (Split::Validation, validation),
+            _ => {
+                self.run.warn(
+                    "no thresholds are chosen: there are no validation rows\n  help: raise \
+                     --validation-split, or leave out --threshold-metric"
+                        .to_owned(),
+                );
+                return Vec::new();
+            }
+        };
+        let rows = self.rows.of(split);
+        let thresholds = if self.rows.label_sets.is_some() {
+            let truth: Vec<&[u32]> = rows.iter().map(|row| self.rows.classes_of(*row)).collect();
+            multilabel::thresholds(&truth, chosen_on, metric.into())
+        } else {
+            let label = |row: &u32| self.rows.labels[*row as usize];
+            let labels: Vec<u32> = rows.iter().map(label).collect();
+            multilabel::two_class_thresholds(&labels, chosen_on, metric.into())
+        };
+        let (count, name) = (rows.len() as u64, split.name());
+        let count = counted(count, &format!("{name} row"));
+        let line =
+            format!("thresholds: chosen on {count}, which are no longer independent of them");
+        self.trained.summary.lines.push(line);
+        let chosen = json!({ "chosen_on": name, "values": thresholds });
+        self.trained.details.insert("thresholds".to_owned(), chosen);
+        let scores = &mut self.trained.scores;
+        let all = [&mut scores.train, &mut scores.validation, &mut scores.test];
+        for scores in all.into_iter().flatten() {
+            scores.subtract(&thresholds);
+        }
+        thresholds
     }
 
     fn metrics(&self, evaluated: &[Evaluated], usage: &ResourceUsage, seed: u64) -> Value {
@@ -306,6 +344,10 @@ impl<T: Trainer> Finished<T> {
                 ];
                 let value = |name: &str| values.get(name).cloned().unwrap_or_default();
                 metrics.extend(main.map(|name| (name.to_owned(), value(name))));
+                if first.evaluation.multi_label.is_some() {
+                    let main = ["micro_f1", "samples_f1", "hamming_loss", "lrap"];
+                    metrics.extend(main.map(|name| (name.to_owned(), value(name))));
+                }
             }
             metrics.insert("measured_on".to_owned(), json!(first.split.name()));
             metrics.insert("scored".to_owned(), json!(first.scored));
@@ -417,8 +459,12 @@ impl<T: Trainer> Finished<T> {
                 ..
             } = first;
             let (low, high) = evaluation.accuracy_interval;
+            let accuracy = match &evaluation.multi_label {
+                None => "accuracy".to_owned(),
+                Some(multi) => format!("micro-F1 {:.4}, subset accuracy", multi.micro_f1),
+            };
             print_line(format_args!(
-                "accuracy {:.4} ({low:.4} to {high:.4}), macro-F1 {} on {}",
+                "{accuracy} {:.4} ({low:.4} to {high:.4}), macro-F1 {} on {}",
                 evaluation.accuracy,
                 evaluation.macro_f1_text(),
                 counted(evaluation.rows, &format!("{} row", split.name())),
@@ -512,7 +558,7 @@ mod tests {
             decision,
             ..Scores::default()
         };
-        let evaluation = evaluate(&labels, &names, &scores);
+        let evaluation = evaluation::metrics::evaluate(&labels, &names, &scores);
         chance_level(&evaluation).map(|(class, share)| format!("{} {share}", class.label))
     }
 

@@ -83,7 +83,7 @@ pub(super) fn run<T: Trainer>(
         own,
     } = arguments;
     let mut params = T::check(own)?;
-    let options = common.data.options(common.names())?;
+    let options = read_options::<T>(&common)?;
     if common.check {
         return print_checked::<T>(&common, matches);
     }
@@ -110,6 +110,7 @@ pub(super) fn run<T: Trainer>(
     warn_unused_channels::<T>(&mut run, paths)?;
     T::preflight(&mut params, paths)?;
     let corpus = read_corpus::<T>(&mut params, run_paths.channels, &common, &options, &mut run)?;
+    check_threshold_metric(&common, &corpus.rows)?;
     warn_unused_options::<T>(&mut run, matches, &corpus.rows);
     let parameters = parameters::<T>(matches);
     // Held until the end of the run; the other hosts write no model.
@@ -148,6 +149,27 @@ pub(super) fn run<T: Trainer>(
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
     }
+}
+
+/// Returns the options for reading; refuses several labels per row if the trainer does.
+fn read_options<T: Trainer>(common: &TrainArgs) -> Result<ReadOptions, Error> {
+    let columns = common.names();
+    if columns.multi_label && !T::MULTI_LABEL {
+        let message = format!("`{}` trains on one label per row only", T::NAME);
+        return Err(Error::usage(message)
+            .help("leave out --multi-label, or use another trainer, such as `svm`"));
+    }
+    common.data.options(columns)
+}
+
+/// Fails if --threshold-metric has nothing to choose: more than two classes exclude each other.
+fn check_threshold_metric(common: &TrainArgs, rows: &RowTable) -> Result<(), Error> {
+    let classes = rows.classes.len();
+    if common.threshold_metric.is_none() || rows.label_sets.is_some() || classes == 2 {
+        return Ok(());
+    }
+    let message = format!("expected two classes for --threshold-metric, found `{classes}`");
+    Err(Error::usage(message).help("leave out --threshold-metric, or pass --multi-label"))
 }
 
 /// Locks the model folder. A signal that ends the process at once removes the folders that this
@@ -373,6 +395,12 @@ fn print_counts(run: &Run, rows: &RowTable, counts: &[(&'static str, RowCounts)]
         count(Split::Validation),
         count(Split::Test),
     ));
+    if rows.label_sets.is_some() {
+        let all = 0..rows.labels.len() as u32;
+        let empty = all.filter(|row| rows.classes_of(*row).is_empty());
+        let empty = counted(empty.count() as u64, "row");
+        run.progress_line(&format!("{empty} without labels"));
+    }
 }
 
 fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {

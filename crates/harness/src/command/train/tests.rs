@@ -105,6 +105,15 @@ fn child() {
     std::process::exit(main(serde_json::from_str(&words).unwrap()).into());
 }
 
+/// Issue 17: a trainer without several labels per row refuses them, before the data is read.
+#[test]
+fn several_labels_are_refused_without_support() {
+    let home = Home::new();
+    assert_eq!(home.train(&["--multi-label"]), 2);
+    assert!(!home.at("model").exists());
+    assert_eq!(home.train(&["--threshold-metric", "f1"]), 0);
+}
+
 #[test]
 fn resumed_run_equals_uninterrupted_run() {
     let (value, history) = uninterrupted();

@@ -1,0 +1,277 @@
+//! Issue 17: rows with several labels, or none.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use testkit::movie_csv;
+
+use super::{Workspace, number, records};
+
+/// Texts with words of the labels `good` and `long`. Some labels are wrong: sigmoids cannot be fitted
+/// otherwise.
+fn rows(form: impl Fn(bool, bool) -> String) -> String {
+    let mut rows = String::new();
+    for number in 0..120 {
+        let (good, long) = (number % 2 == 0, number % 3 == 0);
+        let words = [(good, "fine lovely"), (long, "endless slow")];
+        let words = words.into_iter().filter(|(is_there, _)| *is_there);
+        let words: Vec<&str> = words.map(|(_, words)| words).collect();
+        let text = format!("film number{} {}", number % 7, words.join(" "));
+        let (good, long) = (good != (number % 11 == 5), long != (number % 13 == 6));
+        let _ = writeln!(
+            rows,
+            "{}",
+            form(good, long).replace("TEXT", text.trim_end())
+        );
+    }
+    rows
+}
+
+fn labels(good: bool, long: bool) -> Vec<&'static str> {
+    let labels = [("good", good), ("long", long)];
+    let labels = labels.into_iter().filter(|(_, is_there)| *is_there);
+    labels.map(|(label, _)| label).collect()
+}
+
+fn list(good: bool, long: bool) -> String {
+    let labels = labels(good, long);
+    serde_json::json!({ "text": "TEXT", "label": labels }).to_string()
+}
+
+/// The four forms of labels give the same weights; the model remembers the form.
+#[test]
+fn all_forms_of_labels_give_the_same_model() {
+    let joined = |good, long| format!("TEXT,{}", labels(good, long).join("|"));
+    let prefixed = |good, long| {
+        let labels = labels(good, long);
+        let labels: String = labels
+            .iter()
+            .map(|label| format!("__label__{label} "))
+            .collect();
+        format!("{labels}TEXT")
+    };
+    let columns = |good: bool, long: bool| format!("TEXT,{},{}", u8::from(good), u8::from(long));
+    let separator = ["--label-separator", "|"];
+    let two = ["--label-column", "good", "--label-column", "long"];
+    let mut weights: Option<Vec<u8>> = None;
+    for (name, content, flags) in [
+        ("a.jsonl", rows(list), &[] as &[&str]),
+        ("a.csv", format!("text,label\n{}", rows(joined)), &separator),
+        ("a.ft", rows(prefixed), &[]),
+        ("a.csv", format!("text,good,long\n{}", rows(columns)), &two),
+    ] {
+        let workspace = Workspace::new();
+        let file = workspace.write(name, content);
+        let flags = [&["--multi-label", "--no-report", "--seed", "3"], flags].concat();
+        let outcome = workspace.train(&file, &flags);
+        outcome.expect_code(0);
+        assert!(
+            outcome.stderr.contains("39 rows without labels"),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome.stdout.contains("subset accuracy"),
+            "{}",
+            outcome.stdout
+        );
+        let [config, _, tensors] = workspace.model();
+        assert_eq!(*weights.get_or_insert(tensors.clone()), tensors, "{name}");
+        let config: Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(config["problem_type"], "multi_label_classification");
+        let found = workspace
+            .svm("evaluate", &[file.to_str().unwrap(), "--json"])
+            .json();
+        assert_eq!(
+            (&found["rows"], &found["rows_without_labels"]),
+            (&120.into(), &39.into())
+        );
+        assert!(number(&found["micro_f1"]) > 0.8, "{found}");
+    }
+}
+
+#[test]
+fn predictions_are_sets_and_probabilities_independent() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    // The report has all sets.
+    workspace
+        .train(&file, &["--multi-label", "--calibration", "cv"])
+        .expect_code(0);
+    let page = String::from_utf8(workspace.read("model/report.html")).unwrap();
+    assert!(page.contains("Hamming loss") && !page.contains("Confusion matrix"));
+    let texts = [
+        "film fine lovely endless slow",
+        "film number1",
+        "film endless slow",
+    ];
+    let csv = workspace.svm("predict", &[&texts[..], &["--all-classes"]].concat());
+    let rows = records(&csv.expect_code(0).stdout);
+    let sets: Vec<&str> = rows.iter().map(|row| &row[1]).collect();
+    assert_eq!(sets, [r#"["good","long"]"#, "[]", r#"["long"]"#]);
+    let probability = |column: usize| rows[0][column].parse::<f64>().unwrap();
+    assert!(probability(4) + probability(5) > 1.2, "{:?}", rows[0]);
+    let text = workspace.svm("explain", &[texts[0]]);
+    let first = text
+        .expect_code(0)
+        .stdout
+        .lines()
+        .next()
+        .unwrap_or_default();
+    assert!(
+        first.starts_with("prediction: good (0.") && first.contains(", long (0."),
+        "{first}"
+    );
+    let none = workspace.svm("explain", &[texts[1], "--json"]).json();
+    assert_eq!(none["prediction"]["labels"], serde_json::json!([]));
+    // Labels that the model does not have are counted.
+    let other = workspace.write("b.jsonl", "{\"text\":\"a film\",\"label\":[\"good\",\"new\"]}\n{\"text\":\"endless slow\",\"label\":[\"long\"]}\n");
+    let other = other.to_str().unwrap();
+    let found = workspace.svm("evaluate", &[other, "--json"]).json();
+    assert_eq!(
+        (&found["rows"], &found["unknown_labels"]["rows"]),
+        (&1.into(), &1.into())
+    );
+    let model = workspace.path("model");
+    let against = workspace.svm("evaluate", &[other, "--against", model.to_str().unwrap()]);
+    against.expect_code(2);
+    let check = workspace.svm("check", &[other]);
+    assert!(
+        check
+            .expect_code(0)
+            .stdout
+            .contains("2 rows, 2 usable, 3 labels")
+    );
+}
+
+/// The model has the same bytes on any number of threads, also with thresholds out of fold.
+#[test]
+fn thresholds_are_chosen_saved_and_subtracted() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = [
+        "--multi-label",
+        "--threshold-metric",
+        "f1",
+        "--calibration",
+        "cv",
+        "--no-report",
+    ];
+    let mut models = Vec::new();
+    for threads in ["1", "3"] {
+        let outcome = workspace.train(&file, &[&flags[..], &["--threads", threads]].concat());
+        outcome.expect_code(0);
+        assert!(
+            outcome.stdout.contains("thresholds: chosen on 1"),
+            "{}",
+            outcome.stdout
+        );
+        models.push(workspace.model());
+    }
+    assert_eq!(models[0][2], models[1][2]);
+    let mut config: Value = serde_json::from_slice(&models[0][0]).unwrap();
+    let metrics: Value = serde_json::from_slice(&workspace.read("model/metrics.json")).unwrap();
+    let chosen = &metrics["details"]["thresholds"];
+    assert_eq!(chosen["chosen_on"], "train");
+    for class in 0..2 {
+        let [saved, shown] = [&config["thresholds"][class], &chosen["values"][class]].map(number);
+        assert!((saved - shown).abs() < 1e-6, "{chosen}");
+    }
+    // No text is predicted above a threshold that no decision value reaches.
+    config["thresholds"] = serde_json::json!([100.0, 100.0]);
+    config.as_object_mut().unwrap().remove("files");
+    workspace.write("model/config.json", config.to_string());
+    let rows = records(
+        &workspace
+            .svm("predict", &["film fine lovely"])
+            .expect_code(0)
+            .stdout,
+    );
+    assert_eq!(&rows[0][1], "[]");
+    config["thresholds"] = serde_json::json!([1.0]);
+    workspace.write("model/config.json", config.to_string());
+    let wrong = workspace.svm("predict", &["film"]);
+    assert!(
+        wrong
+            .expect_code(1)
+            .stderr
+            .contains("expected `2` values of `thresholds`, found `1`")
+    );
+}
+
+/// Two classes: a threshold moves the boundary of the second one.
+#[test]
+fn threshold_of_two_classes_raises_its_measure() {
+    let mut recall = Vec::new();
+    for flags in [&[] as &[&str], &["--threshold-metric", "balanced-accuracy"]] {
+        // Few rows of the second class.
+        let mut csv = "text,label\n".to_owned();
+        for number in 0..300 {
+            let (rare, other) = (number % 10 == 0, number % 4);
+            let word = if rare || other == 1 { "hint" } else { "plain" };
+            let _ = writeln!(csv, "{word} any{},{}", number % 13, u8::from(rare));
+        }
+        let workspace = Workspace::new();
+        let file = workspace.write("a.csv", csv);
+        let flags = [&["--calibration", "cv", "--no-report"], flags].concat();
+        workspace.train(&file, &flags).expect_code(0);
+        let found = workspace
+            .svm("evaluate", &[file.to_str().unwrap(), "--json"])
+            .json();
+        recall.push(number(&found["per_class"][1]["recall"]));
+    }
+    assert!(recall[1] > recall[0] + 0.3, "{recall:?}");
+}
+
+#[test]
+fn wrong_combinations_are_errors_with_help() {
+    let workspace = Workspace::new();
+    let path = movie_csv();
+    let three = workspace.write("a.csv", "text,label\na,x\nb,y\nc,z\na b,x\nb c,y\nc a,z\n");
+    for (file, flags, message) in [
+        (
+            &path,
+            &["--label-separator", "|"][..],
+            "expected no --label-separator",
+        ),
+        (
+            &path,
+            &["--label-column", "a", "--label-column", "b"],
+            "expected one --label-column",
+        ),
+        (
+            &path,
+            &[
+                "--multi-label",
+                "--label-separator",
+                "|",
+                "--label-column",
+                "a",
+                "--label-column",
+                "b",
+            ],
+            "found both",
+        ),
+        (
+            &path,
+            &[
+                "--multi-label",
+                "--label-column",
+                "a",
+                "--label-column",
+                "a",
+            ],
+            "expected different --label-column, found `a` twice",
+        ),
+        (
+            &three,
+            &["--threshold-metric", "f1"],
+            "expected two classes for --threshold-metric, found `3`",
+        ),
+    ] {
+        let outcome = workspace.train(file, flags);
+        outcome.expect_code(2);
+        assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("help: "), "{}", outcome.stderr);
+    }
+}
