@@ -136,6 +136,37 @@ fn sets_are_those_of_one_versus_rest() {
     workspace.train(&rows, &weights).expect_code(2);
 }
 
+/// Issue 17: weights of rows with several labels weigh all of their labels.
+#[test]
+fn weights_of_rows_with_several_labels_are_used() {
+    let workspace = workspace();
+    let plain = String::from_utf8(to_csv(&several_label_rows(200, 1))).unwrap();
+    let weigh = |name: &str, weight: fn(usize) -> &'static str| {
+        let lines = plain.lines().enumerate();
+        let lines = lines.map(|(row, line)| match row {
+            0 => format!("{line},weight\n"),
+            _ => format!("{line},{}\n", weight(row)),
+        });
+        let path = workspace.path(name);
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+        path
+    };
+    let ones = weigh("ones.csv", |_| "1");
+    let others = weigh("others.csv", |row| ["0", "0.5", "3"][row % 3]);
+    let several = ["--multi-label", "--label-separator", "|"];
+    let weighted = [&several[..], &["--weight-column", "weight"]].concat();
+    let models = [
+        (&ones, &several[..]),
+        (&ones, &weighted[..]),
+        (&others, &weighted[..]),
+    ];
+    let models = models.map(|(path, flags)| {
+        workspace.train(path, flags).expect_code(0);
+        workspace.weights()
+    });
+    assert!(models[0] == models[1] && models[1] != models[2]);
+}
+
 #[test]
 fn saved_model_was_trained_on_all_rows() {
     let workspace = workspace();

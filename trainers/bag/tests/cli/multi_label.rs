@@ -76,3 +76,35 @@ fn sets_are_learnt_with_the_same_bytes_on_any_number_of_threads() {
     let weights = [&columns[..], &["--class-weight", "balanced"]].concat();
     train(&workspace, &file, &weights).expect_code(2);
 }
+
+/// A weight of 1 changes nothing, and rows of weight 0 are not learnt.
+#[test]
+fn weights_of_rows_with_several_labels_are_used() {
+    let workspace = Workspace::new();
+    let file = workspace.path("a.csv");
+    let columns = [
+        "--multi-label",
+        "--label-column",
+        "good",
+        "--label-column",
+        "long",
+    ];
+    let weighted = [&columns[..], &["--weight-column", "weight"]].concat();
+    let mut models = Vec::new();
+    for (weights, flags) in [
+        (["1", "1"], &columns[..]),
+        (["1", "1"], &weighted[..]),
+        (["0", "2"], &weighted[..]),
+    ] {
+        let rows = rows();
+        let lines = rows.lines().enumerate();
+        let lines = lines.map(|(row, line)| match row {
+            0 => format!("{line},weight\n"),
+            _ => format!("{line},{}\n", weights[row % 2]),
+        });
+        std::fs::write(&file, lines.collect::<String>()).unwrap();
+        train(&workspace, &file, flags).expect_code(0);
+        models.push(workspace.weights());
+    }
+    assert!(models[0] == models[1] && models[1] != models[2]);
+}

@@ -14,6 +14,7 @@ use ndarray::{Array1, Array2};
 use training::stop::Stop;
 
 use super::*;
+use crate::one_vs_rest::Targets;
 use crate::params::SvmArgs;
 use crate::{Svm, SvmModel};
 use text::features::CsrPattern;
@@ -207,6 +208,15 @@ fn rings(rows: usize, width: usize) -> (Vec<f32>, Vec<u32>) {
     ((0..rows).flat_map(point).collect(), labels)
 }
 
+/// Rows of three classes.
+fn targets(labels: &[u32]) -> Targets<'_> {
+    Targets {
+        labels,
+        classes: 3,
+        sets: None,
+    }
+}
+
 #[test]
 fn decision_values_match_linfa() {
     let (rows, width) = (90, 11);
@@ -223,11 +233,7 @@ fn decision_values_match_linfa() {
         };
         let data = LabelledRows {
             pattern: &CsrPattern::default(),
-            targets: Targets {
-                labels: &labels,
-                classes: 3,
-                sets: None,
-            },
+            targets: targets(&labels),
             weights: &[],
         };
         let context = TrainContext {
@@ -296,11 +302,7 @@ fn stop_does_not_wait_for_linfa() {
     };
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
-        targets: Targets {
-            labels: &labels,
-            classes: 3,
-            sets: None,
-        },
+        targets: targets(&labels),
         weights: &[],
     };
     let context = TrainContext {
@@ -401,11 +403,7 @@ fn overflowing_kernel_values_are_an_error() {
     };
     let data = LabelledRows {
         pattern: &CsrPattern::default(),
-        targets: Targets {
-            labels: &labels,
-            classes: 3,
-            sets: None,
-        },
+        targets: targets(&labels),
         weights: &[],
     };
     let context = TrainContext {
