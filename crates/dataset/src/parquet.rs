@@ -88,7 +88,14 @@ impl Parquet {
         refuse_lists(schema, options, labels)?;
         let names: Vec<String> = schema.columns().iter().map(|column| name(column)).collect();
         let place = source.place();
-        let columns = columns::resolve(&names, options, labels, &place, "the file has", findings);
+        let columns = columns::resolve(
+            &names,
+            options,
+            labels,
+            &place,
+            &columns::NamedIn::File,
+            findings,
+        );
         let Some(columns) = columns else {
             return Ok(None);
         };

@@ -127,7 +127,7 @@ impl Source {
 
     /// Reports the files of the folder that are not read.
     pub(super) fn report_skipped(&self, findings: &mut Findings) {
-        // Where only the first finding is kept, it names all files.
+        // If only the first finding is kept, it names all files.
         let all = findings.limit() == 1 && self.skipped.len() > 1;
         for path in &self.skipped {
             findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {

@@ -381,7 +381,7 @@ impl Merged {
                 &seen.keys,
                 task.options,
                 place,
-                "the first object has",
+                &columns::NamedIn::FirstObject,
                 &mut findings,
             );
         }

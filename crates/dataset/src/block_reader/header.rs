@@ -4,7 +4,7 @@ use diagnostics::{Place, Severity};
 
 use super::records::names;
 use crate::codes;
-use crate::columns::{self, Columns};
+use crate::columns::{self, Columns, NamedIn};
 use crate::delimited::{RecordSpan, Splitter, Step};
 use crate::encoding;
 use crate::findings::{Finding, Findings};
@@ -85,7 +85,7 @@ impl HeaderTask<'_> {
             return Ok(First::Separator);
         }
         let mut header = names(&splitter.fields, bytes, unescaped);
-        let mut has = columns::HEADER_HAS.to_owned();
+        let mut named_in = NamedIn::Header;
         if !self.complete(&header) {
             let others = self.others(splitter.delimiter, found, bytes, unescaped);
             match others.into_iter().max_by_key(|other| other.2.len()) {
@@ -103,15 +103,14 @@ impl HeaderTask<'_> {
                         self.refuse_quoted_lines(&header)?;
                     }
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
-                        let delimiter = delimiter_name(other.delimiter);
-                        has = format!("the header, split at {delimiter}, has");
+                        named_in = NamedIn::SplitHeader(delimiter_name(other.delimiter));
                         header = names;
                     }
                 }
             }
         }
         let (options, place) = (self.options, &self.place);
-        let columns = columns::resolve(&header, options, self.labels, place, &has, findings);
+        let columns = columns::resolve(&header, options, self.labels, place, &named_in, findings);
         Ok(columns.map_or(First::Unusable, |columns| {
             First::Header(Header {
                 columns,

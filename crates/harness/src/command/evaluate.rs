@@ -9,15 +9,17 @@ use dataset::{
     Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split, StreamError, one_spelling,
     similar_label, stream, text_hash,
 };
-use diagnostics::{Error, Warning, atomic_dir, eprint_line, print_json, print_line, sanitize};
+use diagnostics::{
+    Error, Warning, atomic_dir, eprint_line, print_json, print_line, sanitize, short_label,
+};
 use evaluation::metrics::{Evaluation, Scores, evaluate};
 use evaluation::report::{MAX_STRONGEST, SetReport};
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
 use super::args::EvaluateArgs;
+use super::load;
 use super::predict::{refuse_input, refuse_model_file};
-use super::{load, short_label};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
@@ -41,6 +43,7 @@ pub(super) fn command<T: Trainer>() -> Command {
 pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Result<(), Error> {
     let usage = ResourceUsage::start();
     if let Some(report) = &args.report {
+        file_name(report)?;
         refuse_model_file(&args.model_dir, report, "--report")?;
     }
     let model = load::<T>(&args.model_dir, own, args.read.threads().get())?;
@@ -118,11 +121,17 @@ fn write_report<T: Trainer>(
         unseen: None,
     };
     let page = report::build(&input, vec![set], usage)?;
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+    let file = (file_name(path)?, page.into_bytes());
+    atomic_dir::write_files(atomic_dir::parent(path), &[file])
+}
+
+/// Returns the name of the report; fails if the path has none.
+fn file_name(path: &Path) -> Result<&str, Error> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| {
         let message = format!("expected the name of a file, found `{}`", path.display());
-        return Err(Error::usage(message).help("pass --report FILE"));
-    };
-    atomic_dir::write_files(atomic_dir::parent(path), &[(name, page.into_bytes())])
+        Error::usage(message).help("pass --report FILE")
+    })
 }
 
 /// A row's place and the hash of its text.

@@ -21,9 +21,7 @@ use std::sync::Arc;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use diagnostics::{
-    Error, ErrorKind, Exit, LogText, MAX_LABEL_CHARS, eprint_json, eprint_line, shortened,
-};
+use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -196,11 +194,6 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
     A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error, &[]))
-}
-
-/// Returns a label for a line on a terminal; of a long one the first characters.
-fn short_label(label: &str) -> String {
-    shortened(label, MAX_LABEL_CHARS)
 }
 
 /// Loads the model of a folder to the device that the arguments name.
