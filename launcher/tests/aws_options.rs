@@ -8,11 +8,11 @@ mod public_reports;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use testkit::{Moto, moto, run};
+use testkit::{Moto, PythonServer, certificates, moto, run};
 
 const CONFIG: &str = "\
 [default]
@@ -225,56 +225,24 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("leaf.pem", "leaf.key")
+context.load_cert_chain("cert.pem", "key.pem")
 server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-/// Creates `ca.pem`, and `leaf.pem` for 127.0.0.1, signed by it.
-fn certificates(folder: &Path) {
-    let openssl = |arguments: &str| {
-        let mut command = Command::new("openssl");
-        command
-            .args(arguments.split_whitespace())
-            .current_dir(folder);
-        run(command).expect_code(0);
-    };
-    std::fs::write(folder.join("san"), "subjectAltName=IP:127.0.0.1").expect("written");
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!(
-        "req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
-    ));
-    openssl(&format!(
-        "req {key} -subj /CN=leaf -keyout leaf.key -out leaf.csr"
-    ));
-    openssl(
-        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out leaf.pem",
-    );
-}
-
 /// Starts the server with the certificates of moto's home. Returns its URL, too.
-fn tls_server(moto: &Moto) -> (Child, String) {
-    let python = std::env::var_os("TRAINYARD_AWS_PYTHON").expect("a Python");
-    let mut server = Command::new(python)
-        .args(["-c", TLS_SERVER])
-        .current_dir(moto.home())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().expect("a pipe"))
-        .read_line(&mut port)
-        .expect("a port");
-    (server, format!("https://127.0.0.1:{}", port.trim()))
+fn tls_server(moto: &Moto) -> (PythonServer, String) {
+    let server = PythonServer::start(TLS_SERVER, moto.home());
+    let url = format!("https://{}", server.address);
+    (server, url)
 }
 
 #[test]
 fn trusts_certificates_of_the_ca_bundle() {
     let moto = moto();
     certificates(moto.home());
-    let (mut server, url) = tls_server(&moto);
+    let (server, url) = tls_server(&moto);
     let list = |bundle: Option<&str>| {
         let mut command = moto.command(env!("CARGO_BIN_EXE_trainyard"));
         command.args(["list", "--json", "--endpoint-url", &url]);
@@ -282,8 +250,7 @@ fn trusts_certificates_of_the_ca_bundle() {
         run(command)
     };
     let outcomes = (list(Some("ca.pem")), list(None));
-    server.kill().expect("it runs");
-    server.wait().expect("it ends");
+    drop(server);
     outcomes.0.expect_code(0);
     let text = &outcomes.1.expect_code(1).stderr;
     assert!(text.contains("UnknownIssuer"), "{text}");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diagnostics::{Diagnostic, MAX_LABEL_CHARS, Severity, quoted_for_shell, sanitize, shortened};
+use diagnostics::{Diagnostic, Severity, quoted_for_shell, sanitize, short_label};
 
 use crate::codes;
 use crate::columns::listed;
@@ -81,8 +81,8 @@ pub(super) fn repeated(
         }
         let message = format!(
             "the text has the label `{}` here but `{}` at `{there}`",
-            shortened(row.label, MAX_LABEL_CHARS),
-            shortened(first.label, MAX_LABEL_CHARS)
+            short_label(row.label),
+            short_label(first.label)
         );
         Finding {
             message,
@@ -109,7 +109,7 @@ pub(super) fn labels(names: &[String], findings: &mut Findings) {
             ));
         }
     }
-    // Where only the first finding is kept, it names several pairs.
+    // If only the first finding is kept, it names several pairs.
     if findings.limit() > 1 {
         for pair in &pairs {
             findings.add(&codes::SIMILAR_LABELS, Severity::Warning, || similar(pair));
@@ -253,7 +253,7 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
         code: codes::ONE_CLASS.id,
         message: format!(
             "{rows} the label `{}`, expected at least two labels",
-            shortened(name, MAX_LABEL_CHARS)
+            short_label(name)
         ),
         place: sources.first().map(Source::place),
         help: "add rows with other labels, or pass another column with --label-column".to_owned(),

@@ -1,5 +1,7 @@
 //! Resolves the names of the text and label columns.
 
+use std::fmt::{self, Display};
+
 use diagnostics::{Place, quoted_for_shell, sanitize, shortened};
 
 use crate::codes;
@@ -69,7 +71,7 @@ pub(super) fn resolve(
     options: &ReadOptions,
     labels: Labels,
     place: &Place,
-    has: &str,
+    named_in: &NamedIn,
     findings: &mut Findings,
 ) -> Option<Columns> {
     let label_name = (labels != Labels::Ignored).then_some(options.label_column.as_str());
@@ -93,7 +95,14 @@ pub(super) fn resolve(
     let text = position(&options.text_column);
     let label = label_name.and_then(position);
     let absent = absent(names, options, labels);
-    report_missing(&absent, names, options, Some(place.clone()), has, findings);
+    report_missing(
+        &absent,
+        names,
+        options,
+        Some(place.clone()),
+        named_in,
+        findings,
+    );
     match text {
         Some(text) if !twice && absent.is_empty() => Some(Columns {
             text,
@@ -130,8 +139,26 @@ pub(super) fn same_column(name: &str, limit: usize) -> Findings {
     findings
 }
 
-/// Start of the list of columns in messages about CSV and TSV files.
-pub(super) const HEADER_HAS: &str = "the header has";
+/// Part of a file that has the names of its columns.
+pub(super) enum NamedIn {
+    Header,
+    /// Split at another delimiter, as messages name it.
+    SplitHeader(String),
+    FirstObject,
+    /// A file that has names without a header.
+    File,
+}
+
+impl Display for NamedIn {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => out.write_str("the header"),
+            Self::SplitHeader(delimiter) => write!(out, "the header, split at {delimiter},"),
+            Self::FirstObject => out.write_str("the first object"),
+            Self::File => out.write_str("the file"),
+        }
+    }
+}
 
 /// Reports missing columns, given as (flag, name).
 pub(super) fn report_missing(
@@ -139,7 +166,7 @@ pub(super) fn report_missing(
     names: &[String],
     options: &ReadOptions,
     place: Option<Place>,
-    has: &str,
+    named_in: &NamedIn,
     findings: &mut Findings,
 ) {
     if absent.is_empty() {
@@ -147,7 +174,7 @@ pub(super) fn report_missing(
     }
     let wanted: Vec<_> = absent.iter().map(|(_, name)| sanitize(name)).collect();
     let message = format!(
-        "no column is named `{}`; {has} {}",
+        "no column is named `{}`; {named_in} has {}",
         wanted.join("` or `"),
         listed(names.iter().map(String::as_str))
     );
@@ -177,13 +204,13 @@ pub(super) fn report_missing(
         ));
     }
     let flags = flags.join(" ");
-    let help = match (all, has.starts_with("the header")) {
-        (true, _) => format!("did you mean {flags}?"),
-        (false, true) => format!(
+    let help = match named_in {
+        _ if all => format!("did you mean {flags}?"),
+        NamedIn::FirstObject | NamedIn::File => format!("pass {flags}"),
+        NamedIn::Header | NamedIn::SplitHeader(_) => format!(
             "pass {flags}; the first line must be a header, or pass --no-header and the numbers of \
              columns from 0"
         ),
-        (false, false) => format!("pass {flags}"),
     };
     findings.error(&codes::NO_COLUMN, message, place, help);
 }

@@ -12,7 +12,7 @@ use crate::{
     Findings, LabelSets, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label,
     single_rows, text_hash, unusable_labels,
 };
-use diagnostics::{Diagnostic, Error, MAX_LABEL_CHARS, Severity, counted, sanitize, shortened};
+use diagnostics::{Diagnostic, Error, Severity, counted, sanitize, short_label};
 use sagemaker::metrics::Split;
 
 /// All rows without their texts. Each vector has one entry per row, in file order, unless noted.
@@ -254,7 +254,7 @@ pub(super) fn unknown_label(
         code: codes::UNKNOWN_LABEL.id,
         message: format!(
             "expected only labels of the training data, found the label `{}` in the {channel} data",
-            shortened(label, MAX_LABEL_CHARS)
+            short_label(label)
         ),
         place: None,
         help: format!("{}; {help}", counted(rows, "such row")),

@@ -515,8 +515,7 @@ impl<'a> BlockDecoder<'a, '_> {
             None => self.text(range, record, findings)?,
         };
         let is_utf8 = |encoding: &'static Encoding| {
-            let (bytes, ..) = encoding.encode(text);
-            !text.is_ascii() && std::str::from_utf8(&bytes).is_ok()
+            !text.is_ascii() && std::str::from_utf8(&encoding.encode(text).0).is_ok()
         };
         if self.encoding.is_some_and(is_utf8) {
             self.reporter.other_encoding(record, findings);

@@ -105,7 +105,14 @@ impl Parquet {
             });
         let names: Vec<String> = names.collect();
         let place = source.place();
-        let columns = columns::resolve(&names, options, labels, &place, "the file has", findings);
+        let columns = columns::resolve(
+            &names,
+            options,
+            labels,
+            &place,
+            &columns::NamedIn::File,
+            findings,
+        );
         let Some(columns) = columns else {
             return Ok(None);
         };

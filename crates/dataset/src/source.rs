@@ -140,7 +140,7 @@ impl Source {
                 help: format!("give {{them}} the ending of the format, such as {end}, to confirm"),
             });
         }
-        // Where only the first finding is kept, it names all files.
+        // If only the first finding is kept, it names all files.
         let all = findings.limit() == 1 && self.skipped.len() > 1;
         for path in &self.skipped {
             findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {

@@ -388,7 +388,7 @@ impl Merged {
                 &seen.keys,
                 task.options,
                 place,
-                "the first object has",
+                &columns::NamedIn::FirstObject,
                 &mut findings,
             );
             report_class_names(*source, seen, task, &mut findings);

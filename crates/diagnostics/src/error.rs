@@ -128,6 +128,15 @@ impl Error {
         Self::with_kind(ErrorKind::Io, message).help("`df -h` shows which disks are full")
     }
 
+    /// Returns message and help lines for a warning: without `error: `.
+    pub fn without_prefix(&self) -> String {
+        let text = self.to_string();
+        match text.strip_prefix("error: ") {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        }
+    }
+
     /// Appends the reason to the message.
     #[must_use]
     pub fn because(mut self, reason: &str) -> Self {

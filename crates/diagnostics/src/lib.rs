@@ -21,9 +21,7 @@ pub mod usage;
 pub use checksums::{hex, hmac_sha256, sha256, sha256_bytes, sha256_file};
 pub use diagnostic::{Diagnostic, Place, Severity, Warning, counted, listed};
 pub use error::{Error, ErrorKind, Exit, Result, chain};
-pub use sanitize::{
-    LogText, MAX_LABEL_CHARS, quoted_for_shell, sanitize, sanitize_json, shortened,
-};
+pub use sanitize::{LogText, quoted_for_shell, sanitize, sanitize_json, short_label, shortened};
 pub use stdio::{
     Style, eprint_json, eprint_line, eprint_metrics, eprint_over_bar, eprint_styled, print_json,
     print_line,

@@ -21,15 +21,18 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Maximum characters of a label in a message or table.
-pub const MAX_LABEL_CHARS: usize = 60;
-
 /// Escapes the first `max_chars` characters of a text as [`sanitize`]; `...` if it has more.
 pub fn shortened(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}...", sanitize(&text[..end])),
         None => sanitize(text).into_owned(),
     }
+}
+
+/// Escapes a label for a message or table; of a long one the first 60 characters.
+pub fn short_label(label: &str) -> String {
+    const MAX_CHARS: usize = 60;
+    shortened(label, MAX_CHARS)
 }
 
 /// Quotes a word for a POSIX shell, with single quotes where necessary.

@@ -186,10 +186,13 @@ pub struct SplitScores {
 }
 
 impl SplitScores {
-    /// False if the scores of these training rows would take more than half a gigabyte, with more
-    /// classes than a confusion matrix has. Then they are scored only if there is no other split.
-    pub fn has_room_for(rows: usize, classes: usize) -> bool {
-        classes <= MAX_CONFUSION || rows.saturating_mul(classes) <= MAX_TRAIN_SCORES
+    /// False if the training rows are not scored, because another split is and the scores would take
+    /// more than half a gigabyte, with more classes than a confusion matrix has.
+    pub fn keeps_train(rows: &RowTable) -> bool {
+        let (train, classes) = (rows.of(Split::Train).len(), rows.classes.len());
+        train == rows.splits.len()
+            || classes <= MAX_CONFUSION
+            || train.saturating_mul(classes) <= MAX_TRAIN_SCORES
     }
 
     /// Scores the splits that are needed with `score`, which returns `None` for an empty split or
@@ -209,9 +212,7 @@ impl SplitScores {
         };
         let test = score(Split::Test)?;
         let other = validation.is_some() || test.is_some();
-        let train_rows = rows.of(Split::Train).len();
-        let has_room = !other || Self::has_room_for(train_rows, rows.classes.len());
-        let train = match run.wants_train_scores(other) && has_room {
+        let train = match run.wants_train_scores(other) && Self::keeps_train(rows) {
             true => score(Split::Train)?,
             false => None,
         };

@@ -28,6 +28,7 @@ mod random;
 mod registry;
 pub mod resume;
 mod sandbox;
+mod tls;
 mod workspace;
 
 pub use cli_reference::{check_cli_reference, check_trainer_reference};
@@ -49,4 +50,5 @@ pub use sandbox::{
     SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,
     skip, small_disk_allowed,
 };
+pub use tls::{PythonServer, certificates};
 pub use workspace::{Workspace, assert_equal_seeds_give_equal_models};

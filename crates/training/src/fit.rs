@@ -147,44 +147,34 @@ impl<W> Fitted<W> {
         let message = "the second training, on all rows, did not end: the first model is saved";
         run.warn(
             match error.filter(|error| error.kind() != ErrorKind::Stopped) {
-                Some(error) => {
-                    let text = error.to_string();
-                    let text = text.strip_prefix("error: ").unwrap_or(&text);
-                    format!("{message}: {text}")
-                }
+                Some(error) => format!("{message}: {}", error.without_prefix()),
                 None => message.to_owned(),
             },
         );
         false
     }
 
-    /// States which epoch was the best, by the `plan` of the first training if a second one
-    /// followed.
+    /// States which epoch is saved, or was the best before a second training, and why training
+    /// ended. `plan`: of the first training.
     pub fn selected(&self, plan: &TrainPlan<'_>, refitted: bool) -> String {
-        let line = self.saved(plan);
-        match line.strip_prefix("saved") {
-            Some(rest) if refitted => {
-                let epochs = counted(self.best.epoch, "epoch");
-                format!("best{rest}; the saved model was trained for {epochs} on all rows")
-            }
-            _ => line,
-        }
-    }
-
-    /// States which epoch is saved, and why training ended.
-    fn saved(&self, plan: &TrainPlan<'_>) -> String {
         let (best, done, epochs) = (self.best.epoch, self.state.epoch, plan.params.epochs);
-        match plan.params.patience {
+        let which = if refitted { "best" } else { "saved" };
+        let line = match plan.params.patience {
             Some(patience) if self.stopped_early(plan) => {
-                format!("saved epoch {best} of {done}, stopped early (--patience {patience})")
+                format!("{which} epoch {best} of {done}, stopped early (--patience {patience})")
             }
             _ if done < epochs => {
-                format!(
-                    "saved epoch {best}; training ended in epoch {} of {epochs}",
-                    done + 1
-                )
+                let last = done + 1;
+                format!("{which} epoch {best}; training ended in epoch {last} of {epochs}")
             }
-            _ => format!("saved epoch {best} of {epochs}"),
+            _ => format!("{which} epoch {best} of {epochs}"),
+        };
+        match refitted {
+            true => {
+                let trained = counted(best, "epoch");
+                format!("{line}; the saved model was trained for {trained} on all rows")
+            }
+            false => line,
         }
     }
 }

@@ -219,6 +219,11 @@ impl Run {
         self.stop.flag()
     }
 
+    /// Shows that the model is trained again, on all `rows`.
+    pub fn progress_refit(&self, rows: usize) {
+        self.progress(&format!("training again, on all {rows} rows"));
+    }
+
     /// Shows the current activity; off a terminal, only every few seconds.
     pub fn progress(&self, message: &str) {
         self.progress.set_message(message);
@@ -310,8 +315,7 @@ impl Run {
                 if !was_unsaved {
                     let from =
                         last.map_or("the beginning".to_owned(), |last| format!("step {last}"));
-                    let why = error.to_string();
-                    let why = why.strip_prefix("error: ").unwrap_or(&why);
+                    let why = error.without_prefix();
                     self.warn(format!(
                         "the checkpoint of step {step} was not written; training continues, and a resume would start from \
                          {from}: {why}"

@@ -1,7 +1,6 @@
 //! The Docker engine: public reports.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use testkit::{PythonServer, certificates};
 
 use super::*;
 
@@ -29,28 +28,6 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-/// Creates `ca.pem`, and `cert.pem` for 127.0.0.1, which serves both sides.
-fn certificates(folder: &Path) {
-    let openssl = |arguments: &str| {
-        let mut command = Command::new("openssl");
-        command
-            .args(arguments.split_whitespace())
-            .current_dir(folder);
-        run(command).expect_code(0);
-    };
-    std::fs::write(folder.join("san"), "subjectAltName=IP:127.0.0.1").expect("written");
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!(
-        "req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
-    ));
-    openssl(&format!(
-        "req {key} -subj /CN=leaf -keyout key.pem -out leaf.csr"
-    ));
-    openssl(
-        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out cert.pem",
-    );
-}
-
 /// Returns state, text and help of doctor's check of the engine.
 fn docker(moto: &Moto, variables: &[(&str, &str)]) -> (String, String, String) {
     let mut command = trainyard(moto);
@@ -68,19 +45,8 @@ fn engine_over_tls_is_found() {
     let folder = moto.home().join("certs");
     std::fs::create_dir(&folder).expect("a folder");
     certificates(&folder);
-    let python = std::env::var_os("TRAINYARD_AWS_PYTHON").expect("a Python");
-    let mut server = Command::new(python)
-        .args(["-c", ENGINE])
-        .current_dir(&folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().expect("a pipe"))
-        .read_line(&mut port)
-        .expect("a port");
-    let host = format!("tcp://127.0.0.1:{}", port.trim());
+    let server = PythonServer::start(ENGINE, &folder);
+    let host = format!("tcp://{}", server.address);
     let path = folder.to_str().expect("UTF-8");
     let host = ("DOCKER_HOST", host.as_str());
     let by_variables = docker(
@@ -111,8 +77,7 @@ fn engine_over_tls_is_found() {
     )
     .expect("written");
     let by_context = docker(&moto, &[]);
-    server.kill().expect("it runs");
-    server.wait().expect("it ends");
+    drop(server);
 
     for found in [by_variables, by_context] {
         assert!(

@@ -415,10 +415,7 @@ impl<'a> TrainContext<'a> {
     /// the training rows would take too much memory beside those of another split.
     fn score(&self, net: &Net, split: Split, run: &Run) -> Option<Scores> {
         let rows = self.table.of(split);
-        let is_only = rows.len() == self.table.splits.len();
-        let skipped = split == Split::Train
-            && !is_only
-            && !SplitScores::has_room_for(rows.len(), self.table.classes.len());
+        let skipped = split == Split::Train && !SplitScores::keeps_train(self.table);
         let scored = !rows.is_empty() && !skipped && !self.is_late(rows.len(), run);
         scored.then(|| self.scores(net, &rows, run.threads()))
     }
@@ -431,7 +428,7 @@ impl<'a> TrainContext<'a> {
 
     /// Trains a new network; `None` if it was stopped or diverged.
     fn refit(&self, run: &Run) -> Result<Option<Net>, Error> {
-        run.progress(&format!("training again, on all {} rows", self.train.len()));
+        run.progress_refit(self.train.len());
         let mut again = run.again();
         let mut learner = self.learner(run);
         let error = self.fit(&mut learner, &mut again)?;

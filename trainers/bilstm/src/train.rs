@@ -112,7 +112,7 @@ fn refit<'a>(
             fitted.best.scores = context.scores(&net, &context.plan.validation, run)?;
         }
     }
-    run.progress(&format!("training again, on all {} rows", plan.train.len()));
+    run.progress_refit(plan.train.len());
     context.plan = plan;
     let again = fit_once(context, devices, &mut run.again());
     Ok(fitted.adopt(again, run))

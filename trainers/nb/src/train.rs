@@ -127,7 +127,7 @@ fn fit(
             all.len()
         )),
         Some(all) => {
-            run.progress(&format!("training again, on all {} rows", all.len()));
+            run.progress_refit(all.len());
             // The memory of the first model is free before the second one is built.
             drop(model);
             model = NaiveBayes::fit(data, &all, params);

@@ -339,11 +339,8 @@ impl<'a> FinalFit<'a> {
     /// Returns all rows, or those of other splits if the scores of the training rows would take too
     /// much memory.
     fn scored_rows(&self) -> Vec<u32> {
-        let splits = &self.rows.splits;
-        let other = splits.iter().any(|&split| split != Split::Train);
-        let keep_train =
-            !other || SplitScores::has_room_for(self.train.len(), self.rows.classes.len());
-        let rows = (0u32..).zip(splits);
+        let keep_train = SplitScores::keeps_train(self.rows);
+        let rows = (0u32..).zip(&self.rows.splits);
         rows.filter(|(_, split)| keep_train || **split != Split::Train)
             .map(|(row, _)| row)
             .collect()
@@ -361,7 +358,7 @@ impl<'a> FinalFit<'a> {
         if run.stopped() {
             return Ok(None);
         }
-        run.progress(&format!("training again, on all {} rows", all.len()));
+        run.progress_refit(all.len());
         let test = self.rows.of(Split::Test);
         let candidate = self.candidate_for(all.len());
         let sides = (all, test.as_slice());

@@ -69,7 +69,7 @@ pub(crate) fn train(
     let mut refitted = false;
     if let (Some(plan), Some(values)) = (plan, copy) {
         score_validation(&context, &mut fitted, run)?;
-        run.progress(&format!("training again, on all {} rows", plan.train.len()));
+        run.progress_refit(plan.train.len());
         context.class_weights = class_weight.weights(table, &plan.train);
         context.plan = plan;
         let again = fit_once(&context, values, group, &mut run.again());

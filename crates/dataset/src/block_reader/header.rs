@@ -4,7 +4,7 @@ use diagnostics::{Place, Severity, sanitize};
 
 use super::records::names;
 use crate::codes;
-use crate::columns::{self, Columns};
+use crate::columns::{self, Columns, NamedIn};
 use crate::delimited::{RecordSpan, Splitter, Step};
 use crate::encoding;
 use crate::findings::{Finding, Findings};
@@ -89,7 +89,7 @@ impl HeaderTask<'_> {
             return Ok(First::Separator);
         }
         let mut header = self.names(splitter, bytes, unescaped);
-        let mut has = columns::HEADER_HAS.to_owned();
+        let mut named_in = NamedIn::Header;
         if !self.complete(&header) {
             let others = self.others(splitter.delimiter, found, bytes, unescaped);
             match others.into_iter().max_by_key(|other| other.2.len()) {
@@ -112,15 +112,14 @@ impl HeaderTask<'_> {
                         self.refuse_quoted_lines(&header)?;
                     }
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
-                        let delimiter = delimiter_name(other.delimiter);
-                        has = format!("the header, split at {delimiter}, has");
+                        named_in = NamedIn::SplitHeader(delimiter_name(other.delimiter));
                         header = names;
                     }
                 }
             }
         }
         let (options, place) = (self.options, &self.place);
-        let columns = columns::resolve(&header, options, self.labels, place, &has, findings);
+        let columns = columns::resolve(&header, options, self.labels, place, &named_in, findings);
         // A row of numbers is not a header.
         let names = if options.no_header {
             Vec::new()

@@ -41,7 +41,14 @@ impl Lines {
             names.push(options.label_column.clone());
         }
         let place = source.place();
-        let columns = columns::resolve(&names, options, labels, &place, "the file has", findings);
+        let columns = columns::resolve(
+            &names,
+            options,
+            labels,
+            &place,
+            &columns::NamedIn::File,
+            findings,
+        );
         columns.map(|columns| Self {
             labelled,
             all_labels: options.multi_label.is_some(),

@@ -6,7 +6,7 @@ mod layouts;
 mod layouts_and_letters;
 
 use super::*;
-use dataset::{Labels, Quoting, StreamError, codes, sources, stream};
+use dataset::{Labels, Quoting, StreamError, Streamed, codes, sources, stream};
 
 fn messages(name: &str, bytes: impl AsRef<[u8]>) -> String {
     given(name, bytes).messages(&options())
@@ -17,6 +17,23 @@ fn has(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "no `{part}` in:\n{message}");
     }
+}
+
+/// Streams the texts of files as `predict` does.
+fn streamed(
+    files: &[Source],
+    options: &ReadOptions,
+) -> (Vec<String>, Result<Streamed<()>, StreamError<()>>) {
+    let mut texts = Vec::new();
+    let map = |_: &mut (), batch: &dataset::Batch<'_>| -> Vec<String> {
+        batch.rows().map(|row| row.text.to_owned()).collect()
+    };
+    let sink = |rows: Vec<String>| {
+        texts.extend(rows);
+        Ok::<(), ()>(())
+    };
+    let ended = stream(files, options, Labels::Ignored, &GO, || (), map, sink);
+    (texts, ended)
 }
 
 fn quoting(quoting: Quoting) -> ReadOptions {
@@ -467,7 +484,7 @@ fn single_rows_in_another_encoding_are_named() {
         ],
     );
     assert!(!message.contains("--encoding"), "{message}");
-    // Where no row is UTF-8 beyond ASCII, the file has another encoding.
+    // If no row is UTF-8 beyond ASCII, the file has another encoding.
     let message = messages("a.csv", b"text,label\na,x\ngr\xfcn,y\n");
     has(&message, &["such as --encoding latin-1"]);
 }

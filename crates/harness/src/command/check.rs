@@ -4,11 +4,12 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Command};
 use dataset::{CheckSummary, ReadOptions, codes};
-use diagnostics::{Diagnostic, Error, Severity, counted, eprint_line, print_json, print_line};
+use diagnostics::{
+    Diagnostic, Error, Severity, counted, eprint_line, print_json, print_line, short_label,
+};
 use serde_json::json;
 
 use super::args::{self, CheckArgs};
-use super::short_label;
 use crate::{Trainer, model_dir};
 
 /// Labels that are listed; the others are only counted.

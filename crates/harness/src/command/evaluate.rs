@@ -11,6 +11,7 @@ use dataset::{
 };
 use diagnostics::{
     Error, Warning, atomic_dir, counted, eprint_line, listed, print_json, print_line, sanitize,
+    short_label,
 };
 use evaluation::metrics::{Comparison, Evaluation, Scores, UnseenTexts};
 use evaluation::report::{MAX_STRONGEST, SetReport};
@@ -20,7 +21,7 @@ use training::resource_usage::ResourceUsage;
 use super::against::{Against, ClassNumbers};
 use super::args::{self, EvaluateArgs};
 use super::predict::{refuse_input, refuse_model_file};
-use super::{Loaded, are_right, evaluate_rows, load, short_label};
+use super::{Loaded, are_right, evaluate_rows, load};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
@@ -50,6 +51,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
         .into_iter()
         .filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
     for (flag, path) in outputs.clone() {
+        file_name(path, flag)?;
         refuse_model_file(&args.model_dir, path, flag)?;
     }
     let threads = args.read.threads().get();
@@ -232,11 +234,17 @@ impl Evaluated {
 
 /// Writes an output file of the command.
 fn write_output(path: &Path, flag: &str, content: String) -> Result<(), Error> {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+    let file = (file_name(path, flag)?, content.into_bytes());
+    atomic_dir::write_files(atomic_dir::parent(path), &[file])
+}
+
+/// Returns the name of a file that is to be written; fails if the path has none.
+fn file_name<'a>(path: &'a Path, flag: &str) -> Result<&'a str, Error> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| {
         let message = format!("expected the name of a file, found `{}`", path.display());
-        return Err(Error::usage(message).help(format!("pass {flag} FILE")));
-    };
-    atomic_dir::write_files(atomic_dir::parent(path), &[(name, content.into_bytes())])
+        Error::usage(message).help(format!("pass {flag} FILE"))
+    })
 }
 
 /// Builds a report as `train` does, with these rows as the test rows.

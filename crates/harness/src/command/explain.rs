@@ -1,13 +1,13 @@
 //! `explain`: shows the strongest features per class, of the model or of one text.
 
 use clap::{Args, Command};
-use diagnostics::{Error, print_json, print_line};
+use diagnostics::{Error, print_json, print_line, short_label};
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use serde_json::json;
 
 use super::args::ExplainArgs;
-use super::{load, short_label};
+use super::load;
 use crate::{Model, Trainer};
 
 pub(super) fn command<T: Trainer>() -> Command {

@@ -26,9 +26,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use dataset::RowTable;
-use diagnostics::{
-    Error, ErrorKind, Exit, LogText, MAX_LABEL_CHARS, eprint_json, eprint_line, shortened,
-};
+use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line};
 use evaluation::metrics::{self, Evaluation, Scores, multilabel};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
@@ -206,11 +204,6 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
 
 fn from_matches<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Error> {
     A::from_arg_matches(matches).map_err(|error| clap_error::to_error(&error, &[]))
-}
-
-/// Returns a label for a line on a terminal; of a long one the first characters.
-fn short_label(label: &str) -> String {
-    shortened(label, MAX_LABEL_CHARS)
 }
 
 /// A model, and the thresholds that were chosen for its decision values.

@@ -68,13 +68,18 @@ pub(crate) fn results_writable(dir: &Path, no_report: bool) -> Result<(), Error>
 /// Returns the names of results that a trainer of this workspace has not written.
 fn foreign_results(dir: &Path) -> impl Iterator<Item = &'static str> {
     let is_ours = |name: &str, bytes: &[u8]| match name == REPORT {
-        true => bytes.starts_with(report::START.as_bytes()),
+        true => is_our_report(bytes),
         false => serde_json::from_slice::<serde_json::Value>(bytes)
             .is_ok_and(|metrics| metrics["trainer"].is_string() && metrics["version"].is_string()),
     };
     RESULTS
         .into_iter()
         .filter(move |name| !fs::read(dir.join(name)).is_ok_and(|bytes| is_ours(name, &bytes)))
+}
+
+/// True if a trainer of this workspace wrote this report.
+fn is_our_report(bytes: &[u8]) -> bool {
+    bytes.starts_with(report::START.as_bytes())
 }
 
 /// Fails if one of these files exists.
@@ -199,7 +204,7 @@ pub(crate) fn save(
 
 /// Removes the report of an earlier run, which would not match the new metrics.
 pub(crate) fn forget_report(path: &Path) -> Result<(), Error> {
-    let ours = fs::read(path).is_ok_and(|bytes| bytes.starts_with(report::START.as_bytes()));
+    let ours = fs::read(path).is_ok_and(|bytes| is_our_report(&bytes));
     match ours.then(|| fs::remove_file(path)) {
         Some(Err(error)) => Err(Error::io("remove", path)(error)),
         _ => Ok(()),

@@ -4,17 +4,8 @@ use super::*;
 
 /// Streams a file as `predict` does; returns its texts, and the findings.
 fn predicted(file: &Given, options: &ReadOptions) -> (Vec<String>, dataset::Findings) {
-    let mut texts = Vec::new();
-    let map = |_: &mut (), batch: &dataset::Batch<'_>| -> Vec<String> {
-        batch.rows().map(|row| row.text.to_owned()).collect()
-    };
-    let sink = |rows: Vec<String>| {
-        texts.extend(rows);
-        Ok::<(), ()>(())
-    };
-    let source = file.source();
-    let streamed = stream(&source, options, Labels::Ignored, &GO, || (), map, sink).unwrap();
-    (texts, streamed.findings)
+    let (texts, ended) = streamed(&file.source(), options);
+    (texts, ended.unwrap().findings)
 }
 
 /// DATA 01, 24: in a file with one column, as `predict` reads it, lines become no row only with a

@@ -170,7 +170,7 @@ fn check_reports_every_pair_of_similar_labels() {
         .filter(|message| message.contains("differ only"));
     assert_eq!(pairs.count(), 9, "{found:?}");
     has(&found.join("\n"), &["`l8` and `L8`"]);
-    // Where a finding of each kind is printed, it names the first pairs.
+    // If a finding of each kind is printed, it names the first pairs.
     has(&file.messages(&options()), &["`l4` and `L4`, 4 more pairs"]);
 }
 
@@ -181,15 +181,7 @@ fn texts_and_errors(files: &[Source], block_bytes: usize) -> (Vec<String>, Strin
         block_bytes,
         ..options()
     };
-    let mut texts = Vec::new();
-    let map = |_: &mut (), batch: &dataset::Batch<'_>| -> Vec<String> {
-        batch.rows().map(|row| row.text.to_owned()).collect()
-    };
-    let sink = |rows: Vec<String>| {
-        texts.extend(rows);
-        Ok::<(), ()>(())
-    };
-    let ended = stream(files, &options, Labels::Ignored, &GO, || (), map, sink);
+    let (texts, ended) = streamed(files, &options);
     let errors = match ended {
         Ok(streamed) => streamed.findings.to_string(),
         Err(StreamError::Read(error)) => error.to_string(),

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use diagnostics::{Error, atomic_dir, counted, print_json, print_line};
+use diagnostics::{Error, atomic_dir, counted, print_json, print_line, short_label};
 use sagemaker::metrics::{Measure, Progress as ProgressMetric, Split};
 use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::{ThresholdMetric, TrainArgs};
-use super::super::{are_right, evaluate_rows, short_label};
+use super::super::{are_right, evaluate_rows};
 use super::typed_parameters;
 use crate::model_dir::RUN_FILE;
 use crate::{Model, Trained, Trainer, model_dir, report};
@@ -111,10 +111,9 @@ impl<T: Trainer> Finished<T> {
     ) -> Result<(), Error> {
         let error = self.trained.error.take();
         if let Some(error) = &error {
-            let text = error.to_string();
-            let text = text.strip_prefix("error: ").unwrap_or(&text);
             self.run.warn(format!(
-                "training failed; saved the last good model: {text}"
+                "training failed; saved the last good model: {}",
+                error.without_prefix()
             ));
         }
         let thresholds = self.choose_thresholds(common.threshold_metric);
