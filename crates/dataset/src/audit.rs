@@ -264,7 +264,7 @@ pub(super) fn one_label(names: &[String], rows: u64, sources: &[Source]) -> Opti
 pub(super) fn few_labels(names: &[String], sources: &[Source]) -> Option<Diagnostic> {
     let found = match names {
         [] => "found rows without labels only".to_owned(),
-        [name] => format!("found only `{}`", shortened(name, MAX_LABEL_CHARS)),
+        [name] => format!("found only `{}`", short_label(name)),
         _ => return None,
     };
     Some(Diagnostic {

@@ -117,9 +117,9 @@ pub fn unsegmented_rows(count: usize, seed: u64) -> [Vec<Row>; 2] {
             let label = number % 2;
             let mut text = String::new();
             for _ in 0..2 {
-                text.push_str(random.pick(&topics));
-                text.push_str(random.pick(&links));
-                text.push_str(random.pick(&opinions[label]));
+                text.push_str(random.pick::<&str>(&topics));
+                text.push_str(random.pick::<&str>(&links));
+                text.push_str(random.pick::<&str>(&opinions[label]));
             }
             Row {
                 text,
