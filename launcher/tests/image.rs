@@ -419,11 +419,14 @@ fn svm_trains_without_network_read_only_and_unprivileged() {
 fn docker_stop_ends_svm_with_pid_1() {
     let engine = engine();
     let (image, _) = svm(&engine);
-    // Nothing is written to the FIFO: the training waits.
+    // Nothing is written to the FIFO: the training waits. A pipe is read only if it is named.
     let (ml, _fifo) = FakeMl::new().fifo_channel("train", "movie.csv");
     let name = format!("{}-stop", engine.unique());
     let folder = mount(&ml.path(""));
-    let mut running = engine.start(&["--name", &name, "--volume", &folder, &image, "train"]);
+    let data = "/opt/ml/input/data/train/movie.csv";
+    let mut running = engine.start(&[
+        "--name", &name, "--volume", &folder, &image, "train", "--train", data,
+    ]);
     let until = std::time::Instant::now() + Duration::from_secs(60);
     let pid = loop {
         let found = engine.docker(&["inspect", "--format", "{{.State.Pid}}", &name]);
