@@ -289,7 +289,11 @@ fn text_without_blanks_has_terms_of_characters() {
 fn class_weights_of_a_file_are_used() {
     let workspace = workspace();
     let row = |number: usize| {
-        let label = if number % 5 == 0 { "rare" } else { "frequent" };
+        let label = if number.is_multiple_of(5) {
+            "rare"
+        } else {
+            "frequent"
+        };
         Row {
             text: format!("a film about {label} topic{}", number % 7),
             label: label.to_owned(),

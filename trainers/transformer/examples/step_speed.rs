@@ -102,6 +102,7 @@ fn main() {
         };
         let target = LossTarget {
             labels: &labels,
+            sets: None,
             class_weights: &[1.0, 1.0],
             total_weight: rows as f64,
             label_smoothing: 0.0,

@@ -117,13 +117,12 @@ impl<M: Model> Against<M> {
     }
 }
 
+/// Number of a file in the data, record, and predicted label.
+type Prediction = ((u32, u32), String);
+
 /// Reads a file that `predict` wrote: the columns `record` and `label`, and `file` if there are
-/// several files. Returns the number of the file in `data`, the record, and the label.
-fn predictions(
-    path: &Path,
-    shown: &str,
-    data: &[Source],
-) -> Result<Vec<((u32, u32), String)>, Error> {
+/// several files.
+fn predictions(path: &Path, shown: &str, data: &[Source]) -> Result<Vec<Prediction>, Error> {
     let bad = |found: &str| wrong(shown, "expected a file that `predict` wrote", found);
     let sources = args::sources(path)?;
     // In JSON the record is a number, which can be a label but not a text.

@@ -196,8 +196,9 @@ pub(super) fn text(program: &str, train: &Command, matches: &ArgMatches) -> Stri
 fn toml_value(train: &Command, arg: &Arg, value: &str) -> String {
     let json = typed(train, arg.get_id().as_str(), value);
     let is_text = matches!(value_type(arg), ValueType::Text | ValueType::Other);
-    if !json.is_string() && !(is_text && json.to_string() != value) {
-        return json.to_string();
+    let typed = json.to_string();
+    if !json.is_string() && (!is_text || typed == value) {
+        return typed;
     }
     // JSON does not escape this control character, TOML does; all other escapes are the same.
     serde_json::Value::from(value)

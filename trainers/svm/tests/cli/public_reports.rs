@@ -496,18 +496,17 @@ fn fasttext_files_train_the_same_model() {
     assert_eq!(piped, file.stdout);
 }
 
-/// DATA 06, 16, USER 28: nested keys in a JSON array, and two text columns without a header, give
-/// the predictions of the same rows as CSV; the model remembers the columns.
-#[test]
-fn other_layouts_give_the_same_predictions() {
-    let workspace = Workspace::new();
+/// Returns texts with single blanks, and their labels.
+fn rows_with_single_blanks() -> Vec<(String, String)> {
     let words = |row: Row| {
-        (
-            row.text.split_whitespace().collect::<Vec<_>>().join(" "),
-            row.label,
-        )
+        let words: Vec<&str> = row.text.split_whitespace().collect();
+        (words.join(" "), row.label)
     };
-    let rows: Vec<(String, String)> = movie_rows().into_iter().map(words).collect();
+    movie_rows().into_iter().map(words).collect()
+}
+
+/// Writes the rows as a CSV with a header, one without and two columns of text, and nested JSON.
+fn write_layouts(workspace: &Workspace, rows: &[(String, String)]) -> [PathBuf; 3] {
     let csv: String = rows
         .iter()
         .map(|(text, label)| format!("\"{}\",{label}\n", text.replace('"', "\"\"")))
@@ -528,15 +527,19 @@ fn other_layouts_give_the_same_predictions() {
     };
     let json: Vec<Value> = rows.iter().map(object).collect();
     let json = workspace.write("rows.json", format!("{:#}", Value::from(json)));
-    let numbers = [
-        "--no-header",
-        "--label-column",
-        "0",
-        "--text-column",
-        "1",
-        "--text-column",
-        "2",
-    ];
+    [csv, headless, json]
+}
+
+/// DATA 06, 16, USER 28: nested keys in a JSON array, and two text columns without a header, give
+/// the predictions of the same rows as CSV; the model remembers the columns.
+#[test]
+fn other_layouts_give_the_same_predictions() {
+    let workspace = Workspace::new();
+    let rows = rows_with_single_blanks();
+    let [csv, headless, json] = write_layouts(&workspace, &rows);
+    let numbers = "--no-header --label-column 0 --text-column 1 --text-column 2"
+        .split(' ')
+        .collect::<Vec<_>>();
     let mut expected = None;
     for (path, columns) in [
         (&csv, &[] as &[&str]),
@@ -552,16 +555,9 @@ fn other_layouts_give_the_same_predictions() {
         assert_eq!(&found, expected.get_or_insert(found.clone()), "{columns:?}");
     }
     // Names that are given are those of a header.
-    workspace
-        .svm(
-            "train",
-            &[
-                &["--train", headless.to_str().unwrap(), "--no-report"],
-                &numbers[..],
-            ]
-            .concat(),
-        )
-        .expect_code(0);
+    let data = ["--train", headless.to_str().unwrap(), "--no-report"];
+    let train = [&data, &numbers[..]].concat();
+    workspace.svm("train", &train).expect_code(0);
     let named = ["--input", csv.to_str().unwrap(), "--text-column", "text"];
     workspace.svm("predict", &named).expect_code(0);
     let named = [

@@ -317,14 +317,19 @@ fn texts_of_all_scripts() {
     );
 }
 
-/// The judge is scikit-learn with `analyzer`, `token_pattern`, `strip_accents`, `lowercase` and
-/// `ngram_range`, on texts of all scripts and on real ones.
-#[test]
-fn analyzers_match_scikit_learn() {
-    let folder = tempfile::tempdir().unwrap();
-    let files = [scripts(folder.path()), testkit::movie_csv()];
+/// Analyzer, range of n-grams, and flags.
+type AnalyzerCase = (Analyzer, (usize, usize), &'static [&'static str]);
+
+fn analyzer_cases() -> [AnalyzerCase; 11] {
     let words = || Analyzer::words(2);
-    let characters = |tokens| Analyzer { tokens, ..words() };
+    let chars = || Analyzer {
+        tokens: Tokens::Char,
+        ..words()
+    };
+    let char_wb = || Analyzer {
+        tokens: Tokens::CharWb,
+        ..words()
+    };
     let pattern = |pattern| Analyzer {
         token_pattern: Some(Pattern::new(pattern).unwrap()),
         ..words()
@@ -333,6 +338,46 @@ fn analyzers_match_scikit_learn() {
         strip_accents: Some(accents),
         ..words()
     };
+    let cased = Analyzer {
+        lowercase: false,
+        ..char_wb()
+    };
+    const WORDS: &str = r"(?u)\b[^\W\d_](?:[\w'’-]*\w)?\b";
+    const LOOKAROUND: &str = r"(?<![@#])\b(\w+)\b(?!\s*[!,])";
+    [
+        (chars(), (1, 3), &["--analyzer", "char"]),
+        (chars(), (2, 4), &["--analyzer", "char"]),
+        (char_wb(), (1, 3), &["--analyzer", "char_wb"]),
+        // Words of one to four characters are shorter than the n-grams.
+        (char_wb(), (5, 6), &["--analyzer", "char_wb"]),
+        (words(), (2, 3), &[]),
+        (pattern(r"\S+"), (1, 2), &["--token-pattern", r"\S+"]),
+        (pattern(WORDS), (1, 1), &["--token-pattern", WORDS]),
+        (
+            pattern(LOOKAROUND),
+            (1, 2),
+            &["--token-pattern", LOOKAROUND],
+        ),
+        (
+            accents(Accents::Ascii),
+            (1, 2),
+            &["--strip-accents", "ascii"],
+        ),
+        (
+            accents(Accents::Unicode),
+            (1, 2),
+            &["--strip-accents", "unicode"],
+        ),
+        (cased, (2, 3), &["--analyzer", "char_wb", "--no-lowercase"]),
+    ]
+}
+
+/// The judge is scikit-learn with `analyzer`, `token_pattern`, `strip_accents`, `lowercase` and
+/// `ngram_range`, on texts of all scripts and on real ones.
+#[test]
+fn analyzers_match_scikit_learn() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [scripts(folder.path()), testkit::movie_csv()];
     let of = |analyzer: Analyzer, (min_ngrams, max_ngrams): (usize, usize), flags| Features {
         params: FeatureParams {
             min_df: Frequency::Count(2),
@@ -345,53 +390,7 @@ fn analyzers_match_scikit_learn() {
         tf: TermFrequency::Raw,
         flags,
     };
-    type Case = (Analyzer, (usize, usize), &'static [&'static str]);
-    let cases: [Case; 11] = [
-        (characters(Tokens::Char), (1, 3), &["--analyzer", "char"]),
-        (characters(Tokens::Char), (2, 4), &["--analyzer", "char"]),
-        (
-            characters(Tokens::CharWb),
-            (1, 3),
-            &["--analyzer", "char_wb"],
-        ),
-        // Words of one to four characters are shorter than the n-grams.
-        (
-            characters(Tokens::CharWb),
-            (5, 6),
-            &["--analyzer", "char_wb"],
-        ),
-        (words(), (2, 3), &[]),
-        (pattern(r"\S+"), (1, 2), &["--token-pattern", r"\S+"]),
-        (
-            pattern(r"(?u)\b[^\W\d_](?:[\w'’-]*\w)?\b"),
-            (1, 1),
-            &["--token-pattern", r"(?u)\b[^\W\d_](?:[\w'’-]*\w)?\b"],
-        ),
-        (
-            pattern(r"(?<![@#])\b(\w+)\b(?!\s*[!,])"),
-            (1, 2),
-            &["--token-pattern", r"(?<![@#])\b(\w+)\b(?!\s*[!,])"],
-        ),
-        (
-            accents(Accents::Ascii),
-            (1, 2),
-            &["--strip-accents", "ascii"],
-        ),
-        (
-            accents(Accents::Unicode),
-            (1, 2),
-            &["--strip-accents", "unicode"],
-        ),
-        (
-            Analyzer {
-                lowercase: false,
-                ..characters(Tokens::CharWb)
-            },
-            (2, 3),
-            &["--analyzer", "char_wb", "--no-lowercase"],
-        ),
-    ];
-    for (analyzer, (min, max), flags) in cases {
+    for (analyzer, (min, max), flags) in analyzer_cases() {
         let lengths = [
             "--min-ngrams",
             min.to_string().as_str(),
