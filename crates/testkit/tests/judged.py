@@ -1,5 +1,6 @@
 """Makes input for the judges' own tests with scikit-learn: `judged.py rows.csv FOLDER`."""
 
+import argparse
 import json
 import pathlib
 import sys
@@ -16,18 +17,10 @@ texts, labels = reading.rows(sys.argv[1])
 folder = pathlib.Path(sys.argv[2])
 
 
-class Flags:
-    max_ngrams, min_df, max_df, max_features, stopwords, sublinear_tf = (
-        2,
-        3,
-        1.0,
-        None,
-        "english",
-        False,
-    )
-
-
-vectorizer = reading.vectorizer(Flags)
+parser = argparse.ArgumentParser()
+reading.add_vectorizer_flags(parser)
+flags = ["--max-ngrams", "2", "--min-df", "3", "--stopwords", "english"]
+vectorizer = reading.vectorizer(parser.parse_args(flags))
 matrix = vectorizer.fit_transform(texts).sorted_indices()
 terms = list(vectorizer.get_feature_names_out())
 arrays = {
