@@ -15,7 +15,7 @@ import sys
 import zipfile
 
 import pyarrow
-from pyarrow import parquet
+from pyarrow import feather, ipc, parquet
 
 ROWS = 60
 WORDS = "good bad film plot cast scene music ending awful superb ünïcödé 映画".split()
@@ -54,6 +54,14 @@ for compression in ["none", "snappy", "gzip", "zstd"]:
     table = pyarrow.Table.from_pylist(rows)
     parquet.write_table(table, file, compression=compression, row_group_size=25)
     files[f"{compression}.parquet"] = file.getvalue()
+for name, new in [("file.arrow", ipc.new_file), ("stream.arrow", ipc.new_stream)]:
+    file = io.BytesIO()
+    with new(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=25)
+    files[name] = file.getvalue()
+file = io.BytesIO()
+feather.write_feather(table, file, compression="lz4", chunksize=25)
+files["lz4.feather"] = file.getvalue()
 archive = io.BytesIO()
 with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
     zipped.writestr("quoted.csv", quoted)

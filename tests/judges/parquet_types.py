@@ -1,8 +1,9 @@
-"""Writes parquet files with a label column of each type, and prints the labels as Python does.
+"""Writes files with a label column of each type, and prints the labels as Python does.
 
     parquet_types.py FOLDER
 
-Prints a JSON object: file name to the labels of its rows, null for a missing one.
+Each table is a parquet file, an Arrow file and an Arrow stream. Prints a JSON object: file name to
+the labels of its rows, null for a missing one.
 """
 
 import datetime
@@ -14,7 +15,7 @@ import uuid
 
 import numpy
 import pyarrow
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
 folder = pathlib.Path(sys.argv[1])
 expected = {}
@@ -26,8 +27,12 @@ def write(name, values, kind, texts=None, metadata=None, **options):
     if metadata:
         table = table.replace_schema_metadata(metadata)
     parquet.write_table(table, folder / f"{name}.parquet", **options)
+    files = [f"{name}.parquet", f"{name}.arrow", f"{name}_stream.arrow"]
+    for file, new in zip(files[1:], [ipc.new_file, ipc.new_stream], strict=True):
+        with new(folder / file, table.schema) as writer:
+            writer.write_table(table)
     labels = [None if value is None else str(value) for value in values]
-    expected[f"{name}.parquet"] = texts or labels
+    expected.update(dict.fromkeys(files, texts or labels))
 
 
 for kind, bits in [("int8", 7), ("int32", 31), ("int64", 63)]:
@@ -96,5 +101,6 @@ for codec in ["none", "snappy", "gzip", "brotli", "zstd", "lz4"]:
     write(codec, ["a", "b"], "string", compression=codec)
 write("pages", ["a", "b", None], "string", data_page_version="2.0")
 write("list", [["a", "b"], ["c"]], pyarrow.list_(pyarrow.string()))
-del expected["list.parquet"]
+for file in ["list.parquet", "list.arrow", "list_stream.arrow"]:
+    del expected[file]
 print(json.dumps(expected))

@@ -20,7 +20,7 @@ use crate::findings::{Finding, Findings};
 use crate::input::{FileError, Input, OTHER_BYTES};
 use crate::json::{array_of_arrays, refuse_csv, refuse_layout, refuse_references};
 #[cfg(feature = "parquet")]
-use crate::parquet::Parquet;
+use crate::parquet::{Arrow, Parquet};
 use crate::source::{Format, LABEL_PREFIX, Source};
 use crate::{FileCounts, Labels, ReadOptions};
 
@@ -64,6 +64,8 @@ enum Reading {
     Bytes(Box<Open>),
     #[cfg(feature = "parquet")]
     Parquet(Box<Parquet>),
+    #[cfg(feature = "parquet")]
+    Arrow(Box<Arrow>),
 }
 
 /// Reads all files of a channel.
@@ -124,6 +126,8 @@ impl<'a> BlockReader<'a> {
                 Reading::Bytes(open) => open.fill(source, self.options, self.labels, block),
                 #[cfg(feature = "parquet")]
                 Reading::Parquet(parquet) => parquet.fill(source, block),
+                #[cfg(feature = "parquet")]
+                Reading::Arrow(arrow) => arrow.fill(source, block),
             };
             if let Some(file_counts) = done {
                 if file_counts.rows_read == 0 && !block.findings.has_errors() {
@@ -165,10 +169,15 @@ fn open(
             let parquet = Parquet::open(source, options, labels, findings)?;
             return Ok(parquet.map(|parquet| Reading::Parquet(Box::new(parquet))));
         }
+        #[cfg(feature = "parquet")]
+        Format::Arrow => {
+            let arrow = Arrow::open(source, options, labels, findings)?;
+            return Ok(arrow.map(|arrow| Reading::Arrow(Box::new(arrow))));
+        }
         #[cfg(not(feature = "parquet"))]
-        Format::Parquet => {
+        Format::Parquet | Format::Arrow => {
             let _ = (labels, findings);
-            let message = "this program was built without parquet support".to_owned();
+            let message = "this program was built without support of parquet and Arrow".to_owned();
             let help = "build with `--features parquet`, or convert the file to CSV".to_owned();
             return Err(FileError {
                 code: &codes::UNSUPPORTED,

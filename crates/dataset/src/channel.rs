@@ -13,9 +13,10 @@ use crate::source::{Format, Source, extension, listed, place_of, unreadable};
 /// Returns the files of a channel: `path` itself, or all data files below it, sorted by path.
 ///
 /// A file passed by the user may have any extension; with an unknown one, its content decides, and
-/// is CSV if in doubt. In a folder, only `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.ft` and `.parquet`
-/// files are read, also with `.gz` or `.zst`, `.json` and `.manifest` files with several objects,
-/// `.txt` files that begin with a label, and files without an extension that look like rows.
+/// is CSV if in doubt. In a folder, only `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.ft`, `.parquet`,
+/// `.arrow` and `.feather` files are read, also with `.gz` or `.zst`, `.json` and `.manifest` files
+/// with several objects, `.txt` files that begin with a label, and files without an extension that
+/// look like rows.
 ///
 /// # Errors
 /// If the path does not exist or cannot be read, or if the folder has no data files.
@@ -65,7 +66,7 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
 }
 
 /// Formats that replace CSV if the name of a file does not show one.
-const SNIFFED: [Format; 2] = [Format::Jsonl, Format::Parquet];
+const SNIFFED: [Format; 3] = [Format::Jsonl, Format::Parquet, Format::Arrow];
 
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
@@ -134,9 +135,11 @@ impl Walk {
         }
         // In a data folder, such files often have metadata, not rows.
         let may_be_metadata = matches!(extension(&path).as_deref(), Some("json" | "manifest"));
+        // The results of `map` in Hugging Face's datasets, beside the rows they were made of.
+        let is_cache = format == Some(Format::Arrow) && name.starts_with("cache-");
         // The end of a named pipe or device may never come.
         let by_name = format
-            .filter(|_| !may_be_metadata && meta.is_file())
+            .filter(|_| !may_be_metadata && !is_cache && meta.is_file())
             .map(|known| (known, false));
         let by_content = || meta.is_file().then(|| format_in_folder(&path)).flatten();
         match by_name.or_else(by_content) {
@@ -207,7 +210,8 @@ fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {
         _ => format!("it contains {}", listed(&others)),
     };
     let help =
-        "add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file"
+        "add .csv, .tsv, .jsonl, .parquet or .arrow files (or .gz and .zst of these), or pass one \
+         file"
             .to_owned();
     let message = format!("the folder contains no data files; {listed}");
     Box::new(Diagnostic {

@@ -28,7 +28,7 @@ codes! {
     DAMAGED = "D006", "file", "the compressed data is damaged or truncated";
     UNSUPPORTED = "D007", "file", "the file type is not supported";
     ENCODING = "D008", "name", "the encoding is unknown";
-    PARQUET = "D009", "file", "the parquet file cannot be read";
+    PARQUET = "D009", "file", "the parquet or Arrow file cannot be read";
     FIELD_COUNT = "D010", "row", "the row has more or fewer fields than the header";
     OPEN_QUOTE = "D011", "quote", "a quote is never closed";
     NOT_UTF8 = "D012", "row", "the row is not valid in the file's encoding";

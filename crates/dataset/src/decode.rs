@@ -539,7 +539,7 @@ impl<'a> BlockDecoder<'a, '_> {
 
     /// True if a backslash, as an escape, precedes the end of a field without quotes.
     fn has_escaped_end(&self, record: &Record, field: &Field) -> bool {
-        // Parquet, which has no lines, has no delimiters either.
+        // Formats that have no lines, such as parquet, have no delimiters either.
         let is_plain = field.shape == Shape::Plain && field.at == field.start;
         let content = || &self.block.bytes[field.at as usize..field.end as usize];
         let may_escape = record.line > 0 && self.options.escape.is_none();
@@ -557,7 +557,7 @@ impl<'a> BlockDecoder<'a, '_> {
             return false;
         }
         let is_quoted = self.block.bytes.get(field.at as usize) == Some(&b'"');
-        // Parquet, which has no lines, has no quotes either.
+        // Formats that have no lines, such as parquet, have no quotes either.
         let may_quote = record.line > 0 && self.options.quoting != Some(Quoting::None);
         let quoted = content.trim_ascii();
         let looks_quoted = quoted.len() > 1 && quoted.starts_with(b"\"") && quoted.ends_with(b"\"");
@@ -573,7 +573,7 @@ impl<'a> BlockDecoder<'a, '_> {
     ) -> Result<Option<Span>, Refused> {
         let Some(field) = field else { return Ok(None) };
         let span = self.content(field, record, findings)?;
-        // Parquet, which has no lines, has a null of its own.
+        // Formats that have no lines, such as parquet, have a null of their own.
         let null = record.line > 0 && self.get(span) == MYSQL_NULL;
         Ok((!null).then_some(span))
     }

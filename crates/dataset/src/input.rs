@@ -402,7 +402,8 @@ const OTHER_TYPES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook (xls)", "save the sheet as CSV UTF-8 in Excel"),
     (0, b"PAR1", "a parquet file", "pass it as a file whose name ends in .parquet"),
     (0, b"ARROW1", "an Arrow (Feather) file", ARROW_HELP),
-    (0, b"\xff\xff\xff\xff", "an Arrow stream, as in data sets of Hugging Face", ARROW_STREAM_HELP),
+    (0, b"\xff\xff\xff\xff", "an Arrow stream, as in data sets of Hugging Face", ARROW_HELP),
+    (0, b"FEA1", "a Feather file of version 1", "convert it: pandas.read_feather(FILE).to_feather(NEW)"),
     (0, b"\x80\x02", PICKLE, PICKLE_HELP),
     (0, b"\x80\x03", PICKLE, PICKLE_HELP),
     (0, b"\x80\x04", PICKLE, PICKLE_HELP),
@@ -428,12 +429,7 @@ const OTHER_TEXTS: &[(&[u8], &str, &str)] = &[
         "convert it to CSV; if it has an error of a server, download the file again",
     ),
 ];
-/// As CSV, which every build reads.
-const ARROW_HELP: &str = "convert it: python3 -c \"import pyarrow as a, pyarrow.csv as c; \
-    c.write_csv(a.ipc.open_file('FILE').read_all(), 'NEW.csv')\"";
-/// As parquet, which keeps the names of labels.
-const ARROW_STREAM_HELP: &str = "convert it: python3 -c \"import pyarrow as a, pyarrow.parquet as p; \
-    p.write_table(a.ipc.open_stream('FILE').read_all(), 'NEW.parquet')\"";
+const ARROW_HELP: &str = "pass it as a file whose name ends in .arrow";
 const PICKLE: &str = "a Python pickle";
 const PICKLE_HELP: &str = "convert it: pandas.read_pickle(FILE).to_parquet(NEW)";
 const HTML: &str = "a web page, not the data";

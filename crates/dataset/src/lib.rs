@@ -1,5 +1,5 @@
-//! Reads the rows of a channel: CSV, TSV, JSON, fastText's format, plain lines and parquet, plain
-//! or compressed, in blocks.
+//! Reads the rows of a channel: CSV, TSV, JSON, fastText's format, plain lines, parquet and Arrow,
+//! plain or compressed, in blocks.
 //!
 //! One thread at a time reads the next block, hashes it and finds its records. The rest of the work
 //! (UTF-8 validation, unescaping, the caller's encoding) runs in parallel, and the results are
@@ -155,7 +155,7 @@ pub struct RowPlace {
     pub source: u32,
     /// Data record in its file, from 1; the header is not counted.
     pub record: u32,
-    /// First line of the row, from 1; 0 for formats without lines (parquet).
+    /// First line of the row, from 1; 0 for formats without lines (parquet, Arrow).
     pub line: u64,
 }
 
@@ -200,13 +200,13 @@ pub struct FileCounts {
     /// SHA-256 of the file on disk; absent if not requested or if the file was not read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// True if the labels are the names in the schema of a parquet file.
+    /// True if the labels are the names in the schema of a parquet or Arrow file.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub named_labels: bool,
 }
 
 impl RowCounts {
-    /// Statement that the labels are the names in the schemas of parquet files, if they are.
+    /// Statement that the labels are the names in the schemas of the files, if they are.
     pub fn named_labels(&self) -> Option<&'static str> {
         let is_named = self.files.iter().any(|file| file.named_labels);
         is_named.then_some("the labels are the names in the file's schema")

@@ -1,15 +1,17 @@
-//! Reads the text and label columns of parquet files in batches.
+//! Reads the text and label columns of parquet files in batches, and has what the reader of Arrow
+//! files shares with it.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{FileMetaData, ParquetMetaData};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
+use parquet::schema::types::ColumnDescriptor;
 
 use crate::block::{Block, KeptField, Record, RecordBody};
 use crate::codes;
@@ -20,11 +22,47 @@ use crate::input::{FileError, HEAD_BYTES, Input, refuse_unsupported};
 use crate::source::{Source, unreadable};
 use crate::{FileCounts, Labels, ReadOptions};
 
+mod arrow;
 mod values;
+
+pub(super) use arrow::Arrow;
 use values::Kind;
 
 /// Rows per block. A row group may have millions.
 const BATCH_ROWS: usize = 1024;
+
+/// A file format with columns.
+struct ColumnFormat {
+    name: &'static str,
+    /// Bytes with which files begin.
+    starts: &'static [&'static [u8]],
+    /// The first of them, for messages.
+    magic: &'static str,
+}
+
+const PARQUET: ColumnFormat = ColumnFormat {
+    name: "parquet",
+    starts: &[b"PAR1"],
+    magic: "PAR1",
+};
+
+/// Counts of a file that is being read.
+#[derive(Default)]
+struct Progress {
+    rows: u32,
+    bytes: u64,
+    sha256: Option<String>,
+    /// True if the labels are names in the schema.
+    named_labels: bool,
+}
+
+/// Values of some rows, whose texts are in the bytes of the block.
+struct Rows {
+    texts: Vec<Option<Field>>,
+    labels: Vec<Option<Field>>,
+    /// Values of each kept column.
+    kept: Vec<Vec<Option<KeptField>>>,
+}
 
 /// An open file.
 pub(super) struct Parquet {
@@ -33,11 +71,7 @@ pub(super) struct Parquet {
     columns: Columns,
     next_group: usize,
     group: Option<Group>,
-    rows: u32,
-    bytes: u64,
-    sha256: Option<String>,
-    /// True if the labels are names in the schema.
-    named_labels: bool,
+    progress: Progress,
 }
 
 /// A row group that is being read.
@@ -71,7 +105,9 @@ impl Parquet {
         labels: Labels,
         findings: &mut Findings,
     ) -> Result<Option<Self>, FileError> {
-        catch_panic(|| Self::open_file(source, options, labels, findings))
+        catch_panic(&PARQUET, || {
+            Self::open_file(source, options, labels, findings)
+        })
     }
 
     fn open_file(
@@ -80,22 +116,18 @@ impl Parquet {
         labels: Labels,
         findings: &mut Findings,
     ) -> Result<Option<Self>, FileError> {
-        let Some(path) = &source.path else {
-            let message = "cannot read parquet from standard input".to_owned();
-            return Err(file_error(message, "pass a file instead"));
-        };
-        let io = |error: std::io::Error| FileError::from(*unreadable(path, &error));
-        let mut file = File::open(path).map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        let mut begin = file.by_ref().take(HEAD_BYTES as u64);
-        begin.read_to_end(&mut head).map_err(io)?;
-        file.rewind().map_err(io)?;
-        refuse_others(&head)?;
+        let (file, mut progress) = open_source(source, &PARQUET)?;
         let reader = SerializedFileReader::new(file).map_err(damaged)?;
         let metadata = reader.metadata();
         let schema = metadata.file_metadata().schema_descr();
-        refuse_lists(schema, options, labels)?;
+        refuse_lists(options, labels, |wanted| {
+            schema.columns().iter().any(|column| {
+                let root = column.path().parts().first();
+                column.max_rep_level() > 0
+                    && !is_labels(column, options)
+                    && (root.is_some_and(|root| root == wanted) || name(column) == wanted)
+            })
+        })?;
         let names = schema
             .columns()
             .iter()
@@ -116,56 +148,34 @@ impl Parquet {
         let Some(columns) = columns else {
             return Ok(None);
         };
-        check_types(metadata.file_metadata(), &columns)?;
+        check_types(&columns, |at| {
+            let column = schema.column(at);
+            let kind = Kind::of(&column, metadata.file_metadata());
+            (name(&column), column.physical_type().to_string(), kind)
+        })?;
         check_counts(metadata, &columns)?;
         let label = columns.label.map(|at| schema.column(at));
         let kind = label.and_then(|label| Kind::of(&label, metadata.file_metadata()));
-        let named_labels = matches!(kind, Some(Kind::Names(_)));
-        let sha256 = if options.hash {
-            Some(hash(File::open(path).map_err(io)?)?)
-        } else {
-            None
-        };
+        progress.named_labels = matches!(kind, Some(Kind::Names(_)));
+        progress.sha256 = hash(source, options)?;
         Ok(Some(Self {
             reader,
             columns,
             next_group: 0,
             group: None,
-            rows: 0,
-            bytes,
-            sha256,
-            named_labels,
+            progress,
         }))
     }
 
     /// Reads the next block. Returns the counts of the file if it was the last block.
     pub(super) fn fill(&mut self, source: &Source, block: &mut Block) -> Option<FileCounts> {
-        block.bytes.clear();
-        block.offset = 0;
-        block.transcoded = None;
-        match catch_panic(|| self.rows(block)) {
-            Ok(true) => None,
-            Ok(false) => Some(self.file_counts(source, true)),
-            Err(error) => {
-                error.add(source, &mut block.findings);
-                Some(self.file_counts(source, false))
-            }
-        }
-    }
-
-    fn file_counts(&mut self, source: &Source, complete: bool) -> FileCounts {
-        let sha256 = self.sha256.take().filter(|_| complete);
-        FileCounts {
-            path: source.display.clone(),
-            bytes: self.bytes,
-            rows_read: u64::from(self.rows),
-            sha256,
-            named_labels: self.named_labels,
-        }
+        let read = catch_panic(&PARQUET, || self.rows(block));
+        self.progress.file_counts(read, source, block)
     }
 
     /// Reads the next rows into `block`. Returns false at the end of the file.
     fn rows(&mut self, block: &mut Block) -> Result<bool, FileError> {
+        begin(block);
         let Some(group) = &mut self.group else {
             return self.open_group();
         };
@@ -179,56 +189,18 @@ impl Parquet {
             Some(label) => label.values(wanted, &mut block.bytes)?,
             None => vec![None; wanted],
         };
-        let kept = group.kept.iter_mut();
-        let kept = kept.map(|column| column.values(wanted, &mut block.bytes));
-        let kept = kept.collect::<Result<Vec<_>, _>>()?;
-        let is_short = |values: &Vec<Option<Field>>| values.len() != wanted;
-        if is_short(&texts) || is_short(&labels) || kept.iter().any(is_short) {
-            return Err(file_error(
-                "columns have different numbers of rows".to_owned(),
-                "write the file again",
-            ));
-        }
+        let kept = group.kept.iter_mut().map(|column| {
+            let values = column.values(wanted, &mut block.bytes)?;
+            Ok::<_, FileError>(column.kind.kept(values, &block.bytes))
+        });
+        let kept = kept.collect::<Result<_, _>>()?;
         group.left -= wanted;
-        block.used = block.bytes.len();
-        if u32::try_from(block.used).is_err() {
-            return Err(file_error(
-                format!("`{wanted}` rows have more than 4 GiB of text"),
-                "split the texts",
-            ));
-        }
-        for (row, (text, label)) in texts.into_iter().zip(labels).enumerate() {
-            let Some(number) = self.rows.checked_add(1) else {
-                let (message, help) = (
-                    format!("the file has more than `{}` rows", u32::MAX),
-                    "split the file".to_owned(),
-                );
-                return Err(FileError {
-                    code: &codes::TOO_MANY,
-                    message,
-                    help,
-                });
-            };
-            self.rows = number;
-            let columns = group.kept.iter().zip(&kept);
-            let values = columns.map(|(column, values)| column.keep(values[row], &block.bytes));
-            block.kept.extend(values);
-            // Text and label are not adjacent: messages about bytes refer to the text.
-            let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
-            let body = RecordBody::Fields {
-                text,
-                label,
-                stray: None,
-                rows: false,
-            };
-            block.records.push(Record {
-                line: 0,
-                number,
-                start,
-                end,
-                body,
-            });
-        }
+        let rows = Rows {
+            texts,
+            labels,
+            kept,
+        };
+        self.progress.push(wanted, rows, block)?;
         Ok(true)
     }
 
@@ -269,16 +241,91 @@ impl Parquet {
     }
 }
 
-impl Column {
-    /// Returns the value that is kept for a field.
-    fn keep(&self, field: Option<Field>, bytes: &[u8]) -> Option<KeptField> {
-        let field = field?;
-        // JSON has no infinity.
-        let is_finite = !bytes[field.start as usize..field.end as usize].ends_with(b"inf");
-        let json = self.kind.is_json() && is_finite;
-        Some(KeptField { field, json })
+/// Empties a block.
+fn begin(block: &mut Block) {
+    block.bytes.clear();
+    block.offset = 0;
+    block.transcoded = None;
+}
+
+impl Progress {
+    /// Returns the counts of the file if it has no further block, or could not be `read`.
+    fn file_counts(
+        &mut self,
+        read: Result<bool, FileError>,
+        source: &Source,
+        block: &mut Block,
+    ) -> Option<FileCounts> {
+        let complete = match read {
+            Ok(true) => return None,
+            Ok(false) => true,
+            Err(error) => {
+                error.add(source, &mut block.findings);
+                false
+            }
+        };
+        Some(FileCounts {
+            path: source.display.clone(),
+            bytes: self.bytes,
+            rows_read: u64::from(self.rows),
+            sha256: self.sha256.take().filter(|_| complete),
+            named_labels: self.named_labels,
+        })
     }
 
+    /// Adds `wanted` rows to the block.
+    fn push(&mut self, wanted: usize, rows: Rows, block: &mut Block) -> Result<(), FileError> {
+        let is_short = rows.texts.len() != wanted || rows.labels.len() != wanted;
+        if is_short || rows.kept.iter().any(|values| values.len() != wanted) {
+            return Err(file_error(
+                "columns have different numbers of rows".to_owned(),
+                "write the file again",
+            ));
+        }
+        block.used = block.bytes.len();
+        if u32::try_from(block.used).is_err() {
+            return Err(file_error(
+                format!("`{wanted}` rows have more than 4 GiB of text"),
+                "split the texts",
+            ));
+        }
+        for (row, (text, label)) in rows.texts.into_iter().zip(rows.labels).enumerate() {
+            let Some(number) = self.rows.checked_add(1) else {
+                let (message, help) = (
+                    format!("the file has more than `{}` rows", u32::MAX),
+                    "split the file".to_owned(),
+                );
+                return Err(FileError {
+                    code: &codes::TOO_MANY,
+                    message,
+                    help,
+                });
+            };
+            self.rows = number;
+            block
+                .kept
+                .extend(rows.kept.iter().map(|values| values[row]));
+            // Text and label are not adjacent: messages about bytes refer to the text.
+            let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
+            let body = RecordBody::Fields {
+                text,
+                label,
+                stray: None,
+                rows: false,
+            };
+            block.records.push(Record {
+                line: 0,
+                number,
+                start,
+                end,
+                body,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Column {
     /// Appends the next `wanted` values, as text, to `bytes`.
     fn values(
         &mut self,
@@ -365,13 +412,7 @@ fn take<T: DataType>(
             return Ok(None);
         };
         let present = write(value, bytes)?;
-        let (start, end) = (start as u32, bytes.len() as u32);
-        Ok(present.then_some(Field {
-            start,
-            end,
-            at: start,
-            shape: Shape::Plain,
-        }))
+        Ok(present.then(|| plain(start, bytes)))
     };
     // Required columns have no levels.
     (0..records)
@@ -404,27 +445,38 @@ fn lists<'a, V: 'a>(
         };
         let mut item = Vec::new();
         if write(value, &mut item)? {
-            let text = String::from_utf8(item).map_err(|_| {
-                let message = "a list has bytes that are not UTF-8".to_owned();
-                file_error(
-                    message,
-                    "write the file again, with the column as a list of strings",
-                )
-            })?;
-            row.push(text);
+            row.push(list_item(item)?);
         }
     }
-    let field = |row: Vec<String>| {
-        let start = bytes.len() as u32;
-        bytes.extend_from_slice(serde_json::json!(row).to_string().as_bytes());
-        Some(Field {
-            start,
-            end: bytes.len() as u32,
-            at: start,
-            shape: Shape::Plain,
-        })
-    };
+    let field = |row: Vec<String>| Some(list(&row, bytes));
     Ok(rows.into_iter().map(field).collect())
+}
+
+/// Returns an item of a list.
+fn list_item(bytes: Vec<u8>) -> Result<String, FileError> {
+    String::from_utf8(bytes).map_err(|_| {
+        let message = "a list has bytes that are not UTF-8".to_owned();
+        let help = "write the file again, with the column as a list of strings";
+        file_error(message, help)
+    })
+}
+
+/// Appends a list to `bytes`, as JSON.
+fn list(items: &[String], bytes: &mut Vec<u8>) -> Field {
+    let start = bytes.len();
+    bytes.extend_from_slice(serde_json::json!(items).to_string().as_bytes());
+    plain(start, bytes)
+}
+
+/// Returns the field at the end of `bytes`.
+fn plain(start: usize, bytes: &[u8]) -> Field {
+    let start = start as u32;
+    Field {
+        start,
+        end: bytes.len() as u32,
+        at: start,
+        shape: Shape::Plain,
+    }
 }
 
 /// True if the column has the items of the lists of labels.
@@ -441,44 +493,62 @@ fn name(column: &ColumnDescriptor) -> String {
     column.path().parts().join(".")
 }
 
-/// Refuses files that are not parquet, such as a pointer of Git LFS.
-fn refuse_others(head: &[u8]) -> Result<(), FileError> {
-    const MAGIC: &[u8] = b"PAR1";
-    if head.starts_with(MAGIC) {
+/// Opens a file; refuses files of other formats.
+fn open_source(source: &Source, format: &ColumnFormat) -> Result<(File, Progress), FileError> {
+    let Some(path) = &source.path else {
+        let message = format!("cannot read {} from standard input", format.name);
+        return Err(file_error(message, "pass a file instead"));
+    };
+    let io = |error: std::io::Error| io_error(path, &error);
+    let mut file = File::open(path).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    let mut begin = file.by_ref().take(HEAD_BYTES as u64);
+    begin.read_to_end(&mut head).map_err(io)?;
+    file.rewind().map_err(io)?;
+    refuse_others(&head, format)?;
+    let progress = Progress {
+        bytes,
+        ..Progress::default()
+    };
+    Ok((file, progress))
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> FileError {
+    FileError::from(*unreadable(path, error))
+}
+
+/// Refuses files of other formats, such as a pointer of Git LFS.
+fn refuse_others(head: &[u8], format: &ColumnFormat) -> Result<(), FileError> {
+    let (name, magic) = (format.name, format.magic);
+    if format.starts.iter().any(|start| head.starts_with(start)) {
         return Ok(());
     }
     refuse_unsupported(head)?;
     if head.starts_with(b"\x1f\x8b") || head.starts_with(b"\x28\xb5\x2f\xfd") {
-        let message = "the parquet file is compressed as a whole".to_owned();
-        let help = "decompress it with gunzip or unzstd; parquet compresses its columns itself";
+        let message = format!("the {name} file is compressed as a whole");
+        let help = "decompress it with gunzip or unzstd; the format compresses its columns itself";
         return Err(file_error(message, help));
     }
-    let message = "the file is not parquet: it does not begin with `PAR1`".to_owned();
+    let message = format!("the file is not {name}: it does not begin with `{magic}`");
     Err(file_error(
         message,
         "rename it to end in its own format, such as .csv, or write it again",
     ))
 }
 
-/// Refuses columns with several values in a row, whose parts have names such as
-/// `label.list.element`.
+/// Refuses wanted columns with several values in a row.
 fn refuse_lists(
-    schema: &SchemaDescriptor,
     options: &ReadOptions,
     labels: Labels,
+    is_list: impl Fn(&str) -> bool,
 ) -> Result<(), FileError> {
     let label = (labels != Labels::Ignored).then_some(options.label_column.as_str());
     let named = [Some(options.text_column.as_str()), label]
         .into_iter()
         .flatten();
     for wanted in named.chain(columns::kept_columns(options).map(|(_, name)| name)) {
-        let is_list = schema.columns().iter().any(|column| {
-            let root = column.path().parts().first();
-            column.max_rep_level() > 0
-                && !is_labels(column, options)
-                && (root.is_some_and(|root| root == wanted) || name(column) == wanted)
-        });
-        if is_list {
+        if is_list(wanted) {
             let wanted = diagnostics::sanitize(wanted);
             return Err(file_error(
                 format!("expected one value per row in the column `{wanted}`, found a list"),
@@ -489,7 +559,11 @@ fn refuse_lists(
     Ok(())
 }
 
-fn check_types(metadata: &FileMetaData, columns: &Columns) -> Result<(), FileError> {
+/// Refuses columns of other types. `column` returns the name, the type and the kind of a column.
+fn check_types(
+    columns: &Columns,
+    column: impl Fn(usize) -> (String, String, Option<Kind>),
+) -> Result<(), FileError> {
     const VALUE: &str = "a string, a number, a date or true/false";
     let text = |at: &usize| (*at, "a string", "--text-column");
     let texts = std::iter::once(&columns.text).chain(columns.other_texts());
@@ -497,15 +571,15 @@ fn check_types(metadata: &FileMetaData, columns: &Columns) -> Result<(), FileErr
     let kept = columns.kept[columns.texts..].iter();
     let kept = kept.map(|at| (*at, VALUE, KEEP_COLUMNS));
     for (at, expected, option) in texts.map(text).chain(label).chain(kept) {
-        let column = metadata.schema_descr().column(at);
-        match Kind::of(&column, metadata) {
+        let (name, found, kind) = column(at);
+        match kind {
             Some(Kind::Text) => {}
             Some(_) if expected == VALUE => {}
             _ => {
                 let message = format!(
                     "expected the column `{}` to be {expected}, found `{}`",
-                    diagnostics::sanitize(&name(&column)),
-                    column.physical_type()
+                    diagnostics::sanitize(&name),
+                    diagnostics::sanitize(&found)
                 );
                 let help = format!("pass another {option}, or write the file with that type");
                 return Err(file_error(message, &help));
@@ -538,24 +612,34 @@ fn check_counts(metadata: &ParquetMetaData, columns: &Columns) -> Result<(), Fil
     Err(file_error(message, "download or write the file again"))
 }
 
-/// Hashes the file in a separate pass: parquet is not read from start to end.
-fn hash(file: File) -> Result<String, FileError> {
+/// Hashes the file, if wanted, in a separate pass: parquet is not read from start to end.
+fn hash(source: &Source, options: &ReadOptions) -> Result<Option<String>, FileError> {
+    let Some(path) = source.path.as_ref().filter(|_| options.hash) else {
+        return Ok(None);
+    };
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
     let mut input = Input::raw(Box::new(file));
     let mut buffer = vec![0; 128 * 1024];
     loop {
         match input.fill(&mut buffer) {
             (_, Some(error)) => return Err(error),
-            (n, None) if n < buffer.len() => return Ok(input.sha256().unwrap_or_default()),
+            (n, None) if n < buffer.len() => return Ok(input.sha256()),
             _ => {}
         }
     }
 }
 
-/// Converts panics to errors: the parquet crate panics on some damaged files. The reader is not
-/// used after a panic.
-fn catch_panic<T>(work: impl FnOnce() -> Result<T, FileError>) -> Result<T, FileError> {
+/// Converts panics to errors: the crates panic on some damaged files. The reader is not used after
+/// a panic.
+fn catch_panic<T>(
+    format: &ColumnFormat,
+    work: impl FnOnce() -> Result<T, FileError>,
+) -> Result<T, FileError> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let message = "the parquet file cannot be read: it is inconsistent".to_owned();
+        let message = format!(
+            "the {} file cannot be read: it is inconsistent",
+            format.name
+        );
         Err(file_error(message, "download or write the file again"))
     })
 }

@@ -21,9 +21,16 @@ const PREFIX: &str = "prefix";
 /// Returns the format of a regular file; `None` if it does not look like rows.
 pub(super) fn format(path: &Path) -> Option<Format> {
     let mut file = File::open(path).ok()?;
-    let mut magic = [0; 4];
-    if file.read_exact(&mut magic).is_ok() && magic == *b"PAR1" {
-        return Some(Format::Parquet);
+    let mut magic = [0; 8];
+    if file.read_exact(&mut magic).is_ok() {
+        match magic {
+            [b'P', b'A', b'R', b'1', ..] => return Some(Format::Parquet),
+            // A stream begins with the length of its schema, which is below 16 MiB.
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xff, 0xff, 0xff, 0xff, .., 0] => {
+                return Some(Format::Arrow);
+            }
+            _ => {}
+        }
     }
     file.rewind().ok()?;
     let mut input = Input::new(Box::new(file), None, false).ok()?;

@@ -25,6 +25,8 @@ pub enum Format {
     FastText,
     /// Apache Parquet.
     Parquet,
+    /// A file of Apache Arrow, which is also a Feather file of version 2, or its stream.
+    Arrow,
 }
 
 impl Format {
@@ -40,6 +42,7 @@ impl Format {
             "tsv" | "tab" => Some(Self::TSV),
             "jsonl" | "ndjson" | "json" | "manifest" => Some(Self::Jsonl),
             "parquet" => Some(Self::Parquet),
+            "arrow" | "feather" => Some(Self::Arrow),
             "ft" => Some(Self::FastText),
             _ => None,
         }
@@ -132,6 +135,7 @@ impl Source {
                 Format::Csv { .. } => ("CSV", ".csv"),
                 Format::Jsonl => ("JSON", ".jsonl"),
                 Format::Parquet => ("Parquet", ".parquet"),
+                Format::Arrow => ("Arrow", ".arrow"),
                 Format::FastText | Format::Lines => ("fastText's format", ".ft"),
             };
             findings.add(&codes::CONTENT, Severity::Warning, || Finding {
@@ -146,9 +150,9 @@ impl Source {
             findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {
                 message: format!(
                     "the file is not read: a data file in a folder is a regular file that ends in \
-                     .csv, .tsv, .jsonl or .parquet, or has no ending and looks like rows; its \
-                     name does not begin with a dot, and that of its folder neither with a dot nor \
-                     with an underscore{}",
+                     .csv, .tsv, .jsonl, .parquet or .arrow, or has no ending and looks like rows; \
+                     its name does not begin with a dot, or with `cache-` if it ends in .arrow, and \
+                     that of its folder neither with a dot nor with an underscore{}",
                     match (all, self.skipped.len()) {
                         (true, 2) => format!("; nor is {}", listed(&self.skipped[1..])),
                         (true, _) => format!("; nor are {}", listed(&self.skipped[1..])),

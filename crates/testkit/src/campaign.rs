@@ -187,8 +187,9 @@ pub fn data_files() -> Vec<(String, Vec<u8>)> {
 /// Returns the number of rows that a reader must report if it accepts a mutated file of
 /// [`data_files`]; `None` if they cannot be counted without a reader of the format.
 pub fn rows_in(name: &str, bytes: &[u8]) -> Option<u64> {
-    if name.ends_with(".gz") || name.ends_with(".parquet") {
-        // Gzip has a checksum, parquet several row counts: all rows, or an error.
+    let whole = [".gz", ".parquet", ".arrow", ".feather"];
+    if whole.iter().any(|end| name.ends_with(end)) {
+        // Gzip has a checksum, the others several row counts: all rows, or an error.
         return Some(ROWS);
     }
     let has_text = |line: &&[u8]| line.iter().any(|byte| !b" \t\r".contains(byte));

@@ -89,7 +89,8 @@ fn unreadable(channel: &str, url: &S3Url, all: &[Object]) -> Result<()> {
         sanitize(first)
     ))
     .help(
-        "expected .csv, .tsv, .jsonl or .parquet files, or .gz and .zst of these; convert the data",
+        "expected .csv, .tsv, .jsonl, .parquet or .arrow files, or .gz and .zst of these; convert \
+         the data",
     ))
 }
 

@@ -1,4 +1,4 @@
-//! Values of parquet columns as text, by their logical type.
+//! Values of columns as text, by their type: the logical one of a parquet column.
 
 use std::io::Write as _;
 
@@ -9,6 +9,8 @@ use parquet::file::metadata::FileMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::file_error;
+use crate::block::KeptField;
+use crate::delimited::Field;
 use crate::input::FileError;
 
 /// Type of the values of a column.
@@ -44,8 +46,19 @@ fn per_second(unit: &TimeUnit) -> i64 {
 }
 
 impl Kind {
+    /// Returns values of a kept column, which are in `bytes`.
+    pub(super) fn kept(&self, values: Vec<Option<Field>>, bytes: &[u8]) -> Vec<Option<KeptField>> {
+        let kept = |field: Field| {
+            // JSON has no infinity.
+            let is_finite = !bytes[field.start as usize..field.end as usize].ends_with(b"inf");
+            let json = self.is_json() && is_finite;
+            KeptField { field, json }
+        };
+        values.into_iter().map(|value| value.map(&kept)).collect()
+    }
+
     /// True for numbers and booleans, which JSON has.
-    pub(super) fn is_json(&self) -> bool {
+    fn is_json(&self) -> bool {
         let number = matches!(
             self,
             Self::Signed | Self::Unsigned | Self::Float | Self::Half
@@ -69,7 +82,7 @@ impl Kind {
             (Type::INT32 | Type::INT64, Some(Self::Uuid | Self::Half)) => None,
             (Type::INT32 | Type::INT64, Some(kind)) => Some(kind),
             (Type::INT32 | Type::INT64, None) => {
-                Some(class_names(column, metadata).map_or(Self::Signed, Self::Names))
+                Some(names_in_file(column, metadata).map_or(Self::Signed, Self::Names))
             }
             _ => None,
         }
@@ -278,12 +291,20 @@ fn decimal(number: i128, scale: usize) -> String {
     format!("{sign}{whole}{point}{fraction}")
 }
 
-/// Returns the names that Hugging Face's datasets stores for an integer column.
-fn class_names(column: &ColumnDescriptor, metadata: &FileMetaData) -> Option<Vec<String>> {
+/// Returns the class names of an integer column in a parquet file.
+fn names_in_file(column: &ColumnDescriptor, metadata: &FileMetaData) -> Option<Vec<String>> {
     let pairs = metadata.key_value_metadata()?;
-    let pair = pairs.iter().find(|pair| pair.key == "huggingface")?;
-    let info: serde_json::Value = serde_json::from_str(pair.value.as_ref()?).ok()?;
-    let feature = &info["info"]["features"][column.path().parts().first()?];
+    let pair = pairs.iter().find(|pair| pair.key == HUGGING_FACE)?;
+    class_names(pair.value.as_ref()?, column.path().parts().first()?)
+}
+
+/// Key of the metadata that Hugging Face's datasets writes into a schema.
+pub(super) const HUGGING_FACE: &str = "huggingface";
+
+/// Returns the names that Hugging Face's datasets stores, in this metadata, for an integer column.
+pub(super) fn class_names(metadata: &str, column: &str) -> Option<Vec<String>> {
+    let info: serde_json::Value = serde_json::from_str(metadata).ok()?;
+    let feature = &info["info"]["features"][column];
     // The items of a list.
     let feature = match &feature["feature"] {
         serde_json::Value::Object(_) => &feature["feature"],

@@ -194,7 +194,7 @@ fn folders_are_read_in_sorted_order() {
     warning[D003]: the file has no rows
       --> d.CSV
       help: add at least one row; a CSV file also needs a header
-    warning[D034]: the file is not read: a data file in a folder is a regular file that ends in .csv, .tsv, .jsonl or .parquet, or has no ending and looks like rows; its name does not begin with a dot, and that of its folder neither with a dot nor with an underscore; nor are `manifest.json`, `readme.txt`
+    warning[D034]: the file is not read: a data file in a folder is a regular file that ends in .csv, .tsv, .jsonl, .parquet or .arrow, or has no ending and looks like rows; its name does not begin with a dot, or with `cache-` if it ends in .arrow, and that of its folder neither with a dot nor with an underscore; nor are `manifest.json`, `readme.txt`
       --> .hidden.csv
       help: 3 such files; rename them, or remove them from the folder
     ");
@@ -247,12 +247,12 @@ fn missing_files_suggest_similar_names() {
     insta::assert_snapshot!(messages(&given, "empty"), @r"
     error[D002]: the folder contains no data files; it is empty
       --> empty
-      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
+      help: add .csv, .tsv, .jsonl, .parquet or .arrow files (or .gz and .zst of these), or pass one file
     ");
     insta::assert_snapshot!(messages(&given, "other"), @r"
     error[D002]: the folder contains no data files; it contains `a.txt`, `b.xlsx`
       --> other
-      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
+      help: add .csv, .tsv, .jsonl, .parquet or .arrow files (or .gz and .zst of these), or pass one file
     ");
 }
 
@@ -280,10 +280,15 @@ fn folder_without_rows_is_error() {
 #[cfg(not(feature = "parquet"))]
 fn parquet_without_the_feature_is_error() {
     insta::assert_snapshot!(given("a.parquet", "PAR1").messages(&options()), @r"
-    error[D007]: this program was built without parquet support
+    error[D007]: this program was built without support of parquet and Arrow
       --> a.parquet
       help: build with `--features parquet`, or convert the file to CSV
     ");
+    let arrow = given("a.arrow", "ARROW1").messages(&options());
+    assert!(
+        arrow.starts_with("error[D007]: this program was built without"),
+        "{arrow}"
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "parquet")]
+mod arrow;
 mod attacks;
 mod campaigns;
 mod files;

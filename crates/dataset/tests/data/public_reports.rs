@@ -389,12 +389,12 @@ fn other_file_types_are_recognised_by_content() {
         (
             padded(0, b"ARROW1\0\0"),
             "an Arrow (Feather) file",
-            "to_parquet",
+            "whose name ends in .arrow",
         ),
         (
             padded(0, b"\xff\xff\xff\xff\x10\x01\0\0"),
             "an Arrow stream",
-            "to_parquet",
+            "whose name ends in .arrow",
         ),
         (padded(0, b"\x80\x04\x95"), "a Python pickle", "read_pickle"),
         (
@@ -585,16 +585,18 @@ fn blanks_before_quotes_are_counted() {
     );
 }
 
-/// DATA 31: parquet-java#2238, texera#8512, arkouda#2327, the `ClassLabel` of Hugging Face.
+/// DATA 31: parquet-java#2238, texera#8512, arkouda#2327, the `ClassLabel` of Hugging Face; the
+/// same in Arrow files.
 #[test]
 #[cfg(feature = "parquet")]
-fn parquet_labels_are_those_of_python() {
+fn labels_of_columns_are_those_of_python() {
     let folder = tempfile::tempdir().unwrap();
     let judged = testkit::judge("parquet_types", &[folder.path()]);
     let files = judged.as_object().unwrap();
-    assert!(files.len() > 40);
+    assert!(files.len() > 120);
     for (name, labels) in files {
-        let source = [Source::file(&folder.path().join(name), Format::Parquet)];
+        let path = folder.path().join(name);
+        let source = [Source::file(&path, Format::of_name(&path).unwrap())];
         let rows = dataset::read(&source, &dropping(), Texts::default, &GO);
         let rows = rows.unwrap_or_else(|error| panic!("{name}: {error}"));
         let labels = labels.as_array().unwrap();
@@ -610,21 +612,23 @@ fn parquet_labels_are_those_of_python() {
         let missing = (labels.len() - expected.len()) as u64;
         assert_eq!(rows.findings.count(&codes::NO_LABEL), missing, "{name}");
     }
-    let list = [Source::file(
-        &folder.path().join("list.parquet"),
-        Format::Parquet,
-    )];
-    let message = dataset::read(&list, &options(), Texts::default, &GO)
-        .unwrap_err()
-        .to_string();
-    has(
-        &message,
-        &[
-            "expected one value per row in the column `label`, found a list",
-            "explode",
-        ],
-    );
-    assert!(!message.contains("label.list"), "{message}");
+    for (name, format) in [
+        ("list.parquet", Format::Parquet),
+        ("list.arrow", Format::Arrow),
+    ] {
+        let list = [Source::file(&folder.path().join(name), format)];
+        let message = dataset::read(&list, &options(), Texts::default, &GO)
+            .unwrap_err()
+            .to_string();
+        has(
+            &message,
+            &[
+                "expected one value per row in the column `label`, found a list",
+                "explode",
+            ],
+        );
+        assert!(!message.contains("label.list"), "{message}");
+    }
 }
 
 /// DATA 32: rill#5173.

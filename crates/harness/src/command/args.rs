@@ -110,7 +110,7 @@ pub(super) struct TrainColumns {
     /// Column with the text
     ///
     /// If repeated, the values of the columns are joined with blanks. A name with dots, such as
-    /// data.text, is the path of a nested value in JSON and Parquet files.
+    /// data.text, is the path of a nested value in JSON, Parquet and Arrow files.
     #[arg(long, value_name = "NAME", default_value = "text")]
     text_column: Vec<String>,
     /// Column with the label
@@ -121,8 +121,9 @@ pub(super) struct TrainColumns {
     label_column: Vec<String>,
     /// Rows may have several labels, or none
     ///
-    /// The labels of a row are a list (in JSON or Parquet, or as text in a CSV field), several
-    /// `__label__`, a field with --label-separator, or several columns: see --label-column.
+    /// The labels of a row are a list (in JSON, Parquet or Arrow, or as text in a CSV field),
+    /// several `__label__`, a field with --label-separator, or several columns: see
+    /// --label-column.
     #[arg(long, action = ArgAction::SetTrue)]
     multi_label: bool,
     /// Text between the labels in a field, such as `|`; needs --multi-label
@@ -268,7 +269,7 @@ impl DataArgs {
     ) -> Option<Warning> {
         let is_delimited = |source: &Source| matches!(source.format(), Format::Csv { .. });
         let delimited = sources.clone().any(is_delimited);
-        let text = sources.any(|s| s.format() != Format::Parquet);
+        let text = sources.any(|s| !matches!(s.format(), Format::Parquet | Format::Arrow));
         let unused: Vec<&str> = [
             ("--delimiter", self.delimiter.is_some() && !delimited),
             ("--quoting", self.quoting.is_some() && !delimited),
@@ -362,8 +363,8 @@ pub(super) struct TrainArgs {
     pub(super) config: Option<PathBuf>,
     /// Training data: a file or a folder [default: the channel `train`]
     ///
-    /// Files end in .csv, .tsv, .jsonl, .json, .ft (fastText) or .parquet, and may be compressed
-    /// (.gz, .zst, .bz2, .xz). Files without an ending are read by their content.
+    /// Files end in .csv, .tsv, .jsonl, .json, .ft (fastText), .parquet or .arrow, and may be
+    /// compressed (.gz, .zst, .bz2, .xz). Files without an ending are read by their content.
     #[arg(long, value_name = "PATH", visible_alias = "data")]
     pub(super) train: Option<PathBuf>,
     /// Validation data [default: the channel `validation`]

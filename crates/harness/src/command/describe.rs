@@ -129,13 +129,15 @@ fn run_file_schema<T: Trainer>() -> serde_json::Value {
     json_schema::schema(format!("Run file of `{} train`", T::NAME), train, options)
 }
 
-/// MIME types of the data files; parquet only if the binary was built with it.
+/// MIME types of the data files; parquet and Arrow only if the binary was built with them.
 #[cfg(feature = "parquet")]
-const CONTENT_TYPES: [&str; 4] = [
+const CONTENT_TYPES: [&str; 6] = [
     "text/csv",
     "text/tab-separated-values",
     "application/jsonlines",
     "application/x-parquet",
+    "application/vnd.apache.arrow.file",
+    "application/vnd.apache.arrow.stream",
 ];
 #[cfg(not(feature = "parquet"))]
 const CONTENT_TYPES: [&str; 3] = [

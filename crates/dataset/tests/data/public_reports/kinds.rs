@@ -254,7 +254,7 @@ fn headers_in_another_order_are_errors() {
 #[test]
 fn other_file_types_are_recognised_in_all_spellings() {
     let ods = b"PK\x03\x04\x14\0\0\0mimetypeapplication/vnd.oasis.opendocument.spreadsheet";
-    let files: [(&[u8], &str, &str); 10] = [
+    let files: [(&[u8], &str, &str); 11] = [
         (
             &b"\xef\xbb\xbf<!DOCTYPE html>\n"[..],
             "a web page",
@@ -281,6 +281,7 @@ fn other_file_types_are_recognised_in_all_spellings() {
         (b"\xff\xfe\0\0t\0\0\0", "text in UTF-32", "iconv -f utf-32"),
         (b"\0\0\xfe\xff\0\0\0t", "text in UTF-32", "iconv -f utf-32"),
         (b"PAR1", "a parquet file", "whose name ends in .parquet"),
+        (b"FEA1", "a Feather file of version 1", "to_feather"),
     ];
     for (bytes, kind, help) in files {
         for name in ["a.csv", "a.jsonl"] {
