@@ -88,6 +88,7 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
             for (first, end) in [(0, 3), (3, 5)] {
                 let part = Batch {
                     ids: all.ids[first * all.seq..end * all.seq].to_vec(),
+                    types: Vec::new(),
                     lengths: LENGTHS[first..end].to_vec(),
                     seq: all.seq,
                 };
