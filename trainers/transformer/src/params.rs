@@ -23,7 +23,8 @@ pub struct TransformerArgs {
     /// Pretrained model: a folder or a hub id [default: the channel `model`]
     ///
     /// A folder in Hugging Face's layout (config.json, model.safetensors, tokenizer.json) or the id
-    /// of a model of the Hugging Face hub.
+    /// of a model of the Hugging Face hub. ID@REVISION takes a branch, a tag or a commit instead of
+    /// main.
     #[arg(long, value_name = "FOLDER|ID")]
     pretrained_model: Option<String>,
     /// Maximum tokens of a text, including special ones [default: 256]

@@ -194,17 +194,21 @@ fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
         ))
         .help("give the folder with config.json, model.safetensors and tokenizer.json"));
     }
-    if hub::is_id(name) {
+    if hub::is_name(name) {
         return hub::fetch(name, paths.env()).map_err(|error| {
             error.context(&format!(
                 "there is no folder `{name}`, and as a model of the hub it cannot be used"
             ))
         });
     }
-    Err(Error::usage(format!(
-            "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
-            sanitize(name)
-        )).help("check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2"))
+    let message = format!(
+        "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
+        sanitize(name)
+    );
+    Err(Error::usage(message).help(
+        "check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2, and a branch, \
+         tag or commit may follow after `@`",
+    ))
 }
 
 fn none_given() -> Error {
@@ -315,7 +319,7 @@ fn no_weights(dir: &Path) -> Error {
     if let Some(pickle) = [PICKLE, PICKLE_INDEX].iter().copied().find(has) {
         let class = Config::auto_class(dir);
         let model = dir.display().to_string();
-        return refuse_pickle(&dir.join(pickle), &model, class);
+        return refuse_pickle(&dir.join(pickle), (&model, None), class);
     }
     if let Some(found) = FOREIGN.iter().copied().find(has) {
         return Error::new(format!(
