@@ -2,8 +2,8 @@
 
     transformer_gradients.py weights.safetensors case.json output.safetensors
 
-`case.json` has `config` (config.json of the model), `rows` of ids, `labels`, `class_weights` and
-`label_smoothing`.
+`case.json` has `config` (config.json of the model), `rows` of ids, `types` of their tokens (empty
+rows if all are 0), `labels`, `class_weights` and `label_smoothing`.
 """
 
 import json
@@ -29,7 +29,11 @@ def main():
     longest = max(map(len, case["rows"]))
     ids = torch.tensor([row + [config.pad_token_id] * (longest - len(row)) for row in case["rows"]])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in case["rows"]])
-    logits = model(input_ids=ids, attention_mask=mask).logits
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if any(case["types"]):
+        types = [row + [0] * (longest - len(row)) for row in case["types"]]
+        inputs["token_type_ids"] = torch.tensor(types)
+    logits = model(**inputs).logits
     labels = torch.tensor(case["labels"])
     criterion = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=case["label_smoothing"])
     weights = torch.tensor(case["class_weights"])[labels]  # (rows)

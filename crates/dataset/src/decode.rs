@@ -1,5 +1,6 @@
 //! Decodes the records of a block into rows of text and label. Runs in parallel.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::slice::ChunksExact;
 
@@ -39,7 +40,8 @@ struct RowSpan {
 pub struct Row<'a> {
     /// Place in the files.
     pub place: RowPlace,
-    /// Text; blank only with [`ReadOptions::keep_blank`].
+    /// Text; blank only with [`ReadOptions::keep_blank`]. With [`ReadOptions::text_pair`] both
+    /// texts: see [`split_pair`].
     pub text: &'a str,
     /// Label; never blank, always present if labels are required. With [`MultiLabel`] all labels:
     /// see [`labels_of`](crate::labels_of).
@@ -396,7 +398,7 @@ impl<'a> BlockDecoder<'a, '_> {
         })
     }
 
-    /// Returns the first text, followed by the others that are not blank.
+    /// Returns the first text, followed by the others that are not blank; or the pair.
     fn join(
         &mut self,
         first: Option<Span>,
@@ -412,8 +414,8 @@ impl<'a> BlockDecoder<'a, '_> {
             let field = other.map(|other| other.field);
             spans.push(self.value(field, record, findings)?);
         }
-        let texts = spans.into_iter().flatten().map(|span| self.get(span));
-        let joined = joined(texts);
+        let texts = spans.into_iter().map(|span| Some(self.get(span?)));
+        let joined = joined(texts, self.options.text_pair);
         Ok(Some(self.store(&joined)))
     }
 
@@ -655,7 +657,10 @@ impl<'a> BlockDecoder<'a, '_> {
         }
         let text = match object.texts.as_slice() {
             [text] => text.value().map(|text| self.store(text)),
-            texts => Some(self.store(&joined(texts.iter().filter_map(Cell::value)))),
+            texts => {
+                let texts = texts.iter().map(Cell::value);
+                Some(self.store(&joined(texts, options.text_pair)))
+            }
         };
         let label = match &options.multi_label {
             None => object.label.value().map(|label| self.store(label)),
@@ -771,10 +776,52 @@ pub(super) fn weight(text: &str) -> Option<f64> {
     ((weight as f32).is_finite() && weight >= 0.0).then_some(weight)
 }
 
-/// Joins texts that are not blank with blanks.
-fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+/// Joins texts that are not blank with blanks; the texts of a pair with [`join_pair`].
+fn joined<'a>(mut texts: impl Iterator<Item = Option<&'a str>>, is_pair: bool) -> String {
+    if is_pair {
+        let mut text = || texts.next().flatten().unwrap_or_default();
+        return join_pair(text(), text());
+    }
     let is_text = |text: &&str| !text.chars().all(char::is_whitespace);
-    texts.filter(is_text).collect::<Vec<_>>().join(" ")
+    texts
+        .flatten()
+        .filter(is_text)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// ASCII's unit separator, between the texts of a pair.
+const SEPARATOR: char = '\u{1f}';
+/// ASCII's record separator, which begins the codes of both characters in the first text. All are
+/// invisible, so that a pair of blank texts is blank.
+const ESCAPE: char = '\u{1e}';
+const ESCAPED_SEPARATOR: &str = "\u{1e}\u{1d}";
+const ESCAPED_ESCAPE: &str = "\u{1e}\u{1c}";
+
+/// Returns the pair of two texts as one text, which [`split_pair`] takes apart. Other pairs give
+/// other texts.
+pub fn join_pair(first: &str, second: &str) -> String {
+    let first = match first.contains([SEPARATOR, ESCAPE]) {
+        false => Cow::Borrowed(first),
+        true => {
+            let first = first.replace(ESCAPE, ESCAPED_ESCAPE);
+            Cow::Owned(first.replace(SEPARATOR, ESCAPED_SEPARATOR))
+        }
+    };
+    format!("{first}{SEPARATOR}{second}")
+}
+
+/// Returns the two texts that [`join_pair`] joined; `None` for a text that is not a pair.
+pub fn split_pair(pair: &str) -> Option<(Cow<'_, str>, &str)> {
+    let (first, second) = pair.split_once(SEPARATOR)?;
+    let first = match first.contains(ESCAPE) {
+        false => Cow::Borrowed(first),
+        true => {
+            let first = first.replace(ESCAPED_SEPARATOR, "\u{1f}");
+            Cow::Owned(first.replace(ESCAPED_ESCAPE, "\u{1e}"))
+        }
+    };
+    Some((first, second))
 }
 
 /// Appends `text`, with doubled quotes replaced by single ones.

@@ -38,7 +38,7 @@ pub use audit::similar_label;
 pub use channel::sources;
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
-pub use decode::{Batch, Kept, Row};
+pub use decode::{Batch, Kept, Row, join_pair, split_pair};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
@@ -60,6 +60,8 @@ pub struct ReadOptions {
     pub text_column: String,
     /// Names of further text columns. Their values follow the first text after a blank.
     pub other_text_columns: Vec<String>,
+    /// The two texts of a row are a pair instead, which [`split_pair`] takes apart.
+    pub text_pair: bool,
     /// Name of the label column.
     pub label_column: String,
     /// Set if rows may have several labels, or none.
@@ -106,6 +108,7 @@ impl Default for ReadOptions {
         Self {
             text_column: "text".to_owned(),
             other_text_columns: Vec::new(),
+            text_pair: false,
             label_column: "label".to_owned(),
             multi_label: None,
             weight_column: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts};
+use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts, split_pair};
 use diagnostics::atomic_dir::parent;
 use diagnostics::{Error, Warning, quoted_for_shell};
 use evaluation::history::{self, EpochReport};
@@ -142,6 +142,9 @@ impl Input<'_> {
         for (text, row) in texts.iter_mut().zip(rows) {
             if !self.rows.has_text(row, text) {
                 CHANGED.clone_into(text);
+            } else if self.options.text_pair {
+                let shown = split_pair(text).map(|(first, second)| format!("{first} {second}"));
+                *text = shown.unwrap_or_default();
             }
         }
         texts

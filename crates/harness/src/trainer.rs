@@ -51,6 +51,9 @@ pub trait Trainer {
     /// True if it can train on rows that may have several labels: see [`RowTable::label_sets`].
     const MULTI_LABEL: bool = false;
 
+    /// True if its models can be of pairs of texts: then `explain` takes a second text.
+    const TEXT_PAIRS: bool = false;
+
     /// True if it can train on a GPU.
     const GPU: bool = false;
 
@@ -59,6 +62,11 @@ pub trait Trainer {
     /// # Errors
     /// A value is outside of its range, or two values exclude each other.
     fn check(args: Self::Args) -> Result<Self::Params, Error>;
+
+    /// True if the texts of two columns are pairs: see [`dataset::split_pair`].
+    fn is_text_pair(_params: &Self::Params) -> bool {
+        false
+    }
 
     /// Checks what training needs of this machine (a GPU) and of the parameters (a pretrained
     /// model on disk, in a channel or on the hub), before the data is read. `--check` skips it,
@@ -255,6 +263,11 @@ pub trait Model: Sized + Sync {
     /// True if rows may have several classes: then the scores of the classes are independent, and
     /// those with a positive decision value are predicted.
     fn is_multi_label(&self) -> bool {
+        false
+    }
+
+    /// True if the texts are pairs: see [`dataset::split_pair`].
+    fn is_text_pair(&self) -> bool {
         false
     }
 

@@ -91,6 +91,7 @@ fn main() {
         let id = |_| 1000 + (random.uniform() * 29_000.0) as u32;
         let batch = Batch {
             ids: (0..rows * tokens).map(id).collect(),
+            types: Vec::new(),
             lengths: vec![tokens; rows],
             seq: tokens,
         };

@@ -69,6 +69,11 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
         if architecture.family != Family::Roberta {
             batch.ids[2] = architecture.pad_token_id;
         }
+        // As of the second text of a pair.
+        if architecture.type_vocab_size > 1 && activation != Activation::GeluTanh {
+            let types = (0..batch.ids.len()).map(|token| u8::from(token % 3 == 1));
+            batch.types = types.collect();
+        }
         let expected = reference_outputs(&architecture, &params, &batch);
         let mut engine = make(&architecture, &params, &all(&architecture));
 
@@ -118,6 +123,7 @@ pub(crate) fn logits_are_independent_of_padding_and_batch(make: MakeEngine<'_>) 
                 let seq = ids.len();
                 let alone = Batch {
                     ids,
+                    types: Vec::new(),
                     lengths: vec![length],
                     seq,
                 };
@@ -216,6 +222,7 @@ fn part(all: &Batch, first: usize, end: usize) -> (Batch, LossTarget<'static>) {
     }
     let part = Batch {
         ids: all.ids[first * all.seq..end * all.seq].to_vec(),
+        types: Vec::new(),
         lengths: LENGTHS[first..end].to_vec(),
         seq: all.seq,
     };
@@ -407,6 +414,7 @@ pub(crate) fn ids_and_lengths_out_of_range_are_errors(make: MakeEngine<'_>) {
         let seq = ids.len();
         let batch = Batch {
             ids,
+            types: Vec::new(),
             lengths: vec![length],
             seq,
         };
@@ -424,4 +432,14 @@ pub(crate) fn ids_and_lengths_out_of_range_are_errors(make: MakeEngine<'_>) {
         "more positions than the network has"
     );
     assert!(refused(vec![1; 2], 0), "no token");
+    let mut batch = batch(&small(Family::Bert), &LENGTHS);
+    batch.types = vec![1; batch.ids.len()];
+    assert!(engine.logits(&batch).is_ok());
+    batch.types[0] = 2;
+    assert!(
+        engine.logits(&batch).is_err(),
+        "a type beyond the network's"
+    );
+    batch.types = vec![1; 3];
+    assert!(engine.logits(&batch).is_err(), "fewer types than ids");
 }

@@ -3,6 +3,9 @@
 //! `cpu` has forward and backward pass written out on buffers that live as long as the run.
 //! `candle` does the same with candle's tensors, for GPUs; tests compare the two.
 
+use std::borrow::Borrow;
+use std::ops::Range;
+
 use dataset::LabelSets;
 use diagnostics::Error;
 
@@ -11,11 +14,41 @@ use crate::architecture::Architecture;
 /// Values of all parameters, each row-major, in the order of `Architecture::parameters`.
 pub(crate) type Params = Vec<Vec<f32>>;
 
+/// Tokens of a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Tokens {
+    pub(crate) ids: Vec<u32>,
+    /// Token type of each id; empty if all are 0.
+    pub(crate) types: Vec<u8>,
+}
+
+impl From<Vec<u32>> for Tokens {
+    /// Tokens of type 0.
+    fn from(ids: Vec<u32>) -> Self {
+        let types = Vec::new();
+        Self { ids, types }
+    }
+}
+
+impl Tokens {
+    /// Returns the tokens without those in a range.
+    pub(crate) fn without(&self, range: Range<usize>) -> Self {
+        let mut rest = self.clone();
+        rest.ids.drain(range.clone());
+        if !rest.types.is_empty() {
+            rest.types.drain(range);
+        }
+        rest
+    }
+}
+
 /// Rows of token ids, padded on the right to the longest.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     /// (rows, seq), row-major; padding is ignored
     pub(crate) ids: Vec<u32>,
+    /// Token types (rows, seq); empty if all are 0.
+    pub(crate) types: Vec<u8>,
     /// Tokens of each row, from 1 to `seq`.
     pub(crate) lengths: Vec<usize>,
     pub(crate) seq: usize,
@@ -23,18 +56,29 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Pads rows of at least one id each with `pad`.
-    pub(crate) fn padded<R: AsRef<[u32]>>(rows: &[R], pad: u32) -> Self {
-        let lengths: Vec<usize> = rows.iter().map(|row| row.as_ref().len()).collect();
+    pub(crate) fn padded<R: Borrow<Tokens>>(rows: &[R], pad: u32) -> Self {
+        let rows: Vec<&Tokens> = rows.iter().map(Borrow::borrow).collect();
+        let lengths: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
         let seq = lengths.iter().copied().max().unwrap_or(1);
-        let mut ids = Vec::with_capacity(rows.len() * seq);
+        let has_types = rows.iter().any(|row| !row.types.is_empty());
+        let (mut ids, mut types) = (Vec::with_capacity(rows.len() * seq), Vec::new());
         for row in rows {
-            ids.extend(row.as_ref());
+            ids.extend(&row.ids);
             ids.resize(ids.len().next_multiple_of(seq), pad);
+            if has_types {
+                types.extend(&row.types);
+                types.resize(ids.len(), 0);
+            }
         }
-        Self { ids, lengths, seq }
+        Self {
+            ids,
+            types,
+            lengths,
+            seq,
+        }
     }
 
-    /// Refuses row lengths and ids outside the network's range.
+    /// Refuses row lengths, ids and token types outside the network's range.
     pub(crate) fn check(&self, architecture: &Architecture) -> Result<(), Error> {
         let max_tokens = architecture.max_tokens().min(self.seq);
         let lengths_fit = self
@@ -43,18 +87,30 @@ impl Batch {
             .all(|&length| (1..=max_tokens).contains(&length))
             && self.ids.len() == self.lengths.len() * self.seq;
         let known = |&id: &u32| (id as usize) < architecture.vocab_size;
-        if lengths_fit && self.rows().all(|row| row.iter().all(known)) {
+        let is_type = |&kind: &u8| usize::from(kind) < architecture.type_vocab_size;
+        let types_fit = (self.types.is_empty() || self.types.len() == self.ids.len())
+            && self.types.iter().all(is_type);
+        if lengths_fit && types_fit && self.rows().all(|row| row.iter().all(known)) {
             return Ok(());
         }
         Err(Error::new(format!(
-                "a batch does not fit the network: expected rows of 1 to {max_tokens} ids below the vocabulary's size"
-            )).help("use the tokenizer.json of this model"))
+            "a batch does not fit the network: expected rows of 1 to {max_tokens} ids below the \
+                 vocabulary's size, and token types that it has"
+        ))
+        .help("use the tokenizer.json of this model"))
     }
 
     /// Returns the ids of each row, without padding.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[u32]> {
         let rows = self.ids.chunks(self.seq.max(1)).zip(&self.lengths);
         rows.map(|(ids, &length)| &ids[..length])
+    }
+
+    /// Returns the token types of a row, without padding; none if all are 0.
+    pub(crate) fn types_of(&self, row: usize) -> &[u8] {
+        let first = row * self.seq;
+        let types = self.types.get(first..first + self.lengths[row]);
+        types.unwrap_or_default()
     }
 }
 
@@ -191,8 +247,24 @@ mod tests {
 
     #[test]
     fn rows_are_padded_to_the_longest() {
-        let batch = Batch::padded(&[vec![5, 6, 7], vec![8]], 9);
+        let rows = [vec![5, 6, 7], vec![8]].map(Tokens::from);
+        let batch = Batch::padded(&rows, 9);
         assert_eq!(batch.ids, [5, 6, 7, 8, 9, 9]);
-        assert_eq!((batch.lengths, batch.seq), (vec![3, 1], 3));
+        assert_eq!((&batch.lengths, batch.seq), (&vec![3, 1], 3));
+        assert!(batch.types.is_empty() && batch.types_of(1).is_empty());
+    }
+
+    #[test]
+    fn token_types_are_padded_with_ids() {
+        let mut rows = [vec![8], vec![5, 6, 7]].map(Tokens::from);
+        rows[1].types = vec![0, 1, 1];
+        let batch = Batch::padded(&rows, 9);
+        assert_eq!(batch.types, [0, 0, 0, 0, 1, 1]);
+        assert_eq!(
+            (batch.types_of(0), batch.types_of(1)),
+            (&[0][..], &[0, 1, 1][..])
+        );
+        let without = rows[1].without(0..2);
+        assert_eq!((without.ids, without.types), (vec![7], vec![1]));
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use diagnostics::{Error, sanitize};
 use sagemaker::{Env, env_vars};
 
-use self::cache::ModelCache;
+use self::cache::{ModelCache, is_revision};
 use self::client::{Client, DownloadError};
 use crate::config::{CONFIG, Config};
 use crate::tokenizer::{ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER, TOKENIZER_CONFIG};
@@ -24,8 +24,18 @@ const ENDPOINT: &str = "https://huggingface.co";
 /// Time limit to connect: a user at a prompt waits a second for "offline".
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// True if a name can be the id of a model of the hub: `name` or `owner/name`.
-pub(crate) fn is_id(name: &str) -> bool {
+/// Revision of a model if none is given.
+const MAIN: &str = "main";
+
+/// Splits a name, such as `owner/name@v1.0`, into id and revision.
+fn split_name(name: &str) -> (&str, &str) {
+    name.split_once('@').unwrap_or((name, MAIN))
+}
+
+/// True if a name can be that of a model of the hub: the id `name` or `owner/name`, perhaps with a
+/// branch, tag or commit after `@`.
+pub(crate) fn is_name(name: &str) -> bool {
+    let (id, revision) = split_name(name);
     let good = |part: &str| {
         let mut bytes = part.bytes();
         !part.is_empty()
@@ -34,13 +44,16 @@ pub(crate) fn is_id(name: &str) -> bool {
             && part.len() <= 96
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
-    let parts: Vec<&str> = name.split('/').collect();
-    parts.len() <= 2 && parts.into_iter().all(good)
+    let parts: Vec<&str> = id.split('/').collect();
+    parts.len() <= 2 && parts.into_iter().all(good) && is_revision(revision)
 }
 
 /// A model of the hub that is downloaded.
 struct HubModel<'a> {
+    /// Id and revision, as given.
+    name: &'a str,
     id: &'a str,
+    revision: &'a str,
     cached: ModelCache,
     cache: PathBuf,
     endpoint: String,
@@ -49,17 +62,20 @@ struct HubModel<'a> {
     client: Option<Client>,
 }
 
-/// Returns the folder of a complete model.
-pub(crate) fn fetch(id: &str, env: &Env) -> Result<PathBuf, Error> {
+/// Returns the folder of a complete model, by a name with [`is_name`].
+pub(crate) fn fetch(name: &str, env: &Env) -> Result<PathBuf, Error> {
     let cache = cache(env).ok_or_else(|| {
-        Error::new(format!("expected a folder for models of the hub such as `{id}`, found none of HF_HUB_CACHE, HF_HOME and HOME")).help("set HF_HOME, or pass --pretrained-model a folder")
+        Error::new(format!("expected a folder for models of the hub such as `{name}`, found none of HF_HUB_CACHE, HF_HOME and HOME")).help("set HF_HOME, or pass --pretrained-model a folder")
     })?;
     let endpoint = env
         .get(env_vars::HF_ENDPOINT)
         .and_then(|value| value.to_str());
+    let (id, revision) = split_name(name);
     let mut model = HubModel {
+        name,
         id,
-        cached: ModelCache::new(&cache, id),
+        revision,
+        cached: ModelCache::new(&cache, id, revision),
         cache,
         endpoint: endpoint
             .unwrap_or(ENDPOINT)
@@ -97,9 +113,15 @@ impl HubModel<'_> {
         self.try_get(name)?.ok_or_else(|| {
             Error::new(format!(
                 "expected `{name}` in the model `{}` of the hub, found none",
-                self.id
+                self.name
             ))
-            .help("choose a model in the layout of transformers, with its fast tokenizer")
+            .help(match self.revision {
+                MAIN => "choose a model in the layout of transformers, with its fast tokenizer",
+                _ => {
+                    "check the revision, and that the model has the layout of transformers, with its \
+                     fast tokenizer"
+                }
+            })
         })
     }
 
@@ -112,7 +134,8 @@ impl HubModel<'_> {
                 Ok(Some(path)) => {
                     let config = self.cached.get(CONFIG).unwrap_or_default();
                     let class = Config::auto_class(config.parent().unwrap_or(Path::new("")));
-                    Err(refuse_pickle(&path, self.id, class))
+                    let revision = Some(self.revision).filter(|revision| *revision != MAIN);
+                    Err(refuse_pickle(&path, (self.id, revision), class))
                 }
                 _ => self.require(WEIGHTS).map(|_| ()),
             };
@@ -169,7 +192,7 @@ impl HubModel<'_> {
             };
             return Err(self.offline(missing, &why));
         }
-        Ok(Client::new(&self.endpoint, self.token()))
+        Ok(Client::new(&self.endpoint, self.revision, self.token()))
     }
 
     /// Returns the token of `HF_TOKEN`, or of the file `token` in `HF_HOME`.
@@ -184,7 +207,7 @@ impl HubModel<'_> {
     fn offline(&self, missing: &str, why: &str) -> Error {
         Error::new(format!(
                 "expected `{missing}` of the model `{}` in the cache `{}`, found none, and the hub is unreachable: {why}",
-                self.id,
+                self.name,
                 self.cache.display()
             )).help("download the model where there is a network, or pass --pretrained-model a folder with config.json, \
              model.safetensors and tokenizer.json")
@@ -200,14 +223,14 @@ impl HubModel<'_> {
             Some(code @ (401 | 403)) => (
                 format!(
                     "the hub refuses `{name}` of `{}` (HTTP {code}): the model does not exist or is private",
-                    self.id
+                    self.name
                 ),
                 "check the id, or set HF_TOKEN to a token that may read it",
             ),
             _ => (
                 format!(
                     "cannot download `{name}` of `{}` from {}: {}",
-                    self.id,
+                    self.name,
                     sanitize(&self.endpoint),
                     sanitize(&why)
                 ),
@@ -274,13 +297,18 @@ mod tests {
             "bert-base-uncased",
             "sentence-transformers/all-MiniLM-L6-v2",
             "a/b_c.d",
+            "a@main",
+            "a/b@v1.0",
+            "a/b@refs/pr/1",
+            "a/b@0123456789abcdef0123456789abcdef01234567",
         ] {
-            assert!(is_id(good), "{good}");
+            assert!(is_name(good), "{good}");
         }
         for bad in [
-            "", "/a", "a/", "a/b/c", "../a", "./a", "a b", "a/..", "ä", "a?b", "-a",
+            "", "/a", "a/", "a/b/c", "../a", "./a", "a b", "a/..", "ä", "a?b", "-a", "a@", "@b",
+            "a@../b", "a@b/..", "a@/b", "a@b//c", "a@b c", "a@b@c", "a@b?c", "a@ä",
         ] {
-            assert!(!is_id(bad), "{bad}");
+            assert!(!is_name(bad), "{bad}");
         }
     }
 

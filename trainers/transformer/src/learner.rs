@@ -18,7 +18,7 @@ use training::{
 use crate::architecture::{Architecture, Parameter, Role};
 use crate::distributed::{MAX_STATE_BYTES, ProcessGroup};
 use crate::engine::{
-    AdamWStep, AllReduce as _, Batch, DropoutKey, Engine, LossTarget, Params, TrainerState,
+    AdamWStep, AllReduce as _, Batch, DropoutKey, Engine, LossTarget, Params, Tokens, TrainerState,
 };
 use crate::params::{Freeze, TransformerParams};
 use crate::predict::logits;
@@ -55,9 +55,9 @@ impl TrainContext<'_> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let ids: Vec<Vec<u32>> = rows.iter().map(|&row| self.rows.ids(row)).collect();
+        let tokens: Vec<Tokens> = rows.iter().map(|&row| self.rows.tokens(row)).collect();
         let shape = (self.architecture.pad_token_id, self.architecture.num_labels);
-        let found = logits(engine, &ids, shape, &|| run.stopped())?;
+        let found = logits(engine, &tokens, shape, &|| run.stopped())?;
         let scores = match self.table.label_sets {
             None => Scores::of_logits,
             Some(_) => Scores::of_independent_logits,
@@ -189,7 +189,8 @@ impl<'a> TransformerLearner<'a> {
         let size = context.params.batch_size;
         let mut loss = 0.0;
         for (number, rows) in rows.chunks(size).enumerate().skip(rank).step_by(hosts) {
-            let ids: Vec<Vec<u32>> = rows.iter().map(|&row| context.rows.ids(row)).collect();
+            let tokens = rows.iter().map(|&row| context.rows.tokens(row));
+            let tokens: Vec<Tokens> = tokens.collect();
             let labels: Vec<u32> = rows.iter().map(label).collect();
             let target = LossTarget {
                 labels: &labels,
@@ -205,7 +206,7 @@ impl<'a> TransformerLearner<'a> {
                 loss_scale,
             };
             loss += self.engine.accumulate(
-                &Batch::padded(&ids, context.architecture.pad_token_id),
+                &Batch::padded(&tokens, context.architecture.pad_token_id),
                 &target,
             )?;
         }

@@ -47,6 +47,7 @@ impl Trainer for Transformer {
         "The most accurate one if you have few labelled rows and a pretrained model.";
     const EXAMPLE: &'static str = "--pretrained-model models/minilm";
     const GPU: bool = true;
+    const TEXT_PAIRS: bool = true;
     const MULTI_LABEL: bool = true;
     type Args = TransformerArgs;
     type Params = TransformerParams;
@@ -66,6 +67,10 @@ impl Trainer for Transformer {
 
     fn check(args: TransformerArgs) -> Result<TransformerParams, Error> {
         args.check()
+    }
+
+    fn is_text_pair(params: &TransformerParams) -> bool {
+        params.text_pair
     }
 
     fn preflight(params: &mut TransformerParams, paths: &Paths) -> Result<(), Error> {

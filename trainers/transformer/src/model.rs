@@ -86,6 +86,10 @@ impl Model for TransformerModel {
         self.multi_label
     }
 
+    fn is_text_pair(&self) -> bool {
+        self.config.is_text_pair()
+    }
+
     fn save(&self, dir: &Path) -> Result<(), Error> {
         write(dir, CONFIG, self.config.text().as_bytes())?;
         write(dir, TOKENIZER, &self.tokens.trained_json()?)?;
@@ -139,7 +143,10 @@ impl Model for TransformerModel {
                 architecture.max_tokens()
             )));
         }
-        let tokens = TextTokenizer::read(dir, &settings, max_len)?;
+        let pair = config
+            .is_text_pair()
+            .then_some(architecture.type_vocab_size);
+        let tokens = TextTokenizer::read(dir, &settings, max_len, pair)?;
         check_ids(dir, &tokens, &settings, &config)?;
         let head = HeadInit {
             rows: (0..classes.len()).map(Some).collect(),
@@ -195,10 +202,10 @@ impl Model for TransformerModel {
             )
             .help("try `explain --model-dir DIR \"some text\"`")
         })?;
-        let (ids, words) = self.tokens.encode_words(text)?;
+        let (tokens, words) = self.tokens.encode_words(text)?;
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
-        let weights = predict::explain(engine.as_mut(), &ids, &words, self.shape())?;
+        let weights = predict::explain(engine.as_mut(), &tokens, &words, self.shape())?;
         Ok(ClassFeatures::strongest(&self.classes, weights, top))
     }
 }

@@ -23,7 +23,8 @@ pub struct TransformerArgs {
     /// Pretrained model: a folder or a hub id [default: the channel `model`]
     ///
     /// A folder in Hugging Face's layout (config.json, model.safetensors, tokenizer.json) or the id
-    /// of a model of the Hugging Face hub.
+    /// of a model of the Hugging Face hub. ID@REVISION takes a branch, a tag or a commit instead of
+    /// main.
     #[arg(long, value_name = "FOLDER|ID")]
     pretrained_model: Option<String>,
     /// Maximum tokens of a text, including special ones [default: 256]
@@ -33,6 +34,13 @@ pub struct TransformerArgs {
     /// at most its `model_max_length`.
     #[arg(long, value_name = "N", value_parser = integer::<u32>(4..=1_000_000))]
     max_len: Option<u32>,
+    /// Read two --text-column as a pair of texts instead of joining them
+    ///
+    /// With the tokenizer's template for pairs, as text and text_pair in transformers; tokens of the
+    /// second text have type 1 if the network has token types. Of a pair longer than --max-len, the
+    /// longer text is truncated first.
+    #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Data")]
+    text_pair: bool,
     /// Number of layers that are not trained, or `all` for all but the head
     ///
     /// Counted from the first; the embeddings are then not trained either.
@@ -178,6 +186,8 @@ pub struct TransformerParams {
     /// As given.
     pretrained_model: Option<String>,
     max_len: Option<u32>,
+    /// True if the texts are pairs.
+    pub text_pair: bool,
     /// Set by `locate`.
     pretrained: Option<Pretrained>,
     /// Parameters that are not trained.
@@ -225,6 +235,7 @@ impl TransformerArgs {
         Ok(TransformerParams {
             pretrained_model: self.pretrained_model,
             max_len: self.max_len,
+            text_pair: self.text_pair,
             pretrained: None,
             freeze: self.freeze_layers,
             dropout: self.dropout,
@@ -255,7 +266,7 @@ impl TransformerParams {
     /// Locates the pretrained model.
     pub(crate) fn locate(&mut self, paths: &sagemaker::Paths) -> Result<(), Error> {
         let given = self.pretrained_model.as_deref();
-        let pretrained = Pretrained::find(given, paths, self.max_len)?;
+        let pretrained = Pretrained::find(given, paths, self.max_len, self.text_pair)?;
         let layers = pretrained.architecture(2, None)?.num_hidden_layers;
         if let Freeze::Layers(frozen) = self.freeze
             && frozen > layers

@@ -1,11 +1,11 @@
 //! Logits of many rows, and explanations.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use diagnostics::Error;
 
-use crate::engine::{Batch, Engine};
+use crate::engine::{Batch, Engine, Tokens};
+use crate::tokenizer::WordSpan;
 
 /// Maximum tokens of a batch, including padding on GPUs: large enough for fast matrix products,
 /// small enough for a cache shared by several cores.
@@ -14,13 +14,13 @@ const MAX_TOKENS: usize = 4096;
 const MAX_ROWS: usize = 64;
 
 /// Returns logits (rows, classes), in order; `None` if it was stopped.
-pub(crate) fn logits<R: AsRef<[u32]>>(
+pub(crate) fn logits(
     engine: &mut dyn Engine,
-    rows: &[R],
+    rows: &[Tokens],
     (pad, classes): (u32, usize),
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<f32>>, Error> {
-    let length = |row: usize| rows[row].as_ref().len();
+    let length = |row: usize| rows[row].ids.len();
     let mut order: Vec<usize> = (0..rows.len()).collect();
     // The longest first, so that buffers are allocated once.
     order.sort_by_key(|&row| (std::cmp::Reverse(length(row)), row));
@@ -33,7 +33,7 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
         let batch_rows = (MAX_TOKENS / length(first)).clamp(1, MAX_ROWS);
         let (some, others) = rest.split_at(batch_rows.min(rest.len()));
         rest = others;
-        let batch: Vec<&[u32]> = some.iter().map(|&row| rows[row].as_ref()).collect();
+        let batch: Vec<&Tokens> = some.iter().map(|&row| &rows[row]).collect();
         let found = engine.logits(&Batch::padded(&batch, pad))?;
         for (&row, logits) in some.iter().zip(found.chunks_exact(classes)) {
             all[row * classes..][..classes].copy_from_slice(logits);
@@ -47,20 +47,16 @@ pub(crate) fn logits<R: AsRef<[u32]>>(
 /// pass per word.
 pub(crate) fn explain(
     engine: &mut dyn Engine,
-    ids: &[u32],
-    words: &[(Range<usize>, String)],
+    tokens: &Tokens,
+    words: &[WordSpan],
     (pad, classes): (u32, usize),
 ) -> Result<Vec<Vec<(String, f64)>>, Error> {
-    let mut rows = vec![ids.to_vec()];
-    for (tokens, _) in words {
-        let mut without = ids.to_vec();
-        without.drain(tokens.clone());
-        rows.push(without);
-    }
+    let mut rows = vec![tokens.clone()];
+    rows.extend(words.iter().map(|(word, _)| tokens.without(word.clone())));
     // A text of one token would be empty.
     rows.iter_mut()
-        .filter(|row| row.is_empty())
-        .for_each(|row| row.push(pad));
+        .filter(|row| row.ids.is_empty())
+        .for_each(|row| row.ids.push(pad));
     let found = logits(engine, &rows, (pad, classes), &|| false)?.unwrap_or_default();
     let lifts: Vec<Vec<f64>> = found.chunks_exact(classes).map(centred).collect();
     let mut falls: BTreeMap<&str, Vec<f64>> = BTreeMap::new();

@@ -33,11 +33,12 @@ pub(crate) struct Pretrained {
 }
 
 impl Pretrained {
-    /// Finds the given model, or that of the channel.
+    /// Finds the given model, or that of the channel. `text_pair`: its texts are pairs.
     pub(crate) fn find(
         given: Option<&str>,
         paths: &Paths,
         max_len: Option<u32>,
+        text_pair: bool,
     ) -> Result<Self, Error> {
         let (name, dir) = match given {
             Some(name) => (name.to_owned(), resolve_dir(name, paths)?),
@@ -46,16 +47,21 @@ impl Pretrained {
                 (dir.display().to_string(), dir)
             }
         };
-        Self::read(name, &dir, max_len)
+        Self::read(name, &dir, max_len, text_pair)
     }
 
-    fn read(name: String, dir: &Path, max_len: Option<u32>) -> Result<Self, Error> {
+    fn read(
+        name: String,
+        dir: &Path,
+        max_len: Option<u32>,
+        text_pair: bool,
+    ) -> Result<Self, Error> {
         check_files(dir)?;
         let config = Config::read(&dir.join(CONFIG))?;
         let settings = TokenizerSettings::read(dir)?;
-        let longest = config
+        let (longest, types) = config
             .architecture(2, None)
-            .map_or(0, |found| found.max_tokens());
+            .map_or((0, 0), |found| (found.max_tokens(), found.type_vocab_size));
         let max_len = match max_len.map(|len| len as usize) {
             Some(len) if len > longest => {
                 return Err(Error::usage(format!(
@@ -69,7 +75,8 @@ impl Pretrained {
                 DEFAULT_MAX_LEN.min(longest).min(of_folder)
             }
         };
-        let tokens = TextTokenizer::read(dir, &settings, max_len)?;
+        let pair = text_pair.then_some(types);
+        let tokens = TextTokenizer::read(dir, &settings, max_len, pair)?;
         check_ids(dir, &tokens, &settings, &config)?;
         Ok(Self {
             settings,
@@ -187,17 +194,21 @@ fn resolve_dir(name: &str, paths: &Paths) -> Result<PathBuf, Error> {
         ))
         .help("give the folder with config.json, model.safetensors and tokenizer.json"));
     }
-    if hub::is_id(name) {
+    if hub::is_name(name) {
         return hub::fetch(name, paths.env()).map_err(|error| {
             error.context(&format!(
                 "there is no folder `{name}`, and as a model of the hub it cannot be used"
             ))
         });
     }
-    Err(Error::usage(format!(
-            "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
-            sanitize(name)
-        )).help("check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2"))
+    let message = format!(
+        "expected a folder or a model of the hub for --pretrained-model, found neither by the name `{}`",
+        sanitize(name)
+    );
+    Err(Error::usage(message).help(
+        "check the path; ids of the hub look like sentence-transformers/all-MiniLM-L6-v2, and a branch, \
+         tag or commit may follow after `@`",
+    ))
 }
 
 fn none_given() -> Error {
@@ -308,7 +319,7 @@ fn no_weights(dir: &Path) -> Error {
     if let Some(pickle) = [PICKLE, PICKLE_INDEX].iter().copied().find(has) {
         let class = Config::auto_class(dir);
         let model = dir.display().to_string();
-        return refuse_pickle(&dir.join(pickle), &model, class);
+        return refuse_pickle(&dir.join(pickle), (&model, None), class);
     }
     if let Some(found) = FOREIGN.iter().copied().find(has) {
         return Error::new(format!(

@@ -82,6 +82,7 @@ pub(crate) fn batch(architecture: &Architecture, lengths: &[usize]) -> Batch {
     }
     Batch {
         ids,
+        types: Vec::new(),
         lengths: lengths.to_vec(),
         seq,
     }
@@ -215,9 +216,11 @@ pub(crate) fn reference_outputs(
     std::fs::write(&weights, safetensors::serialize(views, None).unwrap()).unwrap();
     let rows = batch.ids.chunks(batch.seq).zip(&batch.lengths);
     let rows: Vec<&[u32]> = rows.map(|(row, &length)| &row[..length]).collect();
+    let types: Vec<&[u8]> = (0..rows.len()).map(|row| batch.types_of(row)).collect();
     let case = folder.path().join("case.json");
     let text = json!({
-        "config": config(architecture), "rows": rows, "labels": LABELS, "class_weights": CLASS_WEIGHTS,
+        "config": config(architecture), "rows": rows, "types": types, "labels": LABELS,
+        "class_weights": CLASS_WEIGHTS,
         "label_smoothing": 0.1,
     });
     std::fs::write(&case, text.to_string()).unwrap();

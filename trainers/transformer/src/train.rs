@@ -12,7 +12,7 @@ use training::{Fitted, Learner as _, Run, TrainPlan, fit};
 
 use crate::device::Setup;
 use crate::distributed::ProcessGroup;
-use crate::engine::{Engine, Params};
+use crate::engine::{Engine, Params, Tokens};
 use crate::learner::{TrainContext, TransformerLearner};
 use crate::model::TransformerModel;
 use crate::params::TransformerParams;
@@ -155,6 +155,10 @@ fn finish(
     let pretrained = context.params.pretrained()?;
     let classes = context.table.classes.clone();
     let config = pretrained.config.trained(&classes, pretrained.max_len);
+    let config = match context.params.text_pair {
+        true => config.text_pair(),
+        false => config,
+    };
     let model = TransformerModel {
         config: match context.table.label_sets {
             None => config,
@@ -229,7 +233,9 @@ fn check_same_data(context: &TrainContext<'_>, group: &mut ProcessGroup) -> Resu
         let classes = context.table.classes_of(row);
         content.extend((classes.len() as u32).to_le_bytes());
         content.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
-        content.extend(context.rows.ids(row).iter().flat_map(|id| id.to_le_bytes()));
+        let Tokens { ids, types } = context.rows.tokens(row);
+        content.extend(ids.iter().flat_map(|id| id.to_le_bytes()));
+        content.extend(types);
     }
     let own = diagnostics::sha256(&content);
     let leads = group.rank_and_size().0 == 0;

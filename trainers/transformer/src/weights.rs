@@ -303,16 +303,25 @@ fn missing<'a>(
         })
 }
 
-/// Returns the error for pickled weights. `class` is the class of transformers that loads them.
-pub(crate) fn refuse_pickle(path: &Path, model: &str, class: &str) -> Error {
-    let model = sanitize(model);
+/// Returns the error for pickled weights of a model, perhaps at a revision of the hub. `class` is
+/// the class of transformers that loads them.
+pub(crate) fn refuse_pickle(
+    path: &Path,
+    (model, revision): (&str, Option<&str>),
+    class: &str,
+) -> Error {
+    let model = format!("\"{}\"", sanitize(model));
+    let model = match revision {
+        None => model,
+        Some(revision) => format!("{model}, revision=\"{revision}\""),
+    };
     Error::new(format!(
             "expected weights in `{WEIGHTS}`, found `{}`: a pickle can run any program when it is loaded, and is refused",
             path.display()
         )).help(format!(
             "convert it once, in Python, if you trust it: `from transformers import {class}, \
-             AutoTokenizer; {class}.from_pretrained(\"{model}\").save_pretrained(\"converted\"); \
-             AutoTokenizer.from_pretrained(\"{model}\").save_pretrained(\"converted\")`, and use the \
+             AutoTokenizer; {class}.from_pretrained({model}).save_pretrained(\"converted\"); \
+             AutoTokenizer.from_pretrained({model}).save_pretrained(\"converted\")`, and use the \
              folder `converted`"
         ))
 }

@@ -31,14 +31,16 @@ pub(super) enum Against<M> {
 }
 
 impl<M: Model> Against<M> {
-    /// Loads the model folder, or the predictions for the rows of `data`.
+    /// Loads the model folder, or the predictions for the rows of `data`. `is_pair`: the texts of
+    /// the rows are pairs.
     ///
     /// # Errors
-    /// The folder has no model of this trainer, or the file is not one that `predict` wrote.
+    /// The folder has no model of this trainer for such texts, or the file is not one that `predict`
+    /// wrote.
     pub(super) fn load<T: Trainer<Model = M>>(
         path: &Path,
         (own, threads): (T::PredictArgs, usize),
-        numbers: &ClassNumbers<'_>,
+        (numbers, is_pair): (&ClassNumbers<'_>, bool),
         data: &[Source],
     ) -> Result<Self, Error> {
         let class = |name: &str| numbers.get(name).copied().unwrap_or(OTHER_CLASS);
@@ -51,6 +53,12 @@ impl<M: Model> Against<M> {
             if model.is_multi_label() {
                 let message = "--against compares models with one label per row";
                 return Err(Error::usage(message).help("evaluate both models, without --against"));
+            }
+            if model.is_text_pair() != is_pair {
+                let message =
+                    "--against: one of the models reads pairs of texts, the other does not";
+                return Err(Error::usage(message)
+                    .help("pass the file that `predict` wrote with the other model"));
             }
             let classes = model.classes().iter().map(|name| class(name)).collect();
             return Ok(Self::Model {

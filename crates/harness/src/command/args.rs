@@ -242,10 +242,12 @@ impl DataArgs {
         }
         refuse_twice("--text-column", &columns.text, &columns.other_texts)?;
         refuse_twice("--label-column", &columns.label, &columns.other_labels)?;
+        check_pair(&columns)?;
         Ok(ReadOptions {
             multi_label: multi_label(&columns)?,
             text_column: columns.text,
             other_text_columns: columns.other_texts,
+            text_pair: columns.text_pair,
             label_column: columns.label,
             encoding,
             delimiter,
@@ -307,6 +309,17 @@ fn refuse_twice(flag: &str, first: &str, others: &[String]) -> Result<(), Error>
         }
     }
     Ok(())
+}
+
+/// Refuses another number of text columns than two for pairs.
+fn check_pair(columns: &Columns) -> Result<(), Error> {
+    let count = 1 + columns.other_texts.len();
+    if !columns.text_pair || count == 2 {
+        return Ok(());
+    }
+    let message = format!("expected two --text-column for pairs of texts, found `{count}`");
+    Err(Error::usage(message)
+        .help("pass --text-column FIRST --text-column SECOND, or train without --text-pair"))
 }
 
 /// Returns the form of several labels; `None` if rows have one.
@@ -418,6 +431,9 @@ pub(super) struct TrainArgs {
     /// Of [`WeightArgs`].
     #[arg(skip)]
     pub(super) weight_column: Option<String>,
+    /// See [`Trainer::is_text_pair`](crate::Trainer::is_text_pair).
+    #[arg(skip)]
+    pub(super) text_pair: bool,
     #[command(flatten)]
     pub(super) data: DataArgs,
 }
@@ -430,6 +446,7 @@ impl TrainArgs {
         Columns {
             text: texts.first().cloned().unwrap_or_default(),
             other_texts: texts.iter().skip(1).cloned().collect(),
+            text_pair: self.text_pair,
             label: labels.first().cloned().unwrap_or_default(),
             other_labels: labels.iter().skip(1).cloned().collect(),
             label_separator: self.columns.label_separator.clone(),
@@ -688,6 +705,9 @@ pub(super) struct ExplainArgs {
     /// Text whose prediction is explained [default: the whole model]
     #[arg(value_name = "TEXT")]
     pub(super) text: Option<String>,
+    /// Of [`SecondTextArgs`].
+    #[arg(skip)]
+    pub(super) second: Option<String>,
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(super) model_dir: PathBuf,
@@ -697,6 +717,14 @@ pub(super) struct ExplainArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Argument of `explain` for trainers whose models can be of pairs of texts.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SecondTextArgs {
+    /// Second text of the pair, if the model was trained with --text-pair
+    #[arg(value_name = "SECOND")]
+    pub(super) second: Option<String>,
 }
 
 /// Arguments of `describe`.

@@ -58,6 +58,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let model = load::<T>(&args.model_dir, own.clone(), threads)?;
     let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
     columns.multi_label = model.is_multi_label();
+    columns.text_pair = model.is_text_pair();
     if columns.multi_label && args.against.is_some() {
         let message = "--against compares models with one label per row";
         return Err(Error::usage(message).help("evaluate both models, without --against"));
@@ -73,8 +74,9 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     }
     let numbers = class_numbers(model.classes());
     let against = args.against.as_deref();
+    let is_pair = model.is_text_pair();
     let other = against
-        .map(|path| Against::load::<T>(path, (own, threads), &numbers, &sources))
+        .map(|path| Against::load::<T>(path, (own, threads), (&numbers, is_pair), &sources))
         .transpose()?;
     let trained = args.train.as_deref();
     let trained = trained

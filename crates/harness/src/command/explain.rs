@@ -1,17 +1,24 @@
 //! `explain`: shows the strongest features per class, of the model or of one text.
 
+use std::borrow::Cow;
+
 use clap::{Args, Command};
+use dataset::join_pair;
 use diagnostics::{Error, print_json, print_line, short_label};
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use serde_json::json;
 
-use super::args::ExplainArgs;
+use super::args::{ExplainArgs, SecondTextArgs};
 use super::load;
 use crate::{Model, Trainer};
 
 pub(super) fn command<T: Trainer>() -> Command {
     let command = ExplainArgs::augment_args(Command::new("explain"));
+    let command = match T::TEXT_PAIRS {
+        true => SecondTextArgs::augment_args(command),
+        false => command,
+    };
     T::PredictArgs::augment_args(command)
         .allow_negative_numbers(true)
         .about("Show the strongest features of each class")
@@ -27,9 +34,9 @@ pub(super) fn command<T: Trainer>() -> Command {
 
 pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result<(), Error> {
     let model = load::<T>(&args.model_dir, own, 1)?;
-    let strongest = model.explain(args.text.as_deref(), args.top)?;
-    let scores = args
-        .text
+    let text = text(args, model.is_text_pair())?;
+    let strongest = model.explain(text.as_deref(), args.top)?;
+    let scores = text
         .as_deref()
         .map(|text| model.predict(&mut model.scratch(), &[text]))
         .transpose()?;
@@ -54,6 +61,22 @@ pub(super) fn run<T: Trainer>(args: &ExplainArgs, own: T::PredictArgs) -> Result
         ))?;
     }
     print_features(&strongest)
+}
+
+/// Returns the text, or the pair of texts, that is explained.
+fn text(args: &ExplainArgs, is_pair: bool) -> Result<Option<Cow<'_, str>>, Error> {
+    match (args.text.as_deref(), args.second.as_deref()) {
+        (Some(first), Some(second)) if is_pair => Ok(Some(join_pair(first, second).into())),
+        (Some(_), None) if is_pair => {
+            let message = "expected two texts, found one: the model is one of pairs of texts";
+            Err(Error::usage(message).help("pass the second text after the first one"))
+        }
+        (_, Some(_)) => {
+            let message = "expected one text, found two: the model is not one of pairs of texts";
+            Err(Error::usage(message).help("pass one text, in quotes"))
+        }
+        (text, None) => Ok(text.map(Cow::Borrowed)),
+    }
 }
 
 /// Prints the labels that are predicted for a text, and the features.

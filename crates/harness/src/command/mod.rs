@@ -31,7 +31,7 @@ use evaluation::metrics::{self, Evaluation, Scores, multilabel};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
-use self::args::{ErrorFormat, GlobalArgs, TrainArgs, WeightArgs};
+use self::args::{ErrorFormat, ExplainArgs, GlobalArgs, SecondTextArgs, TrainArgs, WeightArgs};
 use crate::model_dir::{self, CONFIG};
 use crate::{Model, Trainer};
 
@@ -193,7 +193,11 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
             predict::run::<T>(&from_matches(matches)?, from_matches(matches)?, &unfinished)
         }
         Some(("explain", matches)) => {
-            explain::run::<T>(&from_matches(matches)?, from_matches(matches)?)
+            let mut args: ExplainArgs = from_matches(matches)?;
+            if T::TEXT_PAIRS {
+                args.second = from_matches::<SecondTextArgs>(matches)?.second;
+            }
+            explain::run::<T>(&args, from_matches(matches)?)
         }
         Some(("check", matches)) => check::run(&from_matches(matches)?),
         Some(("describe", matches)) => describe::run::<T>(&from_matches(matches)?),

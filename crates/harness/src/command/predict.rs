@@ -18,7 +18,7 @@ use super::evaluate::stream_error;
 use super::{Loaded, load};
 use crate::model_dir;
 use crate::{Model, Trainer};
-use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, stream};
+use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, join_pair, stream};
 use diagnostics::atomic_dir::parent;
 use diagnostics::{Error, eprint_line, quoted_for_shell, sanitize, sanitize_json};
 use evaluation::metrics::Scores;
@@ -28,14 +28,18 @@ pub(super) fn command<T: Trainer>() -> Command {
     T::PredictArgs::augment_args(command)
         .allow_negative_numbers(true)
         .about("Classify texts")
-        .long_about(
+        .long_about(format!(
             "Classify texts: given as arguments, from a file or folder, or from standard input.\n\nPrints one \
              prediction per row, in the order of the rows, as CSV with a header or as JSON lines: file (only with several \
              files), record (number of the row in its file, from 1), label, probability (empty if the model is not \
              calibrated), score (decision value). A row without text is classified as an empty text, with a warning; \
              --drop-missing leaves it out.\n\nIf the model was trained with --multi-label, `labels` has the predicted labels, joined by the \
-             separator of the training data or as a list, and the probabilities and scores are lists too.\n\nColumns of --keep-columns stand before these, in the order of the option.",
-        )
+             separator of the training data or as a list, and the probabilities and scores are lists too.\n\nColumns of --keep-columns stand before these, in the order of the option.{}",
+            match T::TEXT_PAIRS {
+                true => "\n\nIf the model was trained with --text-pair, every two TEXT are a pair.",
+                false => "",
+            }
+        ))
         .after_help(format!(
             "Examples:\n  {name} predict --model-dir models/{name} \"some text\"\n  \
              {name} predict --model-dir models/{name} --input texts.csv --output predictions.csv\n  \
@@ -56,7 +60,8 @@ pub(super) fn run<T: Trainer>(
     let has_rows = args.texts.is_empty() || args.reads_lines();
     let sources = if has_rows { sources(args)? } else { Vec::new() };
     let output = args.output.as_deref().and_then(output_file);
-    let columns = args.columns.or(model_dir::columns(&args.model_dir));
+    let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
+    columns.text_pair = model.is_text_pair();
     let writer = PredictionWriter {
         classes: model.classes(),
         several: model.is_multi_label(),
@@ -102,11 +107,10 @@ pub(super) fn run<T: Trainer>(
             .unused(sources.iter())
             .iter()
             .for_each(eprint_line);
-        predict_stream(args, &model, &sources, &writer, &mut write)?;
+        let options = args.read.options(columns.clone())?;
+        predict_stream(args, &model, (&sources, options), &writer, &mut write)?;
     } else {
-        warn_file_name(&args.texts);
-        let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
-        let scores = model.predict(&mut model.scratch(), &texts)?;
+        let scores = predict_texts(&args.texts, &model)?;
         write(&writer.rows((1..).map(|record| (0, record)), &scores, None))?;
     }
     out.flush().map_err(failed)?;
@@ -123,10 +127,21 @@ pub(super) fn run<T: Trainer>(
     }
 }
 
+/// Scores the texts of the command line.
+fn predict_texts<M: Model>(texts: &[String], model: &Loaded<M>) -> Result<Scores, Error> {
+    warn_file_name(texts);
+    let texts = match model.is_text_pair() {
+        true => pairs(texts)?,
+        false => texts.to_vec(),
+    };
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    model.predict(&mut model.scratch(), &texts)
+}
+
 fn predict_stream<M: Model>(
     args: &PredictArgs,
     model: &Loaded<M>,
-    sources: &[Source],
+    (sources, options): (&[Source], ReadOptions),
     writer: &PredictionWriter<'_>,
     write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
@@ -138,9 +153,7 @@ fn predict_stream<M: Model>(
             hash: false,
             block_bytes: M::BLOCK_BYTES,
             keep_blank: true,
-            ..args
-                .read
-                .options(args.columns.or(model_dir::columns(&args.model_dir)))?
+            ..options
         },
         Labels::Ignored,
         &AtomicBool::new(false),
@@ -156,6 +169,18 @@ fn predict_stream<M: Model>(
     .map_err(stream_error)?;
     streamed.findings.warnings().for_each(eprint_line);
     Ok(())
+}
+
+/// Returns the pairs of every two texts.
+fn pairs(texts: &[String]) -> Result<Vec<String>, Error> {
+    let pair = |texts: &[String]| match texts {
+        [first, second] => Ok(join_pair(first, second)),
+        _ => {
+            let message = "expected an even number of TEXT, for a model of pairs of texts";
+            Err(Error::usage(message).help("pass the second text of each pair after the first"))
+        }
+    };
+    texts.chunks(2).map(pair).collect()
 }
 
 /// Warns of a text that is the name of a file, whose rows were probably meant.

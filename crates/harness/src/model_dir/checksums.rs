@@ -38,6 +38,9 @@ pub(crate) struct Columns {
     /// Further text columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) other_texts: Vec<String>,
+    /// True if the two texts are a pair.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) text_pair: bool,
     pub(crate) label: String,
     /// Further label columns: each is a class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +61,7 @@ impl Default for Columns {
         Self {
             text: "text".to_owned(),
             other_texts: Vec::new(),
+            text_pair: false,
             label: "label".to_owned(),
             other_labels: Vec::new(),
             label_separator: None,
@@ -291,7 +295,12 @@ mod tests {
             multi_label: true,
             ..own.clone()
         };
-        for own in [&own, &several, &labels] {
+        let pair = Columns {
+            other_texts: vec!["b".to_owned()],
+            text_pair: true,
+            ..own.clone()
+        };
+        for own in [&own, &several, &labels, &pair] {
             fs::write(home.path().join("config.json"), "{\n  \"x\": 1\n}\n").unwrap();
             remember_columns(home.path(), own).unwrap();
             seal(home.path(), false).unwrap();

@@ -105,6 +105,10 @@ impl CandleEngine {
         let size = batch.lengths.len().div_ceil(self.nets.len()).max(1);
         let share = |first: usize, lengths: &[usize]| Batch {
             ids: batch.ids[first * batch.seq..][..lengths.len() * batch.seq].to_vec(),
+            types: match batch.types.get(first * batch.seq..) {
+                Some(types) if !types.is_empty() => types[..lengths.len() * batch.seq].to_vec(),
+                _ => Vec::new(),
+            },
             lengths: lengths.to_vec(),
             seq: batch.seq,
         };

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, TokenBatch, WeightAndBias};
 use super::param_layout::{ParamGroup, ParamLayout};
 use crate::architecture::{Architecture, LayerParam, Part, Role};
-use crate::engine::{AdamWStep, Batch, Params, TrainerState};
+use crate::engine::{AdamWStep, Batch, Params, Tokens, TrainerState};
 
 /// Partial sums of a long sum: several per multiprocessor of any GPU (an H100 has 132).
 const PARTIAL_SUMS: usize = 1024;
@@ -185,10 +185,20 @@ impl Net {
     /// Copies a batch to the device without columns that are padding in all rows. Padding ids are
     /// ignored.
     pub(super) fn tokens(&self, batch: &Batch) -> Result<TokenBatch> {
-        let rows: Vec<&[u32]> = batch.rows().collect();
+        let row = |(row, ids): (usize, &[u32])| Tokens {
+            ids: ids.to_vec(),
+            types: batch.types_of(row).to_vec(),
+        };
+        let rows: Vec<Tokens> = batch.rows().enumerate().map(row).collect();
         let pad = self.architecture.pad_token_id;
-        let Batch { ids, lengths, seq } = Batch::padded(&rows, pad);
+        let Batch {
+            ids,
+            types,
+            lengths,
+            seq,
+        } = Batch::padded(&rows, pad);
         Ok(TokenBatch {
+            types: self.one_hot(&types)?,
             rows: lengths.len(),
             seq,
             first_position: self.architecture.first_position(),
@@ -197,6 +207,20 @@ impl Net {
             ids,
             lengths,
         })
+    }
+
+    /// Returns (types, tokens) f32: 1 for the type of each token, for the types up to the largest
+    /// one; `None` without types.
+    fn one_hot(&self, types: &[u8]) -> Result<Option<Tensor>> {
+        let Some(&largest) = types.iter().max() else {
+            return Ok(None);
+        };
+        let each = (0..=largest).flat_map(|kind| {
+            let is_kind = move |found: &u8| f32::from(u8::from(*found == kind));
+            types.iter().map(is_kind)
+        });
+        let shape = (usize::from(largest) + 1, types.len());
+        Tensor::from_vec(each.collect::<Vec<f32>>(), shape, &self.device).map(Some)
     }
 
     /// Returns the lowest layer that needs a backward pass; `None` if the embeddings are trained.

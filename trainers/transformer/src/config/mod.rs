@@ -15,6 +15,8 @@ use crate::architecture::{Activation, Architecture, Dropout, Family};
 pub(crate) const CONFIG: &str = "config.json";
 /// Key of this program's own settings.
 const OWN_KEY: &str = "trainyard";
+/// The setting of models of pairs of texts.
+const TEXT_PAIR: &str = "text_pair";
 /// Marks folders that may be overwritten.
 const FORMAT: &str = "trainyard-transformer";
 
@@ -406,6 +408,21 @@ impl Config {
     pub(crate) fn multi_label(mut self) -> Self {
         let kind = json!(MULTI_LABEL);
         self.json.insert("problem_type".to_owned(), kind);
+        self
+    }
+
+    /// True for a trained model of pairs of texts.
+    pub(crate) fn is_text_pair(&self) -> bool {
+        let own = self.json.get(OWN_KEY);
+        let found = own.and_then(|own| own.get(TEXT_PAIR)?.as_bool());
+        found.unwrap_or(false)
+    }
+
+    /// Marks the configuration of a trained model as that of pairs of texts.
+    pub(crate) fn text_pair(mut self) -> Self {
+        if let Some(own) = self.json.get_mut(OWN_KEY) {
+            own[TEXT_PAIR] = json!(true);
+        }
         self
     }
 

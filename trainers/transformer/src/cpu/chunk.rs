@@ -209,6 +209,7 @@ mod tests {
         let lengths = vec![3, 9, 1, 4, 4];
         let batch = Batch {
             ids: vec![0; 45],
+            types: Vec::new(),
             lengths,
             seq: 9,
         };

@@ -31,21 +31,20 @@ pub(super) fn forward(pass: &Pass<'_>, buffers: &mut NormBuffers, out: &mut [f32
     let mut normal = buffers.sized(pass.chunk.tokens, hidden);
     let positions = pass.weights(&layout.positions);
     let positions = &positions[architecture.first_position() * hidden..];
-    // All tokens have type 0.
-    let token_type = pass.weights(&layout.types).get(..hidden);
+    let of_types = pass.weights(&layout.types);
     for row in &pass.chunk.rows {
+        let types = pass.batch.types_of(row.number);
         let ids = &pass.batch.ids[row.number * pass.batch.seq..][..row.length];
         let tokens = normal.values[row.first * hidden..].chunks_exact_mut(hidden);
-        for ((sum, &id), position) in tokens.zip(ids).zip(positions.chunks_exact(hidden)) {
+        let places = ids.iter().zip(positions.chunks_exact(hidden)).enumerate();
+        for (sum, (token, (&id, position))) in tokens.zip(places) {
             let word = &pass.net.words[id as usize * hidden..][..hidden];
             for i in 0..hidden {
                 sum[i] = word[i] + position[i];
             }
-            if let Some(token_type) = token_type {
-                for (sum, token_type) in sum.iter_mut().zip(token_type) {
-                    *sum += token_type;
-                }
-            }
+            // Empty where the family has none.
+            let of_type = of_types.get(type_at(types, token) * hidden..);
+            add_assign(sum, of_type.unwrap_or_default());
         }
     }
     let affine = Affine {
@@ -75,18 +74,25 @@ pub(super) fn backward(
     norm_tokens_backward(gradient, &normal, pass.weights(&norm.weight), &mut sums);
     let first = layout.positions.start + architecture.first_position() * hidden;
     for row in &pass.chunk.rows {
+        let types = pass.batch.types_of(row.number);
         let ids = &pass.batch.ids[row.number * pass.batch.seq..][..row.length];
         let tokens = gradient[row.first * hidden..].chunks_exact(hidden);
         for ((token, gradient), &id) in tokens.take(row.length).enumerate().zip(ids) {
             add_assign(&mut to.dense[first + token * hidden..][..hidden], gradient);
             if !layout.types.is_empty() {
-                add_assign(&mut to.dense[layout.types.start..][..hidden], gradient);
+                let first = layout.types.start + type_at(types, token) * hidden;
+                add_assign(&mut to.dense[first..][..hidden], gradient);
             }
             if let Some(slot) = touched.slot(id as usize) {
                 add_assign(&mut to.words[slot * hidden..][..hidden], gradient);
             }
         }
     }
+}
+
+/// Returns the type of a token.
+fn type_at(types: &[u8], token: usize) -> usize {
+    types.get(token).copied().unwrap_or(0).into()
 }
 
 fn add_assign(to: &mut [f32], from: &[f32]) {

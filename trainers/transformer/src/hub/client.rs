@@ -41,6 +41,8 @@ pub(super) enum DownloadError {
 pub(super) struct Client {
     agent: Agent,
     endpoint: String,
+    /// Revision of the models.
+    revision: String,
     token: Option<String>,
 }
 
@@ -63,11 +65,11 @@ struct Partial {
 
 impl Client {
     /// Creates a client; `token` is sent to the host of `endpoint` only.
-    pub(super) fn new(endpoint: &str, token: Option<String>) -> Self {
-        Self::with_timeout(endpoint, token, IDLE_TIMEOUT)
+    pub(super) fn new(endpoint: &str, revision: &str, token: Option<String>) -> Self {
+        Self::with_timeout(endpoint, revision, token, IDLE_TIMEOUT)
     }
 
-    fn with_timeout(endpoint: &str, token: Option<String>, idle: Duration) -> Self {
+    fn with_timeout(endpoint: &str, revision: &str, token: Option<String>, idle: Duration) -> Self {
         let limit = Some(idle);
         let config = Agent::config_builder()
             // Redirects are followed here.
@@ -84,12 +86,14 @@ impl Client {
         Self {
             agent: config.new_agent(),
             endpoint: endpoint.to_owned(),
+            revision: revision.to_owned(),
             token,
         }
     }
 
     fn url(&self, id: &str, name: &str) -> String {
-        format!("{}/{id}/resolve/main/{name}", self.endpoint)
+        let revision = self.revision.replace('/', "%2F");
+        format!("{}/{id}/resolve/{revision}/{name}", self.endpoint)
     }
 
     /// Checks that a file exists.
@@ -354,12 +358,63 @@ mod attacks {
     }
 
     fn download(endpoint: &str, idle: u64) -> (tempfile::TempDir, Result<PathBuf, DownloadError>) {
+        download_revision(endpoint, "main", idle)
+    }
+
+    fn download_revision(
+        endpoint: &str,
+        revision: &str,
+        idle: u64,
+    ) -> (tempfile::TempDir, Result<PathBuf, DownloadError>) {
         let home = tempfile::tempdir().unwrap();
-        let cache = ModelCache::new(&home.path().join("hub"), "some/model");
-        let idle = Duration::from_millis(idle);
-        let client = Client::with_timeout(endpoint, Some("secret-token".to_owned()), idle);
+        let cache = ModelCache::new(&home.path().join("hub"), "some/model", revision);
+        let (token, idle) = (Some("secret-token".to_owned()), Duration::from_millis(idle));
+        let client = Client::with_timeout(endpoint, revision, token, idle);
         let found = client.download("some/model", "config.json", &cache);
         (home, found)
+    }
+
+    /// Issue 17: a branch, a tag and a commit are cached where Python's library looks for them.
+    #[test]
+    fn revisions_are_cached_as_by_huggingface_hub() {
+        let headers = [("X-Repo-Commit", COMMIT), ("ETag", "abc")];
+        let text = answer("200 OK", &headers, "{}");
+        for (revision, requested, has_reference) in [
+            ("main", "main", true),
+            ("v1.0", "v1.0", true),
+            ("refs/pr/1", "refs%2fpr%2f1", true),
+            (COMMIT, COMMIT, false),
+        ] {
+            let text = text.clone();
+            let hub = FakeHub::start(move |_| text.clone());
+            let (home, found) = download_revision(&hub.endpoint, revision, 5_000);
+            let path = format!("get /some/model/resolve/{requested}/config.json ");
+            assert!(hub.requests()[0].starts_with(&path), "{:?}", hub.requests());
+            let cache = home.path().join("hub");
+            let reference = cache.join("models--some--model/refs").join(revision);
+            let expected = has_reference.then(|| COMMIT.to_owned());
+            assert_eq!(std::fs::read_to_string(reference).ok(), expected);
+            let (found, own) = (
+                message(found),
+                ModelCache::new(&cache, "some/model", revision).get("config.json"),
+            );
+            assert_eq!(own.unwrap().display().to_string(), found);
+            let arguments = [cache.as_path(), Path::new(revision)];
+            let theirs = testkit::torch_judge("hub_cache", &arguments);
+            assert_eq!(theirs["path"], found);
+            for other in ["v2", "0".repeat(40).as_str()] {
+                let other = ModelCache::new(&cache, "some/model", other);
+                assert_eq!(other.get("config.json"), None);
+            }
+        }
+        let hub = FakeHub::start(move |_| text.clone());
+        let (home, found) = download_revision(&hub.endpoint, &"1".repeat(40), 5_000);
+        let message = message(found);
+        assert!(
+            message.contains("expected a file of the commit `1111"),
+            "{message}"
+        );
+        assert!(files(home.path()).is_empty(), "{:?}", files(home.path()));
     }
 
     fn message(found: Result<PathBuf, DownloadError>) -> String {

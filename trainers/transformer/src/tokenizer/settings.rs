@@ -194,12 +194,16 @@ impl TokenizerSettings {
         if let Some((padding, _)) = self.padding(tokens) {
             json.insert("pad_token".to_owned(), padding.into());
         }
+        let inputs: &[&str] = match tokens.has_types() {
+            true => &["input_ids", "token_type_ids", "attention_mask"],
+            // All tokens have type 0, which is the default.
+            false => &["input_ids", "attention_mask"],
+        };
         for (key, value) in [
             ("tokenizer_class", json!("PreTrainedTokenizerFast")),
             ("model_max_length", json!(max_len)),
             ("truncation_side", json!(tokens.truncation_side())),
-            // All tokens have type 0, which is the default.
-            ("model_input_names", json!(["input_ids", "attention_mask"])),
+            ("model_input_names", json!(inputs)),
             ("clean_up_tokenization_spaces", json!(false)),
         ] {
             json.insert(key.to_owned(), value);

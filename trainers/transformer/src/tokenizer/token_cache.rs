@@ -228,7 +228,7 @@ fn piece_end(text: &str, standalone: &[bool; 128]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
     }
 
     /// Byte-level BPE as RoBERTa's, with a mask token that includes the blank before it.
-    fn bytes() -> Tokenizer {
+    pub(crate) fn bytes() -> Tokenizer {
         let vocab = serde_json::json!({ "<s>": 0, "</s>": 1, "<mask>": 2, "Ġ": 3, "a": 4, "b": 5, "Ġa": 6, "ab": 7, "'": 8,
             "s": 9, "Ċ": 10, "1": 11, "!": 12 });
         let token = |id: u32, content: &str, lstrip: bool| {

@@ -10,7 +10,16 @@ use super::{Home, kit};
 /// transformers gives the same logits, labels and probabilities.
 #[track_caller]
 pub(super) fn compare(home: &Home, rows: &Path) {
-    let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
+    compare_with(home, rows, &[]);
+}
+
+/// The same for pairs of texts in two columns; for texts without columns.
+#[track_caller]
+fn compare_with(home: &Home, rows: &Path, columns: &[&str]) {
+    let model = home.path("model");
+    let mut arguments = vec![model.as_path(), rows];
+    arguments.extend(columns.iter().map(Path::new));
+    let theirs = torch_judge("read_transformer", &arguments);
     let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
     let outcome = home.transformer("predict", &arguments);
     outcome.expect_code(0);
@@ -134,6 +143,128 @@ fn transformers_predicts_the_same_sets() {
     compare_sets(&home, &file);
     let weights = [&several[..], &["--class-weight", "balanced"]].concat();
     home.train(&file, &weights).expect_code(2);
+}
+
+/// The tests of pairs train on these rows.
+const PAIRS: [&str; 6] = [
+    "--text-pair",
+    "--text-column",
+    "title",
+    "--text-column",
+    "body",
+    "--patience=0",
+];
+
+/// Issue 17: which text has a word twice is lost if the texts are joined.
+#[test]
+fn pairs_are_learned_remembered_and_read_by_transformers() {
+    let home = Home::new();
+    let words = "film story good bad long man love movie time great life show people way";
+    let words: Vec<&str> = words.split(' ').collect();
+    let rows: String = (0..words.len() * words.len())
+        .map(|row| {
+            let (a, b) = (words[row / words.len()], words[row % words.len()]);
+            format!("the {a} {b},{b},left\nthe {a},{b} {b},right\n")
+        })
+        .collect();
+    let file = home.path("pairs.csv");
+    std::fs::write(&file, format!("title,body,label\n{rows}")).unwrap();
+    let test = file.to_str().unwrap();
+    let flags = ["--epochs", "8", "--learning-rate", "0.005", "--test", test];
+    let accuracy = |more: &[&str]| {
+        home.train(&file, &[more, &flags].concat()).expect_code(0);
+        home.metrics()["test"]["accuracy"].as_f64().unwrap()
+    };
+    let joined = accuracy(&PAIRS[1..]);
+    assert!(joined < 0.6, "each joined text has both labels: {joined}");
+    let found = accuracy(&PAIRS);
+    assert!(found > 0.99, "{found}");
+    let evaluated = home.transformer("evaluate", &[test, "--json"]);
+    let evaluated = evaluated.expect_code(0).json();
+    assert_eq!(evaluated["accuracy"], found);
+    compare_with(&home, &file, &["title", "body"]);
+
+    let predict = home.transformer(
+        "predict",
+        &["the film good", "good", "the film", "good good"],
+    );
+    predict.expect_code(0);
+    let lines: Vec<&str> = predict.stdout.lines().collect();
+    assert!(
+        lines[1].starts_with("1,left,") && lines[2].starts_with("2,right,"),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 3);
+    let explain = home.transformer("explain", &["the film", "good good"]);
+    explain.expect_code(0);
+    assert!(
+        explain.stdout.starts_with("prediction: right"),
+        "{}",
+        explain.stdout
+    );
+    for (command, arguments, said) in [
+        ("predict", "the film", "an even number of TEXT"),
+        ("explain", "the film", "expected two texts, found one"),
+        (
+            "predict",
+            "--text-column=body",
+            "expected two --text-column",
+        ),
+    ] {
+        let outcome = home.transformer(command, &[arguments]);
+        assert_eq!(outcome.code(), Some(2), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    }
+}
+
+/// Issue 17: long pairs of a real checkpoint are truncated as in transformers.
+#[test]
+fn transformers_reads_minilm_trained_on_pairs() {
+    let found = torch_judge::<&str>("minilm", &[]);
+    let home = Home::new();
+    let all = movie_rows();
+    let part = |row: usize, characters: usize| -> String {
+        let text = all[row].text.replace(['"', '\n'], " ");
+        text.chars().take(characters).collect()
+    };
+    let rows: String = (0..48)
+        .map(|row| {
+            let (first, second) = (part(row, 20 + 3 * row), part(row + 100, 140 - 2 * row));
+            format!("\"{first}\",\"{second}\",{}\n", row % 2)
+        })
+        .collect();
+    let file = home.path("pairs.csv");
+    std::fs::write(&file, format!("title,body,label\n{rows}")).unwrap();
+    let minilm = found["folder"].as_str().unwrap();
+    let flags = [
+        "--pretrained-model",
+        minilm,
+        "--epochs",
+        "1",
+        "--max-len",
+        "22",
+    ];
+    home.train(&file, &[&PAIRS[..], &flags].concat())
+        .expect_code(0);
+    compare_with(&home, &file, &["title", "body"]);
+}
+
+/// Issue 17: a pair has two texts.
+#[test]
+fn pairs_need_two_columns() {
+    let home = Home::new();
+    let rows = home.rows(60);
+    for columns in [&[][..], &["text"], &["text", "label", "other"]] {
+        let columns = columns.iter().flat_map(|name| ["--text-column", *name]);
+        let flags: Vec<&str> = columns.chain(["--text-pair"]).collect();
+        let outcome = home.train(&rows, &flags);
+        assert_eq!(outcome.code(), Some(2), "{}", outcome.stderr);
+        let said = "expected two --text-column for pairs of texts, found `";
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    }
+    home.train(&rows, &["--epochs", "1"]).expect_code(0);
+    let outcome = home.transformer("explain", &["a film", "good"]);
+    assert_eq!(outcome.code(), Some(2), "{}", outcome.stderr);
 }
 
 #[test]

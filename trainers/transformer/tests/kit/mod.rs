@@ -133,13 +133,21 @@ fn tokenizer(special: &[&str], vocab: &serde_json::Map<String, Value>) -> Value 
         })
         .collect();
     let token = |id: &str| json!({ "SpecialToken": { "id": id, "type_id": 0 } });
-    let single =
-        json!([token("[CLS]"), { "Sequence": { "id": "A", "type_id": 0 } }, token("[SEP]")]);
+    let text = |id: &str, kind: u32| json!({ "Sequence": { "id": id, "type_id": kind } });
+    let single = json!([token("[CLS]"), text("A", 0), token("[SEP]")]);
+    let end = json!({ "SpecialToken": { "id": "[SEP]", "type_id": 1 } });
+    let pair = json!([
+        token("[CLS]"),
+        text("A", 0),
+        token("[SEP]"),
+        text("B", 1),
+        end
+    ]);
     let of = |id: &str, number: u32| json!({ "id": id, "ids": [number], "tokens": [id] });
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
         "normalizer": { "type": "Lowercase" }, "pre_tokenizer": { "type": "BertPreTokenizer" },
-        "post_processor": { "type": "TemplateProcessing", "single": single, "pair": single,
+        "post_processor": { "type": "TemplateProcessing", "single": single, "pair": pair,
             "special_tokens": { "[CLS]": of("[CLS]", 2), "[SEP]": of("[SEP]", 3) } },
         "decoder": null,
         "model": { "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
@@ -149,7 +157,7 @@ fn tokenizer(special: &[&str], vocab: &serde_json::Map<String, Value>) -> Value 
 
 /// Returns the folder, created once for all tests of a build.
 pub(crate) fn pretrained() -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("narrow-bert");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("narrow-bert-of-pairs");
     if !dir.join("config.json").exists() {
         let new = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         write(&new.path().join("m"));

@@ -406,3 +406,58 @@ fn escaped_bytes_are_part_of_the_text() {
         has(&given("a.csv", bytes).messages(&escaped), &[finding]);
     }
 }
+
+/// Issue 17: two texts as a pair. Each pair is one text, also if a text has the separator.
+#[test]
+fn pairs_of_texts_are_taken_apart() {
+    let texts = [
+        "",
+        " ",
+        "a",
+        "a b",
+        "\u{1f}",
+        "a\u{1e}b\u{1f}\u{1e}",
+        "\u{1e}\u{1c}\u{1d}",
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for first in texts {
+        for second in texts {
+            let pair = dataset::join_pair(first, second);
+            let found = dataset::split_pair(&pair).unwrap();
+            assert_eq!((&*found.0, found.1), (first, second));
+            assert!(seen.insert(pair));
+        }
+    }
+    assert_eq!(dataset::split_pair("a\u{1e}b"), None);
+    let csv = given(
+        "a.csv",
+        "title,body,label\na,\"b, \"\"c\"\"\",x\n,a b,y\na,b,x\na b,\\N,y\n",
+    );
+    let json = given(
+        "a.jsonl",
+        "{\"title\":\"a\",\"body\":\"b, \\\"c\\\"\",\"label\":\"x\"}\n\
+         {\"body\":\"a b\",\"label\":\"y\"}\n{\"title\":\"a\",\"body\":\"b\",\"label\":\"x\"}\n\
+         {\"title\":\"a b\",\"body\":null,\"label\":\"y\"}\n",
+    );
+    let options = ReadOptions {
+        text_pair: true,
+        ..columns(&["title", "body"], "label")
+    };
+    for file in [&csv, &json] {
+        let (rows, findings) = all(&file.path, &options);
+        let split = |(text, _): &(String, String)| {
+            let (first, second) = dataset::split_pair(text).unwrap();
+            (first.into_owned(), second.to_owned())
+        };
+        let expected = [("a", "b, \"c\""), ("", "a b"), ("a", "b"), ("a b", "")];
+        let expected = expected.map(|(a, b)| (a.to_owned(), b.to_owned()));
+        assert_eq!(rows.iter().map(split).collect::<Vec<_>>(), expected);
+        // The last three would be equal if they were joined.
+        assert_eq!(findings, "");
+    }
+    let blank = given("a.csv", "title,body,label\n,,x\n \u{1e},\u{1f},y\n");
+    has(
+        &blank.messages(&options),
+        &["error[D013]: row has no text", "2 such rows"],
+    );
+}

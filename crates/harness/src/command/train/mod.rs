@@ -78,11 +78,12 @@ pub(super) fn run<T: Trainer>(
 ) -> Result<(), Error> {
     let usage = ResourceUsage::start();
     let Arguments {
-        common,
+        mut common,
         checkpoints,
         own,
     } = arguments;
     let mut params = T::check(own)?;
+    common.text_pair = T::is_text_pair(&params);
     let options = read_options::<T>(&common)?;
     if common.check {
         return print_checked::<T>(&common, matches);

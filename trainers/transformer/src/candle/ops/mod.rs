@@ -25,6 +25,8 @@ pub(super) struct TokenBatch {
     pub(super) ids: Vec<u32>,
     /// The same on the device, (rows * seq) u32.
     pub(super) ids_on_device: Tensor,
+    /// (types, rows * seq) f32: 1 for the type of each token; `None` if all have type 0.
+    pub(super) types: Option<Tensor>,
 }
 
 /// Embeddings, or their gradients.
@@ -175,8 +177,16 @@ impl CandleOps {
         let mut sum = words
             .reshape((tokens.rows, tokens.seq, hidden))?
             .broadcast_add(&positions)?; // (rows, seq, hidden) f32
-        if let Some(types) = &tables.types {
-            sum = sum.broadcast_add(&types.narrow(0, 0, 1)?)?; // (rows, seq, hidden) f32
+        match (&tables.types, &tokens.types) {
+            (None, _) => {}
+            (Some(types), None) => {
+                sum = sum.broadcast_add(&types.narrow(0, 0, 1)?)?; // (rows, seq, hidden) f32
+            }
+            (Some(types), Some(one_hot)) => {
+                let used = types.narrow(0, 0, one_hot.dim(0)?)?; // (types, hidden) f32
+                let of_types = one_hot.t()?.contiguous()?.matmul(&used)?; // (tokens, hidden) f32
+                sum = (&sum + of_types.reshape(sum.shape())?)?; // (rows, seq, hidden) f32
+            }
         }
         sum.reshape((tokens.rows * tokens.seq, hidden))?
             .to_dtype(dtype)
@@ -201,10 +211,15 @@ impl CandleOps {
                 .narrow(0, tokens.first_position, tokens.seq)?,
             &positions,
         )?;
-        if let Some(types) = &tables.types {
-            self.add(&types.narrow(0, 0, 1)?, &positions.sum_keepdim(0)?)?; // (1, hidden) f32
+        match (&tables.types, &tokens.types) {
+            (None, _) => Ok(()),
+            // (1, hidden) f32
+            (Some(types), None) => self.add(&types.narrow(0, 0, 1)?, &positions.sum_keepdim(0)?),
+            (Some(types), Some(one_hot)) => {
+                let used = types.narrow(0, 0, one_hot.dim(0)?)?; // (types, hidden) f32
+                self.add(&used, &one_hot.matmul(&gradient)?)
+            }
         }
-        Ok(())
     }
 
     /// Returns the layer norm of the sum, and the sum: (tokens, hidden) D each.
