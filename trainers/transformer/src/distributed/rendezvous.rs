@@ -219,6 +219,7 @@ impl ProcessGroup {
     /// Returns a connection to the first host.
     pub(super) fn join(&self, address: &str, end: Instant) -> Result<TcpStream, Error> {
         let mut why = SILENT.to_owned();
+        let mut answered = false;
         loop {
             let (send, connected) = mpsc::channel();
             let (name, rank, key) = (address.to_owned(), self.hosts.rank, self.hosts.key);
@@ -230,6 +231,11 @@ impl ProcessGroup {
             loop {
                 match connected.recv_timeout(POLL_INTERVAL) {
                     Ok(Ok(stream)) => return Ok(stream),
+                    Ok(Err(error)) if error.kind() == io::ErrorKind::Other => {
+                        (answered, why) = (true, error.to_string());
+                    }
+                    // The other job may end first: its answer says more than a refused connection.
+                    Ok(Err(_)) if answered => {}
                     Ok(Err(error)) if WAITS.contains(&error.kind()) => SILENT.clone_into(&mut why),
                     Ok(Err(error)) => why = error.to_string(),
                     Err(mpsc::RecvTimeoutError::Timeout) => {}
