@@ -24,7 +24,7 @@ pub struct MultiLabelMetrics {
 impl Scores {
     /// Takes logits, `(rows, classes)`, as decision values and their sigmoids as probabilities,
     /// which are independent.
-    pub fn of_independent_logits(logits: Vec<f32>, classes: usize) -> Self {
+    pub(super) fn of_independent_logits(logits: Vec<f32>, classes: usize) -> Self {
         let sigmoid = |&logit: &f32| (1.0 / (1.0 + f64::from(-logit).exp())) as f32;
         Self {
             classes,
