@@ -98,16 +98,9 @@ pub(super) fn run<T: Trainer>(
         }
     };
     if has_rows {
-        args.read
-            .unused(sources.iter())
-            .iter()
-            .for_each(eprint_line);
         predict_stream(args, &model, &sources, &writer, &mut write)?;
     } else {
-        warn_file_name(&args.texts);
-        let texts: Vec<&str> = args.texts.iter().map(String::as_str).collect();
-        let scores = model.predict(&mut model.scratch(), &texts)?;
-        write(&writer.rows((1..).map(|record| (0, record)), &scores, None))?;
+        write(&predict_texts(&args.texts, &model, &writer)?)?;
     }
     out.flush().map_err(failed)?;
     if args.all_classes && writer.no_probabilities.load(Ordering::Relaxed) {
@@ -123,6 +116,18 @@ pub(super) fn run<T: Trainer>(
     }
 }
 
+/// Returns the predictions of texts that were given as arguments.
+fn predict_texts<M: Model>(
+    texts: &[String],
+    model: &Loaded<M>,
+    writer: &PredictionWriter<'_>,
+) -> Result<String, Error> {
+    warn_file_name(texts);
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let scores = model.predict(&mut model.scratch(), &texts)?;
+    Ok(writer.rows((1..).map(|record| (0, record)), &scores, None))
+}
+
 fn predict_stream<M: Model>(
     args: &PredictArgs,
     model: &Loaded<M>,
@@ -130,6 +135,8 @@ fn predict_stream<M: Model>(
     writer: &PredictionWriter<'_>,
     write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
+    let unused = args.read.unused(sources.iter());
+    unused.iter().for_each(eprint_line);
     let kept = args.keep_columns.iter().map(|kept| kept.column.clone());
     let streamed = stream(
         sources,
