@@ -1,9 +1,10 @@
 //! The results of each epoch, as log lines, JSON and learning curves.
 
+use dataset::LabelSets;
 use sagemaker::metrics::{Measure, Progress, Split};
 use sagemaker::{Metric, MetricLine};
 
-use crate::metrics::{Evaluation, Scores, evaluate};
+use crate::metrics::{Scores, evaluate_labels};
 use crate::report::{CurveLine, LearningCurve};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -48,13 +49,14 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Evaluates scores against labels.
-    pub fn of(labels: &[u32], classes: &[String], scores: &Scores) -> Self {
-        Self::of_evaluation(&evaluate(labels, classes, scores))
-    }
-
-    /// Takes the metrics of an evaluation.
-    pub fn of_evaluation(evaluation: &Evaluation) -> Self {
+    /// Evaluates scores against labels, as [`evaluate_labels`].
+    pub fn of(
+        labels: &[u32],
+        sets: Option<&LabelSets>,
+        classes: &[String],
+        scores: &Scores,
+    ) -> Self {
+        let evaluation = evaluate_labels(labels, sets, classes, scores);
         Self {
             loss: evaluation.log_loss.unwrap_or(f64::NAN),
             accuracy: evaluation.accuracy,

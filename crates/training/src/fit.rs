@@ -7,7 +7,7 @@ use std::path::Path;
 use dataset::RowTable;
 use diagnostics::{Error, ErrorKind, counted};
 use evaluation::history::Validation;
-use evaluation::metrics::{Scores, multilabel};
+use evaluation::metrics::Scores;
 use serde_json::json;
 
 use crate::batches::epoch_batches;
@@ -354,14 +354,7 @@ impl<L: Learner> Fit<'_, L> {
         Ok(scores.map(|scores| {
             let rows = plan.validation.iter();
             let labels: Vec<u32> = rows.map(|&row| plan.labels[row as usize]).collect();
-            let validation = match plan.sets {
-                None => Validation::of(&labels, plan.classes, &scores),
-                Some(sets) => {
-                    let truth: Vec<&[u32]> = labels.iter().map(|set| sets.get(*set)).collect();
-                    let evaluation = multilabel::evaluate(&truth, plan.classes, &scores);
-                    Validation::of_evaluation(&evaluation)
-                }
-            };
+            let validation = Validation::of(&labels, plan.sets, plan.classes, &scores);
             (validation, scores)
         }))
     }

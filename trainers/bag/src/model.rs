@@ -98,11 +98,8 @@ impl Model for BagModel {
             self.net.forward(row, &mut scratch.buffers);
             logits.extend_from_slice(&scratch.buffers.outputs);
         }
-        let scores = match self.multi_label {
-            true => Scores::of_independent_logits,
-            false => Scores::of_logits,
-        };
-        Ok(scores(logits, self.classes.len()))
+        let classes = self.classes.len();
+        Ok(Scores::from_logits(logits, classes, self.multi_label))
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {

@@ -9,7 +9,7 @@ use dataset::{RowTable, Split};
 use diagnostics::Error;
 use evaluation::fit_temperature;
 use evaluation::history::{EpochReport, Validation};
-use evaluation::metrics::{Scores, multilabel};
+use evaluation::metrics::Scores;
 use harness::Trained;
 use harness::trainer::{SplitScores, Summary};
 use serde_json::{Map, json};
@@ -280,12 +280,8 @@ impl<'a> TrainContext<'a> {
 
     /// Evaluates the scores of the validation rows.
     fn validation(&self, scores: &Scores) -> Validation {
-        let (table, rows) = (self.table, &self.validation);
-        if table.label_sets.is_none() {
-            return Validation::of(&self.labels(rows), &table.classes, scores);
-        }
-        let truth: Vec<&[u32]> = rows.iter().map(|row| table.classes_of(*row)).collect();
-        Validation::of_evaluation(&multilabel::evaluate(&truth, &table.classes, scores))
+        let (table, labels) = (self.table, self.labels(&self.validation));
+        Validation::of(&labels, table.label_sets.as_ref(), &table.classes, scores)
     }
 
     fn labels(&self, rows: &[u32]) -> Vec<u32> {
@@ -295,11 +291,9 @@ impl<'a> TrainContext<'a> {
     }
 
     fn scores(&self, net: &Net, rows: &[u32], threads: usize) -> Scores {
-        let scores = match self.table.label_sets {
-            None => Scores::of_logits,
-            Some(_) => Scores::of_independent_logits,
-        };
-        scores(self.logits(net, rows, threads), self.table.classes.len())
+        let logits = self.logits(net, rows, threads);
+        let multi_label = self.table.label_sets.is_some();
+        Scores::from_logits(logits, self.table.classes.len(), multi_label)
     }
 
     /// Returns logits of shape (rows, classes).

@@ -41,11 +41,8 @@ impl TrainContext<'_> {
     ) -> Result<Option<Scores>, Error> {
         let ids: Vec<&[u32]> = rows.iter().map(|&row| self.rows.ids(row)).collect();
         let logits = logits(net, &ids, &|| run.stopped()).map_err(torch_error)?;
-        let scores = match self.table.label_sets {
-            None => Scores::of_logits,
-            Some(_) => Scores::of_independent_logits,
-        };
-        Ok(logits.map(|logits| scores(logits, self.shape.classes)))
+        let (classes, multi_label) = (self.shape.classes, self.table.label_sets.is_some());
+        Ok(logits.map(|logits| Scores::from_logits(logits, classes, multi_label)))
     }
 
     /// Returns 1 for the classes of each row and 0 for the others, if rows may have several.

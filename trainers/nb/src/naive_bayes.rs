@@ -189,10 +189,7 @@ impl NaiveBayes {
     /// Returns the scores of classes from what [`Self::predict_log_proba`] writes.
     pub(crate) fn scores(&self, log_proba: Vec<f32>) -> Scores {
         let classes = self.class_log_prior.len();
-        match self.independent {
-            true => Scores::of_independent_logits(log_proba, classes),
-            false => Scores::of_logits(log_proba, classes),
-        }
+        Scores::from_logits(log_proba, classes, self.independent)
     }
 
     /// Writes the log of the probability of each class to `output`, for a row with these counts; of

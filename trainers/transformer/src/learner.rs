@@ -58,11 +58,8 @@ impl TrainContext<'_> {
         let tokens: Vec<Tokens> = rows.iter().map(|&row| self.rows.tokens(row)).collect();
         let shape = (self.architecture.pad_token_id, self.architecture.num_labels);
         let found = logits(engine, &tokens, shape, &|| run.stopped())?;
-        let scores = match self.table.label_sets {
-            None => Scores::of_logits,
-            Some(_) => Scores::of_independent_logits,
-        };
-        Ok(found.map(|logits| scores(logits, self.architecture.num_labels)))
+        let (classes, multi_label) = (shape.1, self.table.label_sets.is_some());
+        Ok(found.map(|logits| Scores::from_logits(logits, classes, multi_label)))
     }
 }
 

@@ -188,11 +188,8 @@ impl Model for TransformerModel {
         let mut engine = self.engine();
         let engine = engine.as_mut().ok_or_else(unprepared)?;
         let found = predict::logits(engine.as_mut(), &rows, self.shape(), &|| false)?;
-        let scores = match self.multi_label {
-            true => Scores::of_independent_logits,
-            false => Scores::of_logits,
-        };
-        Ok(scores(found.unwrap_or_default(), self.classes.len()))
+        let (logits, classes) = (found.unwrap_or_default(), self.classes.len());
+        Ok(Scores::from_logits(logits, classes, self.multi_label))
     }
 
     fn explain(&self, text: Option<&str>, top: usize) -> Result<Vec<ClassFeatures>, Error> {

@@ -159,7 +159,8 @@ impl HeaderTask<'_> {
                 columns::listed(values.iter().map(String::as_str))
             ),
             help: format!(
-                "pass {}, counted from 0; or leave out --no-header if the first row has names",
+                "pass {}, counted from 0; if the first row has names, pass all columns by name, \
+                 without --no-header",
                 flags.collect::<Vec<_>>().join(" ")
             ),
         }

@@ -192,6 +192,9 @@ impl Arrow {
     }
 }
 
+/// Metadata and body of an encapsulated message.
+type Encapsulated = (Vec<u8>, Vec<u8>);
+
 /// The messages of a file or stream, one after the other.
 struct Messages {
     file: BufReader<File>,
@@ -241,7 +244,7 @@ impl Messages {
     }
 
     /// Returns metadata and body of the next message; `None` at the end.
-    fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, FileError> {
+    fn next(&mut self) -> Result<Option<Encapsulated>, FileError> {
         let mut length = self.array()?;
         // Arrow before 0.15 writes the length only.
         if length == CONTINUATION {

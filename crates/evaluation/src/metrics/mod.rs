@@ -12,6 +12,8 @@ mod ranking;
 #[cfg(test)]
 mod tests;
 
+use dataset::LabelSets;
+
 pub use calibration::Bin;
 pub use comparison::Comparison;
 pub use counts::wilson;
@@ -30,6 +32,15 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// Takes logits, `(rows, classes)`, as decision values; as probabilities their sigmoids if rows
+    /// may have several classes, else their softmax.
+    pub fn from_logits(logits: Vec<f32>, classes: usize, multi_label: bool) -> Self {
+        match multi_label {
+            true => Self::of_independent_logits(logits, classes),
+            false => Self::of_logits(logits, classes),
+        }
+    }
+
     /// Takes logits, `(rows, classes)`, as decision values and their softmax as probabilities.
     pub fn of_logits(logits: Vec<f32>, classes: usize) -> Self {
         let mut probability = Vec::with_capacity(logits.len());
@@ -251,6 +262,21 @@ pub const MAX_CURVES: usize = 30;
 
 /// Maximum points of a thinned curve; more would not be visible.
 pub const MAX_POINTS: usize = 200;
+
+/// Compares scores with labels: with the class of each row, or the number of its set if there are
+/// `sets`.
+pub fn evaluate_labels(
+    labels: &[u32],
+    sets: Option<&LabelSets>,
+    names: &[String],
+    scores: &Scores,
+) -> Evaluation {
+    let Some(sets) = sets else {
+        return evaluate(labels, names, scores);
+    };
+    let truth: Vec<&[u32]> = labels.iter().map(|set| sets.get(*set)).collect();
+    multilabel::evaluate(&truth, names, scores)
+}
 
 /// Compares scores with labels.
 ///

@@ -13,7 +13,8 @@ pub struct MultiLabelMetrics {
     /// Share of the pairs of row and class with a wrong prediction.
     pub hamming_loss: f64,
     /// Label ranking average precision: mean over the rows, and over their labels, of the share of
-    /// true labels among those ranked as high.
+    /// true labels among those ranked as high. By probability, or without probabilities by
+    /// decision value minus threshold.
     pub lrap: f64,
     /// Number of rows without labels.
     pub rows_without_labels: u64,
@@ -24,7 +25,7 @@ pub struct MultiLabelMetrics {
 impl Scores {
     /// Takes logits, `(rows, classes)`, as decision values and their sigmoids as probabilities,
     /// which are independent.
-    pub fn of_independent_logits(logits: Vec<f32>, classes: usize) -> Self {
+    pub(super) fn of_independent_logits(logits: Vec<f32>, classes: usize) -> Self {
         let sigmoid = |&logit: &f32| (1.0 / (1.0 + f64::from(-logit).exp())) as f32;
         Self {
             classes,
@@ -169,6 +170,7 @@ fn common(a: &[u32], b: &[u32]) -> u64 {
 /// Returns the sum over the rows of the precision at the rank of each label, as
 /// `label_ranking_average_precision_score`: 1 for a row with all classes or none. Ranked by
 /// probability if there is one, since decision values of different classes may have other scales.
+/// Decision values are ranked as they are: thresholds that were subtracted change the ranking.
 fn ranking_precision(truth: &[&[u32]], scores: &Scores) -> f64 {
     let values = scores.probability.as_ref().unwrap_or(&scores.decision);
     let rows = truth.iter().zip(values.chunks_exact(scores.classes.max(1)));
@@ -244,7 +246,9 @@ fn threshold(mut values: Vec<(f32, bool)>, metric: ThresholdMetric) -> f32 {
         return 0.0;
     }
     values.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let (mut best, mut hits) = ((f64::NEG_INFINITY, 0.0f32), 0);
+    // Above all values nothing is predicted as positive.
+    let none = (metric.of(0, 0, positive, rows), values[0].0.max(0.0));
+    let (mut best, mut hits) = (none, 0);
     for (at, (value, is_positive)) in values.iter().enumerate() {
         hits += usize::from(*is_positive);
         let next = values.get(at + 1).map(|(next, _)| *next);
@@ -268,6 +272,8 @@ fn threshold(mut values: Vec<(f32, bool)>, metric: ThresholdMetric) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use dataset::random::Random;
+
     use super::*;
 
     fn close(found: f64, expected: f64) {
@@ -377,16 +383,22 @@ mod tests {
         assert_eq!((found.rows, found.accuracy, found.macro_f1), (0, 0.0, 0.0));
     }
 
-    /// By hand: all cuts of seven rows.
+    /// By hand: all eight cuts of seven rows. Nothing predicted has the highest accuracy, 5/7, all
+    /// rows the highest F1, 4/9, and the three highest values the highest balanced accuracy, 0.55.
     #[test]
     fn thresholds_have_the_highest_measure() {
-        let values = [4.0, 3.0, 2.0, 1.0, -1.0, -2.0, -3.0];
-        let positive = [true, false, true, true, false, false, false];
+        let values = [4.0f32, 3.0, 2.0, 1.0, -1.0, -2.0, -3.0];
+        let positive = [false, false, true, false, false, false, true];
         let rows = || values.into_iter().zip(positive).collect();
-        // F1 of the cuts: 0.5, 0.4, 2/3, 6/7, 0.75, 2/3, 0.6.
-        assert_eq!(threshold(rows(), ThresholdMetric::F1), 0.0);
-        assert_eq!(threshold(rows(), ThresholdMetric::Accuracy), 0.0);
-        assert_eq!(threshold(rows(), ThresholdMetric::BalancedAccuracy), 0.0);
+        assert_eq!(threshold(rows(), ThresholdMetric::Accuracy), 4.0);
+        assert_eq!(
+            threshold(rows(), ThresholdMetric::F1),
+            (-3.0f32).next_down()
+        );
+        assert_eq!(threshold(rows(), ThresholdMetric::BalancedAccuracy), 1.5);
+        // Of the thresholds above all values that next to 0.
+        let rows_below_0 = vec![(-1.0, false), (-2.0, true), (-3.0, false)];
+        assert_eq!(threshold(rows_below_0, ThresholdMetric::Accuracy), 0.0);
         let one_side = values.into_iter().map(|value| (value, true)).collect();
         assert_eq!(threshold(one_side, ThresholdMetric::F1), 0.0);
         // Equal values are on one side; the highest F1 has the cut below all.
@@ -396,6 +408,52 @@ mod tests {
         // The middle of neighbours is not above the lower one.
         let rows = vec![(1.0f32.next_up(), true), (1.0, false)];
         assert_eq!(threshold(rows, ThresholdMetric::F1), 1.0);
+    }
+
+    /// Each measure by its definition.
+    fn measure(metric: ThresholdMetric, rows: &[(f32, bool)], threshold: f32) -> f64 {
+        let count = |predicted: bool, positive: bool| {
+            let is = |row: &&(f32, bool)| (row.0 > threshold, row.1) == (predicted, positive);
+            rows.iter().filter(is).count() as f64
+        };
+        let [tp, fp, wrong, tn] = [(true, true), (true, false), (false, true), (false, false)]
+            .map(|(predicted, positive)| count(predicted, positive));
+        match metric {
+            ThresholdMetric::F1 => 2.0 * tp / (2.0 * tp + fp + wrong),
+            ThresholdMetric::Accuracy => (tp + tn) / rows.len() as f64,
+            ThresholdMetric::BalancedAccuracy => (tp / (tp + wrong) + tn / (tn + fp)) / 2.0,
+        }
+    }
+
+    #[test]
+    fn no_other_threshold_has_a_higher_measure() {
+        let mut random = Random::new(17, &[]);
+        for case in 0..300 {
+            let share = 0.1 + 0.8 * random.uniform();
+            let row = |_| {
+                let value = (random.uniform() * 12.0).floor() as f32 / 4.0 - 1.5;
+                (value, random.uniform() < share)
+            };
+            let rows: Vec<(f32, bool)> = (0..2 + case % 20).map(row).collect();
+            if rows.iter().all(|row| row.1) || rows.iter().all(|row| !row.1) {
+                continue;
+            }
+            for metric in [
+                ThresholdMetric::F1,
+                ThresholdMetric::Accuracy,
+                ThresholdMetric::BalancedAccuracy,
+            ] {
+                let found = threshold(rows.clone(), metric);
+                let all = rows.iter().map(|row| row.0).chain([-9.0]);
+                let highest = all.map(|cut| measure(metric, &rows, cut));
+                let highest = highest.fold(0.0, f64::max);
+                let found_measure = measure(metric, &rows, found);
+                assert!(
+                    (found_measure - highest).abs() < 1e-12,
+                    "{metric:?}: {found} has {found_measure}, not {highest}: {rows:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
         };
         let accuracy = match e.multi_label {
             None => format!("accuracy, {}", set.name),
-            Some(_) => format!("all labels right, {}", set.name),
+            Some(_) => format!("subset accuracy, {}", set.name),
         };
         tile(page, &accuracy, &percent(e.accuracy, 2), &interval);
         several_labels(page, e);

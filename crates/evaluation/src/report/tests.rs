@@ -138,8 +138,7 @@ fn full<'a>(word: &'static str, evaluation: &'a Evaluation) -> Report<'a> {
         warnings: vec![warning(word)],
         comparison: Some(Box::leak(Box::new(Comparison::of(
             own(),
-            &[0, 1],
-            (&[0, 1], &[0, 0]),
+            [(true, true), (true, false)].into_iter(),
             0,
         )))),
     }

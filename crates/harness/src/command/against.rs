@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use dataset::{Labels, ReadError, ReadOptions, RowPlace, Source, StreamError, stream};
+use dataset::{
+    Format, Labels, MultiLabel, ReadError, ReadOptions, RowPlace, Source, StreamError, stream,
+};
 use diagnostics::{Error, sanitize};
 
 use super::{Loaded, args, load};
+use crate::model_dir::{self, Columns};
 use crate::{Model, Trainer};
 
 /// Number of each name of a class.
@@ -23,26 +26,27 @@ pub(super) enum Against<M> {
         model: Box<Loaded<M>>,
         classes: Vec<u32>,
     },
-    /// Classes by number of the file and record.
+    /// Classes of a row, ascending, by number of the file and record.
     Predictions {
         path: String,
-        classes: HashMap<(u32, u32), u32>,
+        classes: HashMap<(u32, u32), Vec<u32>>,
     },
 }
 
 impl<M: Model> Against<M> {
-    /// Loads the model folder, or the predictions for the rows of `data`. `is_pair`: the texts of
-    /// the rows are pairs.
+    /// Loads the model folder, or the predictions for the rows of `data`, which are read with
+    /// `options`.
     ///
     /// # Errors
-    /// The folder has no model of this trainer for such texts, or the file is not one that `predict`
-    /// wrote.
+    /// The folder has no model of this trainer, or one of another kind; or the file is not one that
+    /// `predict` wrote.
     pub(super) fn load<T: Trainer<Model = M>>(
         path: &Path,
         (own, threads): (T::PredictArgs, usize),
-        (numbers, is_pair): (&ClassNumbers<'_>, bool),
-        data: &[Source],
+        numbers: &ClassNumbers<'_>,
+        (data, options): (&[Source], &ReadOptions),
     ) -> Result<Self, Error> {
+        let several = options.multi_label.as_ref();
         let class = |name: &str| numbers.get(name).copied().unwrap_or(OTHER_CLASS);
         if path.is_dir() {
             let model = load::<T>(path, own, threads).map_err(|error| {
@@ -50,11 +54,19 @@ impl<M: Model> Against<M> {
                     .context("--against")
                     .help("to compare with another trainer, pass the file that its `predict` wrote")
             })?;
-            if model.is_multi_label() {
-                let message = "--against compares models with one label per row";
-                return Err(Error::usage(message).help("evaluate both models, without --against"));
+            let kind = |is_multi_label| match is_multi_label {
+                true => "several labels per row",
+                false => "one label per row",
+            };
+            if model.is_multi_label() != several.is_some() {
+                let message = format!(
+                    "expected a model with {} for --against, found one with {}",
+                    kind(several.is_some()),
+                    kind(model.is_multi_label())
+                );
+                return Err(Error::usage(message).help("pass a model of the same kind"));
             }
-            if model.is_text_pair() != is_pair {
+            if model.is_text_pair() != options.text_pair {
                 let message =
                     "--against: one of the models reads pairs of texts, the other does not";
                 return Err(Error::usage(message)
@@ -68,8 +80,9 @@ impl<M: Model> Against<M> {
         }
         let shown = sanitize(&path.to_string_lossy()).into_owned();
         let mut classes = HashMap::new();
-        for (place, label) in predictions(path, &shown, data)? {
-            if classes.insert(place, class(&label)).is_some() {
+        for (place, labels) in predictions(path, &shown, (data, several))? {
+            let predicted = ascending(labels.iter().map(|label| class(label)));
+            if classes.insert(place, predicted).is_some() {
                 let found = format!("found two for record {}", place.1);
                 return Err(wrong(&shown, "expected one prediction per row", &found));
             }
@@ -80,7 +93,8 @@ impl<M: Model> Against<M> {
         })
     }
 
-    /// Returns the predicted class of each row. `scratch` is the working memory of the thread.
+    /// Returns the predicted classes of each row, ascending. `scratch` is the working memory of the
+    /// thread.
     ///
     /// # Errors
     /// The device fails, or a row has no prediction.
@@ -89,17 +103,27 @@ impl<M: Model> Against<M> {
         scratch: &mut Option<M::Scratch>,
         texts: &[&str],
         (places, data): (&[RowPlace], &[Source]),
-    ) -> Result<Vec<u32>, Error> {
+    ) -> Result<Vec<Vec<u32>>, Error> {
         match self {
             Self::Model { model, classes } => {
                 let scratch = scratch.get_or_insert_with(|| model.scratch());
-                let found = model.predict(scratch, texts)?.predictions();
+                let scores = model.predict(scratch, texts)?;
                 let class = |class: u32| classes[class as usize];
-                Ok(found.into_iter().map(class).collect())
+                Ok(match model.is_multi_label() {
+                    true => {
+                        let sets = scores.sets();
+                        sets.map(|set| ascending(set.into_iter().map(class)))
+                            .collect()
+                    }
+                    false => {
+                        let predicted = scores.predictions().into_iter();
+                        predicted.map(|found| vec![class(found)]).collect()
+                    }
+                })
             }
             Self::Predictions { path, classes } => {
                 let class = |place: &RowPlace| {
-                    let found = classes.get(&(place.source, place.record)).copied();
+                    let found = classes.get(&(place.source, place.record)).cloned();
                     found.ok_or_else(|| {
                         let found = format!("found none for {}", place.place(data));
                         wrong(path, "expected a prediction for every row", &found)
@@ -125,17 +149,76 @@ impl<M: Model> Against<M> {
     }
 }
 
-/// Number of a file in the data, record, and predicted label.
-type Prediction = ((u32, u32), String);
+/// Refuses a model that was trained on other text columns than the evaluated one, `own`: it would
+/// get the texts of that one.
+///
+/// # Errors
+/// The columns differ.
+pub(super) fn check_columns(other: &Path, own: &Path) -> Result<(), Error> {
+    let texts = |dir: &Path| {
+        let Columns {
+            text, other_texts, ..
+        } = model_dir::columns(dir);
+        let names = std::iter::once(text).chain(other_texts);
+        let names: Vec<String> = names.map(|name| sanitize(&name).into_owned()).collect();
+        format!("`{}`", names.join("` and `"))
+    };
+    let (found, expected) = (texts(other), texts(own));
+    if found == expected {
+        return Ok(());
+    }
+    let message = format!(
+        "expected a model of texts in the column {expected} for --against, found one of {found}"
+    );
+    Err(Error::usage(message).help(
+        "pass the file that `predict --model-dir OTHER --input DATA --output FILE` wrote, or \
+         --text-column if one column has the texts for both models",
+    ))
+}
 
-/// Reads a file that `predict` wrote: the columns `record` and `label`, and `file` if there are
-/// several files.
-fn predictions(path: &Path, shown: &str, data: &[Source]) -> Result<Vec<Prediction>, Error> {
+fn ascending(classes: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut classes: Vec<u32> = classes.collect();
+    classes.sort_unstable();
+    classes
+}
+
+/// Returns the labels in a field that `predict` wrote.
+fn labels(field: &str, several: Option<&MultiLabel>) -> Vec<String> {
+    let Some(MultiLabel { separator, .. }) = several else {
+        return vec![field.to_owned()];
+    };
+    match (serde_json::from_str(field), separator) {
+        (Ok(list), _) => list,
+        _ if field.is_empty() => Vec::new(),
+        (_, Some(separator)) => field.split(separator).map(str::to_owned).collect(),
+        (_, None) => vec![field.to_owned()],
+    }
+}
+
+/// Number of a file in the data, record, and predicted labels.
+type Prediction = ((u32, u32), Vec<String>);
+
+/// Reads a file that `predict` wrote: the columns `record` and `label`, or `labels` if there may be
+/// `several`, and `file` if there are several files.
+fn predictions(
+    path: &Path,
+    shown: &str,
+    (data, several): (&[Source], Option<&MultiLabel>),
+) -> Result<Vec<Prediction>, Error> {
     let bad = |found: &str| wrong(shown, "expected a file that `predict` wrote", found);
     let sources = args::sources(path)?;
+    if several.is_some()
+        && sources
+            .iter()
+            .any(|source| source.format() == Format::Jsonl)
+    {
+        let help = "write CSV: `predict --model-dir OTHER --input DATA --output FILE.csv`";
+        let message = format!("--against `{shown}`: expected CSV for several labels, found JSON");
+        return Err(Error::usage(message).help(help));
+    }
     // In JSON the record is a number, which can be a label but not a text.
     let column = |name: &str| column(&sources, name).map_err(|found| bad(&found));
-    let rows = column("label")?;
+    let rows = column(if several.is_some() { "labels" } else { "label" })?;
     let files = match data.len() {
         1 => None,
         _ => Some(column("file")?),
@@ -144,7 +227,7 @@ fn predictions(path: &Path, shown: &str, data: &[Source]) -> Result<Vec<Predicti
     for (source, number) in data.iter().zip(0..) {
         numbers.insert(source.display(), number);
     }
-    let row = |(index, (record, label)): (usize, (String, String))| -> Result<_, Error> {
+    let row = |(index, (record, field)): (usize, (String, String))| -> Result<_, Error> {
         let number = record.parse::<u32>().map_err(|_| {
             let record = sanitize(&record);
             bad(&format!("found the record `{record}`"))
@@ -156,7 +239,7 @@ fn predictions(path: &Path, shown: &str, data: &[Source]) -> Result<Vec<Predicti
                 bad(&format!("found rows of `{name}`, which is not evaluated"))
             })?,
         };
-        Ok(((file, number), label))
+        Ok(((file, number), labels(&field, several)))
     };
     rows.into_iter().enumerate().map(row).collect()
 }
@@ -167,6 +250,8 @@ fn column(sources: &[Source], name: &str) -> Result<Vec<(String, String)>, Strin
         text_column: name.to_owned(),
         label_column: "record".to_owned(),
         hash: false,
+        // A row without labels.
+        keep_blank: name == "labels",
         ..ReadOptions::default()
     };
     let mut rows = Vec::new();
@@ -206,4 +291,29 @@ fn wrong(path: &str, expected: &str, found: &str) -> Error {
         "run `predict --model-dir OTHER --input DATA --output FILE` on the data that is evaluated, \
          and pass that FILE",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn predicted_labels_are_lists_or_joined() {
+        let multi = |separator: Option<&str>| MultiLabel {
+            separator: separator.map(str::to_owned),
+            ..MultiLabel::default()
+        };
+        let none: &[&str] = &[];
+        for (field, separator, expected) in [
+            ("[\"a\",\"b,c\"]", Some("|"), &["a", "b,c"][..]),
+            ("a|b,c", Some("|"), &["a", "b,c"]),
+            ("[a|b", Some("|"), &["[a", "b"]),
+            ("a|b", None, &["a|b"]),
+            ("[]", None, none),
+            ("", Some("|"), none),
+        ] {
+            assert_eq!(labels(field, Some(&multi(separator))), expected, "{field}");
+        }
+        assert_eq!(labels("[]", None), ["[]"]);
+    }
 }

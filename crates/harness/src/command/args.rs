@@ -148,13 +148,29 @@ pub(super) struct LabelledColumns {
 }
 
 impl LabelledColumns {
-    /// Returns the given columns, else those of the model.
+    /// Refuses options for several labels if the model has one label per row.
+    pub(super) fn check_labels(&self, is_multi_label: bool) -> Result<(), Error> {
+        let option = match (&self.label_separator, self.label_column.len()) {
+            _ if is_multi_label => return Ok(()),
+            (Some(_), _) => "--label-separator",
+            (None, 2..) => "further --label-column",
+            (None, _) => return Ok(()),
+        };
+        let message = format!("expected no {option}: the model has one label per row");
+        Err(Error::usage(message).help(format!("leave out {option}")))
+    }
+
+    /// Returns the given columns, else those of the model. Names, which are not numbers, are in a
+    /// header, unless --no-header is given too.
     pub(super) fn or(&self, model: Columns) -> Columns {
         let mut columns = self.text.or(model);
         if let Some((label, others)) = self.label_column.split_first() {
+            columns.no_header &= label.parse::<usize>().is_ok();
             columns.label.clone_from(label);
             others.clone_into(&mut columns.other_labels);
-            columns.label_separator = None;
+            if !others.is_empty() {
+                columns.label_separator = None;
+            }
         }
         if self.label_separator.is_some() {
             columns.label_separator.clone_from(&self.label_separator);
@@ -175,6 +191,10 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
+    pub(super) fn is_given(&self) -> bool {
+        !self.text_column.is_empty()
+    }
+
     /// Returns the given columns, else those of the model. Given names are in a header, unless
     /// --no-header is given too.
     pub(super) fn or(&self, model: Columns) -> Columns {
@@ -324,14 +344,19 @@ fn check_pair(columns: &Columns) -> Result<(), Error> {
 
 /// Returns the form of several labels; `None` if rows have one.
 fn multi_label(columns: &Columns) -> Result<Option<MultiLabel>, Error> {
-    let message = match (columns.other_labels.len(), &columns.label_separator) {
-        (1.., Some(_)) => "expected --label-separator or several --label-column, found both",
-        (1.., None) if !columns.multi_label => {
-            "expected one --label-column, found several: rows have one label"
-        }
-        (0, Some(_)) if !columns.multi_label => {
-            "expected no --label-separator: rows have one label"
-        }
+    let (message, help) = match (columns.other_labels.len(), &columns.label_separator) {
+        (1.., Some(_)) => (
+            "expected --label-separator or several --label-column, found both",
+            "leave out --label-separator, or give one --label-column",
+        ),
+        (1.., None) if !columns.multi_label => (
+            "expected one --label-column, found several: rows have one label",
+            "give one --label-column, or pass --multi-label",
+        ),
+        (0, Some(_)) if !columns.multi_label => (
+            "expected no --label-separator: rows have one label",
+            "leave out --label-separator, or pass --multi-label",
+        ),
         _ => {
             let several = || MultiLabel {
                 separator: columns.label_separator.clone(),
@@ -340,7 +365,7 @@ fn multi_label(columns: &Columns) -> Result<Option<MultiLabel>, Error> {
             return Ok(columns.multi_label.then(several));
         }
     };
-    Err(Error::usage(message).help("leave one out, or train with --multi-label"))
+    Err(Error::usage(message).help(help))
 }
 
 /// The measure by which thresholds are chosen.
@@ -505,8 +530,8 @@ pub(super) struct EvaluateArgs {
     /// Compare with another model on the same rows
     ///
     /// OTHER is the folder of a model of the same trainer, or the file that `predict` of any
-    /// trainer wrote for the same data. Prints the difference of the accuracies with a 95 %
-    /// interval, and the p-value of McNemar's test.
+    /// trainer wrote for the same data: CSV if rows may have several labels. Prints the difference
+    /// of the accuracies with a 95 % interval, and the p-value of McNemar's test.
     #[arg(long, value_name = "OTHER")]
     pub(super) against: Option<PathBuf>,
     /// Seed of the bootstrap of --against

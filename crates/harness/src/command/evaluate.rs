@@ -1,6 +1,7 @@
 //! `evaluate`: compares a model's predictions with labelled data.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -18,7 +19,7 @@ use evaluation::report::{MAX_STRONGEST, SetReport};
 use serde_json::{Value, json};
 use training::resource_usage::ResourceUsage;
 
-use super::against::{Against, ClassNumbers};
+use super::against::{self, Against, ClassNumbers};
 use super::args::{self, EvaluateArgs};
 use super::predict::{refuse_input, refuse_model_file};
 use super::{Loaded, are_right, evaluate_rows, load};
@@ -56,13 +57,10 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     }
     let threads = args.read.threads().get();
     let model = load::<T>(&args.model_dir, own.clone(), threads)?;
+    args.columns.check_labels(model.is_multi_label())?;
     let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
     columns.multi_label = model.is_multi_label();
     columns.text_pair = model.is_text_pair();
-    if columns.multi_label && args.against.is_some() {
-        let message = "--against compares models with one label per row";
-        return Err(Error::usage(message).help("evaluate both models, without --against"));
-    }
     let options = args.read.options(columns)?;
     let sources = args.input.sources()?;
     args.read
@@ -74,10 +72,13 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     }
     let numbers = class_numbers(model.classes());
     let against = args.against.as_deref();
-    let is_pair = model.is_text_pair();
+    let data = (sources.as_slice(), &options);
     let other = against
-        .map(|path| Against::load::<T>(path, (own, threads), (&numbers, is_pair), &sources))
+        .map(|path| Against::load::<T>(path, (own, threads), &numbers, data))
         .transpose()?;
+    if let Some(path) = against.filter(|path| path.is_dir() && !args.columns.text.is_given()) {
+        against::check_columns(path, &args.model_dir)?;
+    }
     let trained = args.train.as_deref();
     let trained = trained
         .map(|path| text_hashes(path, &options))
@@ -140,8 +141,8 @@ struct Scored {
     /// The rows with a label of the model, as test rows; their places and hashes only if wanted.
     rows: RowTable,
     scores: Scores,
-    /// Predictions of the other model, if there is one.
-    other: Vec<u32>,
+    /// True for rows that the other model predicts right, if there is one.
+    other_right: Vec<bool>,
     /// Rows by label that the model does not have; they are not scored.
     unknown: BTreeMap<String, u64>,
     counts: RowCounts,
@@ -159,17 +160,16 @@ struct Evaluated {
 impl Evaluated {
     fn of(args: &EvaluateArgs, scored: &Scored, trained: Option<&HashSet<u64>>) -> Self {
         let Scored { rows, scores, .. } = scored;
-        let predicted = scores.predictions();
         let all: Vec<u32> = (0..rows.labels.len() as u32).collect();
-        let right = are_right(rows, &all, scores).into_iter();
+        let right = || are_right(rows, &all, scores).into_iter();
         let seen = |trained: &HashSet<u64>| {
             let is_seen = rows.hashes.iter().map(|hash| trained.contains(hash));
-            UnseenTexts::of(is_seen.zip(right))
+            UnseenTexts::of(is_seen.zip(right()))
         };
         let compared = |path: &PathBuf| {
             let path = path.display().to_string();
-            let predictions = (predicted.as_slice(), scored.other.as_slice());
-            Comparison::of(path, &rows.labels, predictions, args.seed)
+            let other = scored.other_right.iter().copied();
+            Comparison::of(path, right().zip(other), args.seed)
         };
         Self {
             evaluation: evaluate_rows(rows, &all, scores),
@@ -205,30 +205,34 @@ impl Evaluated {
 
     fn print(&self, unknown: &BTreeMap<String, u64>) -> Result<(), Error> {
         let evaluation = &self.evaluation;
-        print_line(format_args!("rows      {}", evaluation.rows))?;
+        let name = accuracy_name(evaluation);
+        print_value("rows", evaluation.rows)?;
         if !unknown.is_empty() {
             let rows: u64 = unknown.values().sum();
-            print_line(format_args!(
-                "unknown   {rows} (rows with labels that the model does not have; not scored)"
-            ))?;
+            print_value(
+                "unknown",
+                format_args!("{rows} (rows with labels that the model does not have; not scored)"),
+            )?;
         }
         print_scores(evaluation)?;
         match self.unseen {
             Some(UnseenTexts {
                 rows,
                 accuracy: Some(accuracy),
-            }) => print_line(format_args!(
-                "unseen    {accuracy:.4} (accuracy on the {} whose text is not in --train)",
-                counted(rows, "row")
-            ))?,
-            Some(_) => print_line(format_args!(
-                "unseen    none (the texts of all {} are in --train)",
-                counted(evaluation.rows, "row")
-            ))?,
+            }) => {
+                let rows = counted(rows, "row");
+                let note = format!("{name} on the {rows} whose text is not in --train");
+                print_value("unseen", format_args!("{accuracy:.4} ({note})"))?;
+            }
+            Some(_) => {
+                let rows = counted(evaluation.rows, "row");
+                let note = format!("none (the texts of all {rows} are in --train)");
+                print_value("unseen", note)?;
+            }
             None => {}
         }
         if let Some(comparison) = &self.comparison {
-            print_comparison(comparison)?;
+            print_comparison(comparison, name)?;
         }
         print_classes(evaluation)
     }
@@ -306,13 +310,13 @@ struct Block {
     places: Vec<RowPlace>,
     hashes: Vec<u64>,
     scores: Scores,
-    /// Predictions of the other model.
-    other: Vec<u32>,
+    /// True for rows that the other model predicts right.
+    other_right: Vec<bool>,
     /// Rows whose label the model does not have.
     unknown: Vec<(String, RowPlace)>,
 }
 
-/// What scores the rows.
+/// Models and settings that score the rows.
 struct Scoring<'a, M> {
     model: &'a Loaded<M>,
     other: Option<&'a Against<M>>,
@@ -345,7 +349,7 @@ impl<M: Model> Scoring<'_, M> {
                 all.labels.extend(block.labels);
                 all.labels
                     .extend(block.sets.into_iter().map(|set| sets.push(set)));
-                all.other.extend(block.other);
+                all.other_right.extend(block.other_right);
                 if self.keeps_places {
                     all.places.extend(block.places);
                     all.hashes.extend(block.hashes);
@@ -387,7 +391,7 @@ impl<M: Model> Scoring<'_, M> {
                 split_off: false,
             },
             scores: all.scores,
-            other: all.other,
+            other_right: all.other_right,
             unknown,
             counts: streamed.counts,
             warnings,
@@ -400,11 +404,15 @@ impl<M: Model> Scoring<'_, M> {
         number.ok_or_else(|| label.to_owned())
     }
 
-    /// Returns the classes of a row with several labels; the first label that the model does not
-    /// have.
+    /// Returns the classes of a row with several labels, ascending; the first label that the model
+    /// does not have.
     fn set(&self, labels: &str) -> Result<Vec<u32>, String> {
-        let labels = labels_of(labels);
-        labels.iter().map(|label| self.number(label)).collect()
+        let numbers = labels_of(labels).into_iter();
+        let numbers = numbers.map(|label| self.number(&label));
+        let mut set = numbers.collect::<Result<Vec<u32>, String>>()?;
+        set.sort_unstable();
+        set.dedup();
+        Ok(set)
     }
 
     /// Scores the rows of a block. `scratch` is the working memory for both models.
@@ -425,7 +433,9 @@ impl<M: Model> Scoring<'_, M> {
             match known {
                 Ok(()) => {
                     block.places.push(row.place);
-                    block.hashes.push(text_hash(row.text));
+                    if self.keeps_places {
+                        block.hashes.push(text_hash(row.text));
+                    }
                     texts.push(row.text);
                 }
                 Err(label) => block.unknown.push((label, row.place)),
@@ -435,7 +445,14 @@ impl<M: Model> Scoring<'_, M> {
             block.scores = self.model.predict(&mut scratch.0, &texts)?;
             if let Some(other) = self.other {
                 let places = (block.places.as_slice(), sources);
-                block.other = other.predict(&mut scratch.1, &texts, places)?;
+                let found = other.predict(&mut scratch.1, &texts, places)?;
+                block.other_right = match self.model.is_multi_label() {
+                    true => found.iter().zip(&block.sets).map(|(a, b)| a == b).collect(),
+                    false => {
+                        let labels = block.labels.iter().map(std::slice::from_ref);
+                        found.iter().zip(labels).map(|(a, b)| a == b).collect()
+                    }
+                };
             }
         }
         Ok(block)
@@ -464,56 +481,59 @@ fn warn_unknown(unknown: &BTreeMap<String, u64>, classes: &[String]) -> Option<W
 }
 
 fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
+    if let Some(multi) = &evaluation.multi_label {
+        print_value("micro-F1", format_args!("{:.4}", multi.micro_f1))?;
+        let samples = format!("{:.4} (mean F1 of the rows)", multi.samples_f1);
+        print_value("samples F1", samples)?;
+        print_value("Hamming loss", format_args!("{:.4}", multi.hamming_loss))?;
+        print_value("LRAP", format_args!("{:.4}", multi.lrap))?;
+        let without = format!("{} (rows without labels)", multi.rows_without_labels);
+        print_value("no labels", without)?;
+    }
     let (low, high) = evaluation.accuracy_interval;
-    let name = match &evaluation.multi_label {
-        None => "accuracy ",
-        Some(multi) => {
-            print_line(format_args!("micro-F1  {:.4}", multi.micro_f1))?;
-            print_line(format_args!(
-                "samples   {:.4} (mean F1 of the rows)",
-                multi.samples_f1
-            ))?;
-            print_line(format_args!("Hamming   {:.4} (loss)", multi.hamming_loss))?;
-            print_line(format_args!("LRAP      {:.4}", multi.lrap))?;
-            print_line(format_args!("no label  {}", multi.rows_without_labels))?;
-            "all right"
-        }
-    };
-    print_line(format_args!(
-        "{name} {:.4} ({low:.4} to {high:.4})",
-        evaluation.accuracy
-    ))?;
+    let accuracy = format!("{:.4} ({low:.4} to {high:.4})", evaluation.accuracy);
+    print_value(accuracy_name(evaluation), accuracy)?;
     if let Some((class, share)) = evaluation.most_frequent() {
         let label = short_label(&class.label);
-        print_line(format_args!(
-            "baseline  {share:.4} (always predicting `{label}`)"
-        ))?;
+        let baseline = format!("{share:.4} (always predicting `{label}`)");
+        print_value("baseline", baseline)?;
     }
-    print_line(format_args!("macro-F1  {}", evaluation.macro_f1_text()))?;
-    if let (Some(log_loss), Some(ece)) = (evaluation.log_loss, evaluation.ece) {
-        print_line(format_args!("log loss  {log_loss:.4}"))?;
-        print_line(format_args!("ECE       {ece:.4}"))?;
+    print_value("macro-F1", evaluation.macro_f1_text())?;
+    for (name, value) in [("log loss", evaluation.log_loss), ("ECE", evaluation.ece)] {
+        if let Some(value) = value {
+            print_value(name, format_args!("{value:.4}"))?;
+        }
     }
     Ok(())
 }
 
-fn print_comparison(comparison: &Comparison) -> Result<(), Error> {
+/// Returns the name of the accuracy: if rows may have several labels, it is that of whole sets.
+fn accuracy_name(evaluation: &Evaluation) -> &'static str {
+    match evaluation.multi_label {
+        None => "accuracy",
+        Some(_) => "subset accuracy",
+    }
+}
+
+/// Prints a value beside its name, which has at most 15 characters.
+fn print_value(name: &str, value: impl Display) -> Result<(), Error> {
+    print_line(format_args!("{name:<15}  {value}"))
+}
+
+fn print_comparison(comparison: &Comparison, accuracy_name: &str) -> Result<(), Error> {
+    let other = sanitize(&comparison.against);
+    let accuracy = format!("{:.4} ({accuracy_name} of `{other}`)", comparison.accuracy);
+    print_value("against", accuracy)?;
     let (low, high) = comparison.difference_interval;
-    print_line(format_args!(
-        "against   {:.4} (accuracy of `{}`)",
-        comparison.accuracy,
-        sanitize(&comparison.against)
-    ))?;
-    print_line(format_args!(
-        "gain      {:+.4} ({low:+.4} to {high:+.4})",
-        comparison.difference
-    ))?;
-    print_line(format_args!(
-        "p-value   {} (McNemar; only this model is right in {}, only the other in {})",
+    let difference = format!("{:+.4} ({low:+.4} to {high:+.4})", comparison.difference);
+    print_value("difference", difference)?;
+    let p_value = format!(
+        "{} (McNemar; only this model is right in {}, only the other in {})",
         comparison.p_value_text(),
         counted(comparison.only_this_right, "row"),
         comparison.only_other_right,
-    ))
+    );
+    print_value("p-value", p_value)
 }
 
 fn print_classes(evaluation: &Evaluation) -> Result<(), Error> {

@@ -27,7 +27,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use dataset::RowTable;
 use diagnostics::{Error, ErrorKind, Exit, LogText, eprint_json, eprint_line};
-use evaluation::metrics::{self, Evaluation, Scores, multilabel};
+use evaluation::metrics::{Evaluation, Scores, evaluate_labels};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
@@ -235,12 +235,8 @@ impl<M: Model> Loaded<M> {
 
 /// Evaluates the scores of the rows `of`.
 fn evaluate_rows(rows: &RowTable, of: &[u32], scores: &Scores) -> Evaluation {
-    if rows.label_sets.is_some() {
-        let truth: Vec<&[u32]> = of.iter().map(|row| rows.classes_of(*row)).collect();
-        return multilabel::evaluate(&truth, &rows.classes, scores);
-    }
     let labels: Vec<u32> = of.iter().map(|row| rows.labels[*row as usize]).collect();
-    metrics::evaluate(&labels, &rows.classes, scores)
+    evaluate_labels(&labels, rows.label_sets.as_ref(), &rows.classes, scores)
 }
 
 /// Returns for each of the rows `of` if its prediction is right: the class, or the whole set.

@@ -103,15 +103,10 @@ pub(super) fn run<T: Trainer>(
         }
     };
     if has_rows {
-        args.read
-            .unused(sources.iter())
-            .iter()
-            .for_each(eprint_line);
         let options = args.read.options(columns.clone())?;
         predict_stream(args, &model, (&sources, options), &writer, &mut write)?;
     } else {
-        let scores = predict_texts(&args.texts, &model)?;
-        write(&writer.rows((1..).map(|record| (0, record)), &scores, None))?;
+        write(&predict_texts(&args.texts, &model, &writer)?)?;
     }
     out.flush().map_err(failed)?;
     if args.all_classes && writer.no_probabilities.load(Ordering::Relaxed) {
@@ -127,15 +122,20 @@ pub(super) fn run<T: Trainer>(
     }
 }
 
-/// Scores the texts of the command line.
-fn predict_texts<M: Model>(texts: &[String], model: &Loaded<M>) -> Result<Scores, Error> {
+/// Returns the predictions of texts that were given as arguments.
+fn predict_texts<M: Model>(
+    texts: &[String],
+    model: &Loaded<M>,
+    writer: &PredictionWriter<'_>,
+) -> Result<String, Error> {
     warn_file_name(texts);
     let texts = match model.is_text_pair() {
         true => pairs(texts)?,
         false => texts.to_vec(),
     };
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    model.predict(&mut model.scratch(), &texts)
+    let scores = model.predict(&mut model.scratch(), &texts)?;
+    Ok(writer.rows((1..).map(|record| (0, record)), &scores, None))
 }
 
 fn predict_stream<M: Model>(
@@ -145,6 +145,8 @@ fn predict_stream<M: Model>(
     writer: &PredictionWriter<'_>,
     write: &mut (impl FnMut(&str) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
+    let unused = args.read.unused(sources.iter());
+    unused.iter().for_each(eprint_line);
     let kept = args.keep_columns.iter().map(|kept| kept.column.clone());
     let streamed = stream(
         sources,

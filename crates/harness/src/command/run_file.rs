@@ -78,8 +78,7 @@ fn checked(
 ) -> Result<Value, Error> {
     let expected = value_type(arg);
     let scalar = |found: &DeValue<'_>| {
-        let text =
-            scalar(expected, found).ok_or_else(|| wrong_type(expected, name, found, place))?;
+        let text = scalar(expected, found).ok_or_else(|| wrong_type(arg, name, found, place))?;
         accepts(train, arg, &text, place).map(|()| text)
     };
     match found {
@@ -112,11 +111,14 @@ fn scalar(expected: ValueType, found: &DeValue<'_>) -> Option<String> {
     fits.then_some(text)
 }
 
-fn wrong_type(expected: ValueType, name: &str, found: &DeValue<'_>, place: &str) -> Error {
-    let (expected, example) = match expected {
+fn wrong_type(arg: &Arg, name: &str, found: &DeValue<'_>, place: &str) -> Error {
+    let (expected, example) = match value_type(arg) {
         ValueType::Boolean => ("a boolean", "true"),
         ValueType::Integer => ("a whole number", "5"),
         ValueType::Number => ("a number", "0.1"),
+        ValueType::Other if arg.get_possible_values().is_empty() => {
+            ("a string or a number", "\"...\"")
+        }
         ValueType::Text | ValueType::Other => ("text", "\"...\""),
     };
     let name = sanitize(name);
@@ -222,6 +224,7 @@ mod tests {
             arg("tune").action(ArgAction::SetTrue),
             arg("column").action(ArgAction::Append),
             arg("word").action(ArgAction::Append),
+            arg("delimiter").value_parser(|value: &str| value.parse::<char>()),
         ])
     }
 
@@ -306,6 +309,16 @@ mod tests {
                 "train = 7",
                 "error: expected text for `train` in `run.toml:1`, found an integer `7`\n  \
                  help: write `train = \"...\"`, or see `train --help`",
+            ),
+            (
+                "delimiter = true",
+                "error: expected a string or a number for `delimiter` in `run.toml:1`, found a \
+                 boolean `true`\n  help: write `delimiter = \"...\"`, or see `train --help`",
+            ),
+            (
+                "loss = true",
+                "error: expected text for `loss` in `run.toml:1`, found a boolean `true`\n  \
+                 help: write `loss = \"...\"`, or see `train --help`",
             ),
             (
                 "tune = 1",

@@ -67,11 +67,8 @@ impl LstmModel {
             .map_err(torch_error)?
             .unwrap_or_default();
         scratch.net = Some(net);
-        let scores = match self.multi_label {
-            true => Scores::of_independent_logits,
-            false => Scores::of_logits,
-        };
-        Ok(scores(logits, self.classes.len()))
+        let classes = self.classes.len();
+        Ok(Scores::from_logits(logits, classes, self.multi_label))
     }
 
     pub(super) fn explain(

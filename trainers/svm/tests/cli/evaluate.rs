@@ -37,7 +37,9 @@ mod public_reports {
         let outcome = workspace.svm("evaluate", &[&[all], &outputs[..]].concat());
         outcome.expect_code(0);
         assert!(
-            outcome.stdout.starts_with("rows      50\nunknown   3 "),
+            outcome
+                .stdout
+                .starts_with("rows             50\nunknown          3 "),
             "{}",
             outcome.stdout
         );
@@ -121,11 +123,77 @@ mod public_reports {
         let against = paths[0].to_str().unwrap();
         let outcome = workspace.svm("evaluate", &[&[rows], &flags[..], &[against]].concat());
         let stdout = &outcome.expect_code(0).stdout;
-        for part in ["against   ", "gain      +", "p-value   "] {
+        for part in [
+            "against          ",
+            "difference       +",
+            "p-value          ",
+        ] {
             assert!(stdout.contains(part), "{stdout}");
         }
         let page = String::from_utf8(workspace.read("report.html")).unwrap();
         assert!(page.contains("id=\"comparison\"") && page.contains("McNemar"));
+    }
+
+    /// The other model got the texts of this one's column, without a warning.
+    #[test]
+    fn model_of_another_column_is_compared_by_its_predictions() {
+        let (workspace, other) = (Workspace::new(), Workspace::new());
+        let rows = |header: &str| {
+            let row = |number: usize| match number % 2 {
+                0 => format!("fine {number},lovely film,1\n"),
+                _ => format!("poor {number},boring film,0\n"),
+            };
+            format!("{header}\n{}", (0..60).map(row).collect::<String>())
+        };
+        let file = workspace.write("rows.csv", rows("title,body,label"));
+        for (workspace, column) in [(&workspace, "title"), (&other, "body")] {
+            let flags = ["--text-column", column, "--no-report"];
+            workspace.train(&file, &flags).expect_code(0);
+        }
+        let (file, model) = (file.to_str().unwrap(), other.path("model"));
+        let model = model.to_str().unwrap();
+        let outcome = workspace.svm("evaluate", &[file, "--against", model]);
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(
+            stderr.contains("in the column `title` for --against, found one of `body`")
+                && stderr.contains("help: pass the file that `predict"),
+            "{stderr}"
+        );
+        let predicted = other.path("predicted.csv");
+        let predicted = predicted.to_str().unwrap();
+        let flags = ["--input", file, "--output", predicted];
+        other.svm("predict", &flags).expect_code(0);
+        let flags = [file, "--json", "--against", predicted];
+        let found = workspace.svm("evaluate", &flags).json();
+        assert_eq!(found["comparison"]["accuracy"], 1.0);
+        // One column for both.
+        let named = workspace.write("named.csv", rows("text,other,label"));
+        let flags = [named.to_str().unwrap(), "--text-column", "text"];
+        let flags = [&flags[..], &["--against", model]].concat();
+        workspace.svm("evaluate", &flags).expect_code(0);
+    }
+
+    /// A name of the label column is in a header, also if the model's data had none.
+    #[test]
+    fn named_label_column_is_in_a_header() {
+        let workspace = Workspace::new();
+        let csv = String::from_utf8(to_csv(&movie_rows())).unwrap();
+        let (_, bare) = csv.split_once('\n').unwrap();
+        let bare = workspace.write("bare.csv", bare);
+        let flags = ["--no-header", "--text-column", "0", "--label-column", "1"];
+        workspace
+            .train(&bare, &[&flags[..], &["--no-report"]].concat())
+            .expect_code(0);
+        let named = movie_csv();
+        let flags = [named.to_str().unwrap(), "--label-column", "label"];
+        let outcome = workspace.svm("evaluate", &flags);
+        let stderr = &outcome.expect_code(1).stderr;
+        assert!(
+            stderr.contains("help: pass --text-column NAME") && !stderr.contains("--no-header"),
+            "{stderr}"
+        );
+        let flags = [&flags[..], &["--text-column", "text"]].concat();
+        workspace.svm("evaluate", &flags).expect_code(0);
     }
 
     #[test]
@@ -185,7 +253,7 @@ mod public_reports {
         assert_eq!(&found["without_texts_of_train"], expected);
         let outcome = workspace.svm("evaluate", &flags[..3]);
         assert!(
-            outcome.stdout.contains("\nunseen    "),
+            outcome.stdout.contains("\nunseen           "),
             "{}",
             outcome.stdout
         );

@@ -91,11 +91,10 @@ fn evaluate_agrees_with_train() {
         );
     }
     let text = workspace.svm("evaluate", &["--data", test.to_str().unwrap()]);
-    assert!(
-        text.expect_code(0)
-            .stdout
-            .contains(&format!("accuracy  {:.4}", number(&evaluated["accuracy"])))
-    );
+    assert!(text.expect_code(0).stdout.contains(&format!(
+        "accuracy         {:.4}",
+        number(&evaluated["accuracy"])
+    )));
 }
 
 fn check(path: &Path, more: &[&str]) -> Outcome {

@@ -132,9 +132,6 @@ fn predictions_are_sets_and_probabilities_independent() {
         (&found["rows"], &found["unknown_labels"]["rows"]),
         (&1.into(), &1.into())
     );
-    let model = workspace.path("model");
-    let against = workspace.svm("evaluate", &[other, "--against", model.to_str().unwrap()]);
-    against.expect_code(2);
     let check = workspace.svm("check", &[other]);
     assert!(
         check
@@ -273,5 +270,157 @@ fn wrong_combinations_are_errors_with_help() {
         outcome.expect_code(2);
         assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("help: "), "{}", outcome.stderr);
+    }
+}
+
+/// `evaluate --label-column` read the separator's labels as one.
+#[test]
+fn separator_of_the_model_is_that_of_a_renamed_column() {
+    let workspace = Workspace::new();
+    let rows = rows(|good, long| format!("TEXT,{}", labels(good, long).join("|")));
+    let file = workspace.write("a.csv", format!("text,label\n{rows}"));
+    let flags = ["--multi-label", "--label-separator", "|", "--no-report"];
+    workspace.train(&file, &flags).expect_code(0);
+    let renamed = workspace.write("b.csv", format!("text,tags\n{rows}"));
+    let renamed = [renamed.to_str().unwrap(), "--label-column", "tags"];
+    let expected = workspace
+        .svm("evaluate", &[file.to_str().unwrap(), "--json"])
+        .json();
+    let found = workspace
+        .svm("evaluate", &[&renamed[..], &["--json"]].concat())
+        .json();
+    for name in ["rows", "samples_f1", "per_class", "unknown_labels"] {
+        assert_eq!(found[name], expected[name], "{name}");
+    }
+    // Both: the help is obeyed.
+    let both = [&renamed[..], &["--label-column", "b"]].concat();
+    let outcome = workspace.svm(
+        "evaluate",
+        &[&both[..], &["--label-separator", "|"]].concat(),
+    );
+    let help = "help: leave out --label-separator, or give one --label-column";
+    let stderr = &outcome.expect_code(2).stderr;
+    assert!(stderr.contains(help), "{stderr}");
+    let one = [&renamed[..], &["--label-separator", "|"]].concat();
+    workspace.svm("evaluate", &one).expect_code(0);
+}
+
+/// `evaluate` and `check` name their own options.
+#[test]
+fn help_for_several_labels_depends_on_the_command() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let path = movie_csv();
+    let path = path.to_str().unwrap();
+    let separator = ["--label-separator", "|"];
+    let two = ["--label-column", "label", "--label-column", "b"];
+    for (command, flags, message, help) in [
+        (
+            "evaluate",
+            &separator[..],
+            "expected no --label-separator: the model has one label per row",
+            "help: leave out --label-separator\n",
+        ),
+        (
+            "evaluate",
+            &two,
+            "expected no further --label-column: the model has one label per row",
+            "help: leave out further --label-column\n",
+        ),
+        (
+            "check",
+            &separator,
+            "expected no --label-separator: rows have one label",
+            "help: leave out --label-separator, or pass --multi-label\n",
+        ),
+    ] {
+        let outcome = workspace.svm(command, &[&[path], flags].concat());
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(
+            stderr.contains(message) && stderr.contains(help),
+            "{stderr}"
+        );
+    }
+    workspace.svm("evaluate", &[path]).expect_code(0);
+    let flags = [&[path, "--multi-label"], &separator[..]].concat();
+    workspace.svm("check", &flags).expect_code(0);
+}
+
+/// A row is right if all its labels are, for the folder of another model and for its predictions.
+#[test]
+fn comparison_is_that_of_whole_sets() {
+    let (workspace, other) = (Workspace::new(), Workspace::new());
+    let content = rows(list);
+    let file = workspace.write("a.jsonl", &content);
+    let flags = ["--multi-label", "--no-report", "--calibration", "cv"];
+    workspace.train(&file, &flags).expect_code(0);
+    let inverted = other.write("b.jsonl", rows(|good, long| list(good, !long)));
+    other.train(&inverted, &flags).expect_code(0);
+    let file = file.to_str().unwrap();
+    let lines = |text: &str| -> Vec<Value> {
+        let rows = text.lines().map(|row| serde_json::from_str(row).unwrap());
+        rows.collect()
+    };
+    let truth = lines(&content);
+    let right = |workspace: &Workspace| -> Vec<bool> {
+        let predicted = workspace.svm("predict", &["--input", file, "--format", "jsonl"]);
+        let predicted = lines(&predicted.expect_code(0).stdout);
+        let pairs = predicted.iter().zip(&truth);
+        pairs
+            .map(|(row, of)| row["labels"] == of["label"])
+            .collect()
+    };
+    let (ours, theirs) = (right(&workspace), right(&other));
+    let written = |name: &str| {
+        let path = other.path(name);
+        let flags = ["--input", file, "--output", path.to_str().unwrap()];
+        other.svm("predict", &flags).expect_code(0);
+        path
+    };
+    for path in [other.path("model"), written("predicted.csv")] {
+        let flags = [file, "--json", "--against", path.to_str().unwrap()];
+        let comparison = workspace.svm("evaluate", &flags).json()["comparison"].clone();
+        for (name, this, that) in [
+            ("both_right", true, true),
+            ("only_this_right", true, false),
+            ("only_other_right", false, true),
+            ("both_wrong", false, false),
+        ] {
+            let pairs = ours.iter().zip(&theirs);
+            let count = pairs.filter(|(a, b)| (**a, **b) == (this, that)).count();
+            assert_eq!(comparison[name], count, "{name} {}", path.display());
+        }
+        assert!(number(&comparison["difference"]) > 0.5, "{comparison}");
+    }
+    let model = other.path("model");
+    let shown = workspace.svm("evaluate", &[file, "--against", model.to_str().unwrap()]);
+    let stdout = &shown.expect_code(0).stdout;
+    for part in [
+        "\nsubset accuracy  0.",
+        "\nno labels        39 ",
+        "\nlog loss         0.",
+        "\ndifference       +0.",
+        "(subset accuracy of `",
+    ] {
+        assert!(stdout.contains(part), "{stdout}");
+    }
+    let single = Workspace::with_model(&["--no-report"]);
+    for (path, message, help) in [
+        (
+            written("predicted.jsonl"),
+            "expected CSV for several labels, found JSON",
+            "--output FILE.csv`",
+        ),
+        (
+            single.path("model"),
+            "expected a model with several labels per row for --against, found one with one label",
+            "help: pass a model of the same kind",
+        ),
+    ] {
+        let outcome = workspace.svm("evaluate", &[file, "--against", path.to_str().unwrap()]);
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(
+            stderr.contains(message) && stderr.contains(help),
+            "{stderr}"
+        );
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::args::{ThresholdMetric, TrainArgs};
 use super::super::{are_right, evaluate_rows};
+use super::run_paths::RunPaths;
 use super::typed_parameters;
 use crate::model_dir::RUN_FILE;
 use crate::{Model, Trained, Trainer, model_dir, report};
@@ -104,11 +105,11 @@ impl<T: Trainer> Finished<T> {
         mut self,
         common: &TrainArgs,
         usage: &ResourceUsage,
-        model_dir: &Path,
-        output_dir: &Path,
+        run_paths: &RunPaths,
         progress: &Progress,
         job: Option<String>,
     ) -> Result<(), Error> {
+        let (model_dir, output_dir) = (&*run_paths.model_dir, &*run_paths.output_dir);
         let error = self.trained.error.take();
         if let Some(error) = &error {
             self.run.warn(format!(
@@ -329,32 +330,7 @@ impl<T: Trainer> Finished<T> {
     }
 
     fn metrics(&self, evaluated: &[Evaluated], usage: &ResourceUsage, seed: u64) -> Value {
-        let mut metrics = Map::new();
-        // The main numbers are at the top level, for any splits.
-        if let Some(first) = evaluated.first() {
-            if let Value::Object(values) = json!(first.evaluation) {
-                let main = [
-                    "accuracy",
-                    "macro_f1",
-                    "classes_without_rows",
-                    "log_loss",
-                    "ece",
-                    "rows",
-                ];
-                let value = |name: &str| values.get(name).cloned().unwrap_or_default();
-                metrics.extend(main.map(|name| (name.to_owned(), value(name))));
-                if first.evaluation.multi_label.is_some() {
-                    let main = ["micro_f1", "samples_f1", "hamming_loss", "lrap"];
-                    metrics.extend(main.map(|name| (name.to_owned(), value(name))));
-                }
-            }
-            metrics.insert("measured_on".to_owned(), json!(first.split.name()));
-            metrics.insert("scored".to_owned(), json!(first.scored));
-            let frequent = first.evaluation.most_frequent();
-            let frequent =
-                frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
-            metrics.insert("most_frequent_class".to_owned(), json!(frequent));
-        }
+        let mut metrics = evaluated.first().map(main_metrics).unwrap_or_default();
         metrics.insert("trained_on".to_owned(), json!(self.trained_on()));
         let data: Map<String, Value> = self
             .counts
@@ -500,6 +476,33 @@ impl<T: Trainer> Finished<T> {
         }
         Ok(())
     }
+}
+
+/// Returns the main numbers, which are at the top level of `metrics.json` for any splits.
+fn main_metrics(first: &Evaluated) -> Map<String, Value> {
+    let mut metrics = Map::new();
+    if let Value::Object(values) = json!(first.evaluation) {
+        let main = [
+            "accuracy",
+            "macro_f1",
+            "classes_without_rows",
+            "log_loss",
+            "ece",
+            "rows",
+        ];
+        let value = |name: &str| values.get(name).cloned().unwrap_or_default();
+        metrics.extend(main.map(|name| (name.to_owned(), value(name))));
+        if first.evaluation.multi_label.is_some() {
+            let main = ["micro_f1", "samples_f1", "hamming_loss", "lrap"];
+            metrics.extend(main.map(|name| (name.to_owned(), value(name))));
+        }
+    }
+    metrics.insert("measured_on".to_owned(), json!(first.split.name()));
+    metrics.insert("scored".to_owned(), json!(first.scored));
+    let frequent = first.evaluation.most_frequent();
+    let frequent = frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
+    metrics.insert("most_frequent_class".to_owned(), json!(frequent));
+    metrics
 }
 
 fn metric_line(evaluated: &Evaluated) -> MetricLine {

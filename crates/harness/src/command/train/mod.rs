@@ -77,12 +77,8 @@ pub(super) fn run<T: Trainer>(
     stop: Stop,
 ) -> Result<(), Error> {
     let usage = ResourceUsage::start();
-    let Arguments {
-        mut common,
-        checkpoints,
-        own,
-    } = arguments;
-    let mut params = T::check(own)?;
+    let (mut common, checkpoints) = (arguments.common, arguments.checkpoints);
+    let mut params = T::check(arguments.own)?;
     common.text_pair = T::is_text_pair(&params);
     let options = read_options::<T>(&common)?;
     if common.check {
@@ -110,7 +106,8 @@ pub(super) fn run<T: Trainer>(
     }
     warn_unused_channels::<T>(&mut run, paths)?;
     T::preflight(&mut params, paths)?;
-    let corpus = read_corpus::<T>(&mut params, run_paths.channels, &common, &options, &mut run)?;
+    let channels = &run_paths.channels;
+    let corpus = read_corpus::<T>(&mut params, channels, &common, &options, &mut run)?;
     check_threshold_metric(&common, &corpus.rows)?;
     warn_unused_options::<T>(&mut run, matches, &corpus.rows);
     let parameters = parameters::<T>(matches);
@@ -138,14 +135,7 @@ pub(super) fn run<T: Trainer>(
         options,
         run_file: run_file::text(T::NAME, &command::<T>(), matches),
     };
-    finished.write(
-        &common,
-        &usage,
-        &run_paths.model_dir,
-        &run_paths.output_dir,
-        &progress,
-        paths.job_name(),
-    )?;
+    finished.write(&common, &usage, &run_paths, &progress, paths.job_name())?;
     match is_interrupted() {
         true => Err(interrupted(&run_paths.model_dir)),
         false => Ok(()),
@@ -201,7 +191,7 @@ fn new_run(common: &TrainArgs, threads: usize, stop: &Stop, progress: &Arc<Progr
 
 fn read_corpus<T: Trainer>(
     params: &mut T::Params,
-    channels: Channels,
+    channels: &Channels,
     common: &TrainArgs,
     options: &ReadOptions,
     run: &mut Run,

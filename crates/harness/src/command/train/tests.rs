@@ -111,7 +111,45 @@ fn several_labels_are_refused_without_support() {
     let home = Home::new();
     assert_eq!(home.train(&["--multi-label"]), 2);
     assert!(!home.at("model").exists());
-    assert_eq!(home.train(&["--threshold-metric", "f1"]), 0);
+}
+
+/// Issue 17: thresholds are saved with the model, and `predict` subtracts them.
+#[test]
+fn predict_subtracts_saved_thresholds() {
+    let home = Home::new();
+    let predicted = |more: &[&str]| {
+        assert_eq!(home.train(more), 0);
+        let [model, output] = ["model", "out.csv"].map(|name| home.at(name).display().to_string());
+        let words = [
+            "toy",
+            "predict",
+            "--model-dir",
+            model.as_str(),
+            "--output",
+            output.as_str(),
+            "a text",
+        ];
+        assert_eq!(main(words.map(str::to_owned).to_vec()), 0);
+        let text = fs::read_to_string(home.at("out.csv")).unwrap();
+        let row: Vec<String> = text
+            .lines()
+            .nth(1)
+            .unwrap()
+            .split(',')
+            .map(str::to_owned)
+            .collect();
+        let config = fs::read(home.at("model/config.json")).unwrap();
+        let config: Value = serde_json::from_slice(&config).unwrap();
+        (row[1].clone(), config["thresholds"].clone())
+    };
+    assert_eq!(predicted(&[]), ("0".to_owned(), Value::Null));
+    // All rows have the decision values 1 and 0. The highest F1 has class 1 for all of them: the
+    // threshold is below the difference, -1.
+    fs::remove_dir_all(home.at("checkpoints")).unwrap();
+    let (label, thresholds) = predicted(&["--threshold-metric", "f1"]);
+    assert_eq!(label, "1");
+    let thresholds = [0, 1].map(|class| thresholds[class].as_f64().unwrap() as f32);
+    assert_eq!(thresholds, [0.0, (-1.0f32).next_down()]);
 }
 
 #[test]
