@@ -56,6 +56,8 @@ pub struct Corpus<E> {
     pub rows: RowTable,
     /// One per reading thread and channel.
     pub encoders: Vec<E>,
+    /// Number of them that have the training data; they are the first ones.
+    pub train_encoders: usize,
     /// Row counts by channel.
     pub counts: Vec<(&'static str, RowCounts)>,
     /// Warnings by channel.
@@ -110,6 +112,7 @@ impl<E: Encode> Corpus<E> {
         let mut corpus = Self::start(&label_sets::class_names(&train.label_names, options));
         corpus.rows.label_sets = options.multi_label.as_ref().map(|_| LabelSets::default());
         corpus.add("train", train, channels.train, Split::Train)?;
+        corpus.train_encoders = corpus.encoders.len();
         for (name, rows, sources, split, leaked) in others {
             corpus.add(name, rows, sources, split)?;
             corpus.findings.push(leaked);
@@ -147,6 +150,7 @@ impl<E: Encode> Corpus<E> {
         Self {
             rows,
             encoders: Vec::new(),
+            train_encoders: 0,
             counts: Vec::new(),
             findings: Vec::new(),
         }

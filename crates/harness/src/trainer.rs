@@ -91,8 +91,8 @@ pub trait Trainer {
     /// Returns an empty encoder.
     fn encoder(params: &Self::Params) -> Self::Encoder;
 
-    /// Adapts the parameters to the rows that were read. If it returns a sentence, which is printed,
-    /// the data is read again, with encoders of the new parameters.
+    /// Adapts the parameters to the rows of the training data. If it returns a sentence, which is
+    /// printed, all data is read again, with encoders of the new parameters.
     fn adapt(_params: &mut Self::Params, _encoders: &[Self::Encoder]) -> Option<String> {
         None
     }

@@ -389,12 +389,12 @@ fn other_file_types_are_recognised_by_content() {
         (
             padded(0, b"ARROW1\0\0"),
             "an Arrow (Feather) file",
-            "to_parquet",
+            "ipc.open_file",
         ),
         (
             padded(0, b"\xff\xff\xff\xff\x10\x01\0\0"),
             "an Arrow stream",
-            "to_parquet",
+            "ipc.open_stream",
         ),
         (padded(0, b"\x80\x04\x95"), "a Python pickle", "read_pickle"),
         (

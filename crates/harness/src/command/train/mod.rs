@@ -231,7 +231,7 @@ fn read_corpus<T: Trainer>(
         )
     };
     let mut corpus = read(params)?;
-    if let Some(adapted) = T::adapt(params, &corpus.encoders) {
+    if let Some(adapted) = T::adapt(params, &corpus.encoders[..corpus.train_encoders]) {
         if !can_repeat {
             return Err(
                 Error::new(format!("{adapted}; a pipe cannot be read again"))
