@@ -248,12 +248,12 @@ fn missing_files_suggest_similar_names() {
     insta::assert_snapshot!(messages(&given, "empty"), @r"
     error[D002]: the folder contains no data files; it is empty
       --> empty
-      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
+      help: add .csv, .tsv, .jsonl, .ft or .parquet files, also compressed (.gz, .zst, .bz2, .xz), or pass one file
     ");
     insta::assert_snapshot!(messages(&given, "other"), @r"
     error[D002]: the folder contains no data files; it contains `a.txt`, `b.xlsx`
       --> other
-      help: add .csv, .tsv, .jsonl or .parquet files (or .gz and .zst of these), or pass one file
+      help: add .csv, .tsv, .jsonl, .ft or .parquet files, also compressed (.gz, .zst, .bz2, .xz), or pass one file
     ");
 }
 

@@ -381,9 +381,8 @@ fn analyzers_match_scikit_learn() {
     let files = [(scripts(folder.path()), 1), (testkit::movie_csv(), 2)];
     for (analyzer, (min_ngrams, max_ngrams), flags) in analyzer_cases() {
         for (rows, min_df) in &files {
-            let numbers = format!(
-                "--min-ngrams {min_ngrams} --max-ngrams {max_ngrams} --min-df {min_df}"
-            );
+            let numbers =
+                format!("--min-ngrams {min_ngrams} --max-ngrams {max_ngrams} --min-df {min_df}");
             let numbers: Vec<&'static str> = numbers.leak().split(' ').collect();
             let features = Features {
                 params: FeatureParams {
