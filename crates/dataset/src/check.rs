@@ -107,8 +107,8 @@ impl Checked {
 
 /// Reads all rows and reports problems; does not stop at errors. Rows that the options drop are
 /// warnings. Calls `each` with at most `limit` findings of each kind and data set, as they occur;
-/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal, and
-/// texts of `sources` that are almost equal.
+/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal;
+/// with [`ReadOptions::sketches`] also texts that share most of their words.
 ///
 /// # Errors
 /// If `stop` was set. Bad data is not an error here.
@@ -122,7 +122,7 @@ pub fn check(
 ) -> Result<CheckSummary, ReadError> {
     let options = &ReadOptions {
         near_duplicates: !test.is_empty(),
-        sketches: near::can_reread(sources) && near::can_reread(test),
+        sketches: options.sketches && near::can_reread(sources) && near::can_reread(test),
         ..options.clone()
     };
     let mut all = Findings::new(limit);

@@ -414,9 +414,9 @@ mod public_reports {
         expect(&outcome, 0, &same);
     }
 
-    /// Issue 17: `train --near-duplicates` compares texts as `check` does; the model is the same.
+    /// Issue 17: `--near-duplicates` compares texts in `train` and `check`; the model is the same.
     #[test]
-    fn train_compares_texts_on_request() {
+    fn texts_are_compared_on_request() {
         let workspace = Workspace::new();
         let mut rows = testkit::movie_rows();
         rows.truncate(40);
@@ -451,6 +451,18 @@ mod public_reports {
             &["2 such rows; remove them from one of the two data sets"],
         );
         assert!(workspace.model() == model);
+        // The launcher's check before `train` does not compare them.
+        let check = [
+            "check",
+            train.to_str().unwrap(),
+            "--test",
+            test.to_str().unwrap(),
+        ];
+        let outcome = svm(&check);
+        expect(&outcome, 0, &[]);
+        assert!(!outcome.stdout.contains("sequences of 5 words"));
+        let outcome = svm(&[&check[..], &["--near-duplicates"]].concat());
+        expect(&outcome, 0, &["1  warning D049", "2  warning D038"]);
     }
 
     /// Issue 17: labels that never repeat are counted by `train` too.
