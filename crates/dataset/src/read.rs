@@ -327,8 +327,8 @@ pub fn single_rows<E>(rows: &Rows<E>, options: &ReadOptions) -> Findings {
     findings
 }
 
-/// The training data, for findings about its texts. There are none about texts that share most of
-/// their words without [`ReadOptions::sketches`].
+/// The training data, for findings about its texts. Texts that share most of their words are found
+/// with [`ReadOptions::sketches`] only.
 pub struct TrainTexts<'a, E> {
     rows: &'a Rows<E>,
     sources: &'a [Source],

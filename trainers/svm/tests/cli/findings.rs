@@ -86,7 +86,7 @@ mod public_reports {
 
     /// DATA 01, 13, 24: `predict` counts lines that are not rows, and obeys byte order marks.
     #[test]
-    fn predict_counts_lines_that_are_no_rows() {
+    fn predict_counts_lines_that_are_not_rows() {
         let workspace = Workspace::with_model(&["--no-report"]);
         let predict = |name: &str, bytes: &str, flags: &[&str]| {
             let path = workspace.write(name, bytes);
@@ -218,7 +218,7 @@ mod public_reports {
             "label",
         ];
         workspace.svm("train", &right).expect_code(0);
-        // Few rows, and classes of few rows, are no errors.
+        // Few rows, and classes of few rows, are not errors.
         let few = workspace.write("few.csv", rows(&["a", "b", "c", "d"]));
         svm(&["check".as_ref(), few.as_os_str()]).expect_code(0);
     }
