@@ -210,34 +210,31 @@ const MISSING_VALUES: [&str; 18] = [
     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ];
 
-/// Finds rows whose label is a word for a missing value, which is a class like any other.
-pub(super) fn missing_labels(texts: &Texts<'_>, sources: &[Source], findings: &mut Findings) {
-    let is_missing = |name: &String| MISSING_VALUES.contains(&name.trim());
-    if texts.names.iter().any(is_missing) {
-        for (&label, place) in texts.labels.iter().zip(texts.places) {
-            missing_label(&texts.names[label as usize], *place, sources, findings);
-        }
-    }
+/// True for a word for a missing value.
+pub(super) fn is_missing_value(label: &str) -> bool {
+    MISSING_VALUES.contains(&label.trim())
 }
 
-/// Reports a label that is a word for a missing value.
+/// Reports a label that is a word for a missing value, which is a class like any other.
 pub(super) fn missing_label(
     label: &str,
+    options: &ReadOptions,
     place: RowPlace,
     sources: &[Source],
     findings: &mut Findings,
 ) {
-    if MISSING_VALUES.contains(&label.trim()) {
-        findings.add(&codes::MISSING_LABEL, Severity::Warning, || Finding {
-            message: format!(
-                "the label `{}` is a word for a missing value, but is used as a class",
-                sanitize(label)
-            ),
-            place: Some(place.place(sources)),
-            help: "if the label is missing, leave the field empty and pass --drop-missing"
-                .to_owned(),
-        });
-    }
+    findings.add(&codes::MISSING_LABEL, Severity::Warning, || Finding {
+        message: format!(
+            "the label `{}` is a word for a missing value, but is used as a class",
+            sanitize(label)
+        ),
+        place: Some(place.place(sources)),
+        help: match options.multi_label {
+            None => "if the label is missing, leave the field empty and pass --drop-missing",
+            Some(_) => "if the row has no label, leave the field empty",
+        }
+        .to_owned(),
+    });
 }
 
 /// Returns an error if all rows have the same label.
@@ -318,7 +315,8 @@ pub(super) fn own_labels(
     })
 }
 
-/// Finds labels with one row, given with their numbers of rows. In a few rows that is no wonder.
+/// Finds labels with one row, given with their numbers of rows. Not reported for fewer than
+/// [`MIN_ROWS`] rows.
 pub(super) fn single_rows<'a>(
     labels: impl Iterator<Item = (&'a String, u64)> + Clone,
     findings: &mut Findings,
@@ -398,7 +396,8 @@ fn shares(split: &str, pair: &Pair) -> String {
 }
 
 /// Finds rows of the `split` "test" or "validation" whose text is also in the training data, and
-/// those whose letters are, if both have `near_hashes`. Calls `other` with the indices of the others.
+/// those whose letters are, if both have `near_hashes`. Calls `other` with the indices of the
+/// others.
 pub(super) fn leaked(
     (train, train_sources): (&Texts<'_>, &[Source]),
     (test, test_sources): (&Texts<'_>, &[Source]),

@@ -133,6 +133,7 @@ impl<'a> BlockReader<'a> {
                 if file_counts.rows_read == 0 && !block.findings.has_errors() {
                     no_rows(&file_counts, source, self.sources.len() == 1, block);
                 }
+                skip_other_text(source, self.sources, &mut block.findings);
                 self.files.push(file_counts);
                 self.reading = None;
             }
@@ -223,6 +224,24 @@ fn no_rows(file_counts: &FileCounts, source: &Source, alone: bool, block: &mut B
         Severity::Warning
     };
     block.findings.add(&codes::NO_ROWS, severity, found);
+}
+
+/// Replaces the error that a text file, such as `VERSION`, does not have the columns, if other files
+/// are data by their names, and the name of this one does not show its format.
+fn skip_other_text(source: &Source, all: &[Source], findings: &mut Findings) {
+    let is_guess = source.is_sniffed && matches!(source.format, Format::Csv { .. });
+    let has_no_columns = findings.count(&codes::NO_COLUMN) > 0;
+    if is_guess && has_no_columns && all.iter().any(|source| !source.is_sniffed) {
+        findings.take(&codes::NO_COLUMN);
+        findings.take(&codes::CONTENT);
+        findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {
+            message: "the file is not read: its name does not end in a format, and it does not \
+                      have the columns"
+                .to_owned(),
+            place: Some(source.place()),
+            help: "rename {them}, or remove {them} from the folder".to_owned(),
+        });
+    }
 }
 
 fn place(source: &Source, line: u64) -> Place {

@@ -14,9 +14,9 @@ use crate::source::{Format, Source, extension, listed, place_of, unreadable};
 ///
 /// A file passed by the user may have any extension; with an unknown one, its content decides, and
 /// is CSV if in doubt. In a folder, only `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.ft`, `.parquet`,
-/// `.arrow` and `.feather` files are read, also with `.gz` or `.zst`, `.json` and `.manifest` files
-/// with several objects, `.txt` files that begin with a label, and files without an extension that
-/// look like rows.
+/// `.arrow` and `.feather` files are read, also with `.gz`, `.zst`, `.bz2` or `.xz`, `.json` and
+/// `.manifest` files with several objects, `.txt` files that begin with a label, and files without
+/// an extension that look like rows.
 ///
 /// # Errors
 /// If the path does not exist or cannot be read, or if the folder has no data files.
@@ -210,8 +210,8 @@ fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {
         _ => format!("it contains {}", listed(&others)),
     };
     let help =
-        "add .csv, .tsv, .jsonl, .parquet or .arrow files (or .gz and .zst of these), or pass one \
-         file"
+        "add .csv, .tsv, .jsonl, .ft, .parquet or .arrow files, also compressed (.gz, .zst, \
+                .bz2, .xz), or pass one file"
             .to_owned();
     let message = format!("the folder contains no data files; {listed}");
     Box::new(Diagnostic {
@@ -228,10 +228,11 @@ fn address(path: &Path) -> Option<Box<Diagnostic>> {
     let text = path.to_str()?;
     let (scheme, rest) = text.split_once(":/")?;
     let rest = rest.trim_start_matches('/');
-    let is_file = rest
-        .rsplit('/')
-        .next()
-        .is_some_and(|name| name.contains('.'));
+    // `data-v1.2` is a prefix, and `my.bucket` a bucket.
+    let is_file = rest.rsplit_once('/').is_some_and(|(_, name)| {
+        let end = name.rsplit_once('.').map(|(_, end)| end);
+        end.is_some_and(|end| end.starts_with(|first: char| first.is_ascii_alphabetic()))
+    });
     let address = quoted_for_shell(&format!("{scheme}://{rest}"));
     let command = match scheme {
         "s3" if is_file => format!("aws s3 cp {address} ."),
@@ -243,15 +244,17 @@ fn address(path: &Path) -> Option<Box<Diagnostic>> {
                 .strip_prefix("datasets/")
                 .unwrap_or(rest)
                 .splitn(3, '/');
-            let (owner, name) = (parts.next()?, parts.next()?);
-            let (name, revision) = name.split_once('@').unwrap_or((name, ""));
-            let repository = format!("{owner}/{name}");
+            let owner = parts.next().filter(|owner| !owner.is_empty())?;
+            // Some have no owner.
+            let repository = match parts.next() {
+                Some(name) => format!("{owner}/{name}"),
+                None => owner.to_owned(),
+            };
+            let (repository, revision) = repository
+                .split_once('@')
+                .unwrap_or((repository.as_str(), ""));
             let file = parts.next().unwrap_or_default();
-            let words = [
-                ("", repository.as_str()),
-                ("", file),
-                (" --revision", revision),
-            ];
+            let words = [("", repository), ("", file), (" --revision", revision)];
             let words: String = words
                 .into_iter()
                 .filter(|(_, word)| !word.is_empty())

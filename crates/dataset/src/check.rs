@@ -107,8 +107,8 @@ impl Checked {
 
 /// Reads all rows and reports problems; does not stop at errors. Rows that the options drop are
 /// warnings. Calls `each` with at most `limit` findings of each kind and data set, as they occur;
-/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal, and
-/// texts of `sources` that are almost equal.
+/// the summary counts all. Reports texts of `test` that are also in `sources`, or almost equal;
+/// with [`ReadOptions::sketches`] also texts that share most of their words.
 ///
 /// # Errors
 /// If `stop` was set. Bad data is not an error here.
@@ -122,7 +122,7 @@ pub fn check(
 ) -> Result<CheckSummary, ReadError> {
     let options = &ReadOptions {
         near_duplicates: !test.is_empty(),
-        sketches: near::can_reread(sources) && near::can_reread(test),
+        sketches: options.sketches && near::can_reread(sources) && near::can_reread(test),
         ..options.clone()
     };
     let mut all = Findings::new(limit);
@@ -202,16 +202,17 @@ fn check_channel(
     let mut findings = Findings::new(limit);
     let (mut first, mut near) = (HashMap::new(), HashMap::new());
     let mut label_rows: Vec<u64> = Vec::new();
+    // Of each label, the word for a missing value.
+    let mut missing: Vec<Option<String>> = Vec::new();
     let taken = |merge: &mut Merge| {
         label_rows.resize(merge.names.len(), 0);
+        let new = merge.names[missing.len()..].iter();
+        missing.extend(new.map(|name| label_sets::missing_value(name, options)));
         for ((hash, label), place) in merge.hashes.iter().zip(&merge.labels).zip(&merge.places) {
             label_rows[*label as usize] += 1;
-            audit::missing_label(
-                &merge.names[*label as usize],
-                *place,
-                sources,
-                &mut findings,
-            );
+            if let Some(label) = &missing[*label as usize] {
+                audit::missing_label(label, options, *place, sources, &mut findings);
+            }
             let (other, there) = *first.entry(*hash).or_insert((*label, *place));
             if there != *place {
                 let row = |label: u32, place| Occurrence {

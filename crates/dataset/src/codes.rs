@@ -62,7 +62,7 @@ codes! {
     CLASS_NAMES = "D045", "file", "the labels are the class names of an augmented manifest";
     SINGLE_ROW = "D048", "label", "the label has a single row";
     NEAR_DUPLICATE = "D049", "row", "the text is almost equal to an earlier one";
-    WEIGHT = "D050", "row", "the weight of the row is no number of 0 or more";
+    WEIGHT = "D050", "row", "the weight of the row is not a number of 0 or more";
     ESCAPED_END = "D060", "row", "a backslash precedes the end of a field without quotes";
 }
 

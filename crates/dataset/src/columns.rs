@@ -16,6 +16,8 @@ pub(super) struct Columns {
     pub(super) label: Option<usize>,
     /// Of the columns of [`kept_columns`], in that order.
     pub(super) kept: Vec<usize>,
+    /// Options that name them.
+    pub(super) flags: Vec<&'static str>,
     /// Number of them that are texts.
     pub(super) texts: usize,
     pub(super) count: usize,
@@ -63,7 +65,7 @@ pub(super) fn first_row(options: &ReadOptions) -> &'static str {
 }
 
 /// Option of `predict` that names the kept columns.
-pub(super) const KEEP_COLUMNS: &str = "--keep-columns";
+const KEEP_COLUMNS: &str = "--keep-columns";
 
 /// Looks up the text and label columns. Reports missing and duplicate columns.
 pub(super) fn resolve(
@@ -108,6 +110,7 @@ pub(super) fn resolve(
             text,
             label,
             kept: kept.filter_map(position).collect(),
+            flags: kept_columns(options).map(|(flag, _)| flag).collect(),
             texts: options.other_text_columns.len(),
             count: names.len(),
         }),

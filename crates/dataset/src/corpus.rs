@@ -56,6 +56,8 @@ pub struct Corpus<E> {
     pub rows: RowTable,
     /// One per reading thread and channel.
     pub encoders: Vec<E>,
+    /// Number of them that have the training data; they are the first ones.
+    pub train_encoders: usize,
     /// Row counts by channel.
     pub counts: Vec<(&'static str, RowCounts)>,
     /// Warnings by channel.
@@ -110,6 +112,7 @@ impl<E: Encode> Corpus<E> {
         let mut corpus = Self::start(&label_sets::class_names(&train.label_names, options));
         corpus.rows.label_sets = options.multi_label.as_ref().map(|_| LabelSets::default());
         corpus.add("train", train, channels.train, Split::Train)?;
+        corpus.train_encoders = corpus.encoders.len();
         for (name, rows, sources, split, leaked) in others {
             corpus.add(name, rows, sources, split)?;
             corpus.findings.push(leaked);
@@ -147,6 +150,7 @@ impl<E: Encode> Corpus<E> {
         Self {
             rows,
             encoders: Vec::new(),
+            train_encoders: 0,
             counts: Vec::new(),
             findings: Vec::new(),
         }
@@ -318,28 +322,37 @@ impl RowTable {
     /// Checks that each class has training rows, of a weight above 0.
     ///
     /// # Errors
-    /// If all rows of a class are in other splits.
+    /// If all rows of a class are in other splits, or weigh 0.
     pub fn check_classes(&self) -> Result<(), Error> {
         let train = self.of(Split::Train);
         let mut sizes = vec![0usize; self.classes.len()];
-        let weighing = train.iter().filter(|&&row| self.weight(row) > 0.0);
-        for &class in weighing.flat_map(|&row| self.classes_of(row)) {
+        let weighted = train.iter().filter(|&&row| self.weight(row) > 0.0);
+        for &class in weighted.flat_map(|&row| self.classes_of(row)) {
             sizes[class as usize] += 1;
         }
-        match self
-            .classes
-            .iter()
-            .zip(&sizes)
-            .find(|(_, size)| **size == 0)
-        {
-            None => Ok(()),
-            Some((class, size)) => Err(Error::new(format!(
-                    "expected training rows of every class, found `{size}` of `{class}` among `{}`",
-                    train.len()
-                )).help(format!(
-                    "add training rows with the label `{class}`, or remove its rows from the other splits"
-                ))),
-        }
+        let Some(class) = sizes.iter().position(|size| *size == 0) else {
+            return Ok(());
+        };
+        let name = sanitize(&self.classes[class]);
+        let has_class = |row: &u32| self.classes_of(*row).contains(&(class as u32));
+        let (what, help) = match train.iter().any(has_class) {
+            true => (
+                " with a weight above 0",
+                format!("raise the weights of the rows with the label `{name}` in --weight-column"),
+            ),
+            false => (
+                "",
+                format!(
+                    "add training rows with the label `{name}`, or remove its rows from the other \
+                     splits"
+                ),
+            ),
+        };
+        let rows = train.len();
+        Err(Error::new(format!(
+            "expected training rows of every class{what}, found `0` of `{name}` among `{rows}`"
+        ))
+        .help(help))
     }
 
     /// Moves a share of each class's training rows to the validation split; equal texts stay
@@ -484,9 +497,19 @@ mod tests {
         table.splits[2] = Split::Test;
         let message = table.check_classes().unwrap_err().to_string();
         assert!(
-            message.contains("found `0` of `b` among `2`") && message.contains("help:"),
+            message.contains("found `0` of `b` among `2`") && message.contains("help: add"),
             "{message}"
         );
+        table.splits[2] = Split::Train;
+        table.weights = vec![1.0, 1.0, 0.0];
+        let message = table.check_classes().unwrap_err().to_string();
+        assert!(
+            message.contains("with a weight above 0, found `0` of `b` among `3`")
+                && message.contains("help: raise the weights"),
+            "{message}"
+        );
+        table.weights[2] = 0.5;
+        assert!(table.check_classes().is_ok());
     }
 
     #[test]

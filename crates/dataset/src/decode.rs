@@ -449,7 +449,7 @@ impl<'a> BlockDecoder<'a, '_> {
         Ok(())
     }
 
-    /// Refuses a record whose weight is none.
+    /// Refuses a record without a valid weight.
     fn weight(&self, record: &Record, findings: &mut Findings) -> Result<(), Refused> {
         if self.options.weight_column.is_none() {
             return Ok(());

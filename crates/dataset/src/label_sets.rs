@@ -78,6 +78,19 @@ pub fn labels_of(name: &str) -> Vec<String> {
     serde_json::from_str(name).unwrap_or_default()
 }
 
+/// Returns the label in the field, or in the set, `name` that is a word for a missing value, if any.
+pub(super) fn missing_value(name: &str, options: &ReadOptions) -> Option<String> {
+    let labels = match &options.multi_label {
+        None => vec![name.to_owned()],
+        Some(multi) if multi.other_columns.is_empty() => labels_of(name),
+        // Names of columns.
+        Some(_) => Vec::new(),
+    };
+    labels
+        .into_iter()
+        .find(|label| audit::is_missing_value(label))
+}
+
 /// Returns the labels in a list of JSON or Python; a text that is not a list is one label.
 fn list(text: &str) -> Option<Vec<String>> {
     let text = text.trim();

@@ -15,7 +15,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use crate::block::{Block, KeptField, Record, RecordBody};
 use crate::codes;
-use crate::columns::{self, Columns, KEEP_COLUMNS};
+use crate::columns::{self, Columns};
 use crate::delimited::{Field, Shape};
 use crate::findings::Findings;
 use crate::input::{FileError, HEAD_BYTES, Input, refuse_unsupported};
@@ -568,8 +568,8 @@ fn check_types(
     let text = |at: &usize| (*at, "a string", "--text-column");
     let texts = std::iter::once(&columns.text).chain(columns.other_texts());
     let label = columns.label.map(|at| (at, VALUE, "--label-column"));
-    let kept = columns.kept[columns.texts..].iter();
-    let kept = kept.map(|at| (*at, VALUE, KEEP_COLUMNS));
+    let kept = columns.kept.iter().zip(&columns.flags).skip(columns.texts);
+    let kept = kept.map(|(at, flag)| (*at, VALUE, *flag));
     for (at, expected, option) in texts.map(text).chain(label).chain(kept) {
         let (name, found, kind) = column(at);
         match kind {

@@ -327,8 +327,8 @@ pub fn single_rows<E>(rows: &Rows<E>, options: &ReadOptions) -> Findings {
     findings
 }
 
-/// The training data, for findings about its texts. There are none about texts that share most of
-/// their words without [`ReadOptions::sketches`].
+/// The training data, for findings about its texts. Texts that share most of their words are found
+/// with [`ReadOptions::sketches`] only.
 pub struct TrainTexts<'a, E> {
     rows: &'a Rows<E>,
     sources: &'a [Source],
@@ -338,7 +338,8 @@ pub struct TrainTexts<'a, E> {
 }
 
 impl<'a, E> TrainTexts<'a, E> {
-    /// Also returns the findings within the training data about texts that share most of their words.
+    /// Also returns the findings within the training data about texts that share most of their
+    /// words.
     ///
     /// # Errors
     /// If `stop` was set.
@@ -419,7 +420,13 @@ pub fn read<E: Encode>(
         &label_sets::class_names(&rows.label_names, options),
         &mut findings,
     );
-    audit::missing_labels(&rows.texts(), sources, &mut findings);
+    let missing = |name: &String| label_sets::missing_value(name, options);
+    let missing: Vec<Option<String>> = rows.label_names.iter().map(missing).collect();
+    for (label, place) in rows.labels.iter().zip(&rows.places) {
+        if let Some(label) = &missing[*label as usize] {
+            audit::missing_label(label, options, *place, sources, &mut findings);
+        }
+    }
     audit::duplicates(&rows.texts(), sources, &mut findings);
     rows.findings = findings;
     Ok(rows)

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
-use crate::delimited::{Splitter, Step};
+use crate::delimited::{Field, Splitter, Step};
 use crate::input::Input;
 use crate::json;
 use crate::source::{Format, LABEL_PREFIX};
@@ -70,18 +70,21 @@ fn has_objects(sample: &[u8]) -> bool {
             .is_some_and(|line| line.starts_with(b"{"))
 }
 
-/// Returns the number of columns if the first two records have the same number, of at least two.
+/// Returns the number of columns if the first two records have the same number, of at least two. In
+/// prose, a blank follows each comma.
 fn columns(sample: &[u8], delimiter: u8, complete: bool) -> Option<usize> {
     let mut splitter = Splitter::new(delimiter, true, None);
     let mut unescaped = Vec::new();
-    let mut from = 0;
+    let (mut from, mut is_prose) = (0, true);
+    let begins_blank = |field: &Field| sample.get(field.at as usize) == Some(&b' ');
     let mut next = || match splitter.step(sample, from, complete, &mut unescaped) {
         Step::Record(found) if found.malformed.is_none() => {
             from = found.next;
+            is_prose &= splitter.fields.iter().skip(1).all(begins_blank);
             Some(splitter.fields.len())
         }
         _ => None,
     };
     let first = next()?;
-    (first > 1 && next() == Some(first)).then_some(first)
+    (first > 1 && next() == Some(first) && !is_prose).then_some(first)
 }

@@ -1,9 +1,10 @@
-//! Options that say how texts become terms, for trainers that count terms.
+//! Options of the text analysis, for trainers that count terms.
 
 use clap::{ArgAction, Args, ValueEnum};
 use diagnostics::Error;
 use text::{Accents, Analyzer, Pattern, TokenizedRows, Tokens};
 
+use crate::Adapted;
 use crate::range::integer;
 
 /// Maximum n-gram length in characters. scikit-learn with `analyzer="char"` and this one has 1.00
@@ -18,7 +19,8 @@ pub struct AnalysisArgs {
     min_ngrams: Option<u8>,
     /// Tokens of the n-grams [default: word; char if most rows have no blanks between words]
     ///
-    /// Chinese, Japanese and Thai have no blanks between words.
+    /// Chinese, Japanese and Thai have no blanks between words. Options of words, such as
+    /// --token-pattern, keep words, with a warning.
     #[arg(long, value_enum)]
     analyzer: Option<TokensArg>,
     /// Regular expression of a word, as in Python [default: runs of letters and digits]
@@ -53,7 +55,7 @@ enum AccentsArg {
     Unicode,
 }
 
-/// Values of other options that say how texts become terms.
+/// Values of other options of the text analysis.
 pub struct AnalysisDefaults {
     /// Value of `--max-ngrams`.
     pub max_ngrams: Option<u8>,
@@ -65,10 +67,10 @@ pub struct AnalysisDefaults {
     pub of_words: Vec<&'static str>,
 }
 
-/// How texts become terms.
+/// Settings by which the terms of a text are found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextAnalysis {
-    /// How texts become tokens.
+    /// Settings by which the tokens of a text are found.
     pub analyzer: Analyzer,
     /// Minimum n-gram length, in tokens.
     pub min_ngrams: usize,
@@ -76,6 +78,8 @@ pub struct TextAnalysis {
     pub max_ngrams: usize,
     /// Maximum n-gram length in characters, if the rows decide about the tokens.
     automatic: Option<usize>,
+    /// Options that are given and need words.
+    of_words: Vec<&'static str>,
 }
 
 impl AnalysisArgs {
@@ -99,7 +103,9 @@ impl AnalysisArgs {
             Some(TokensArg::Char) => Tokens::Char,
             Some(TokensArg::CharWb) => Tokens::CharWb,
         };
-        self.check_combination(tokens, &defaults.of_words)?;
+        let pattern = self.token_pattern.as_ref().map(|_| "--token-pattern");
+        let of_words: Vec<_> = defaults.of_words.iter().copied().chain(pattern).collect();
+        check_combination(tokens, &of_words)?;
         let (token_pattern, min_word_length) = match &self.token_pattern {
             None => (None, defaults.min_word_length),
             Some(pattern) => word_pattern(pattern)?,
@@ -126,11 +132,7 @@ impl AnalysisArgs {
             );
             return Err(Error::usage(message).help("lower --min-ngrams, or raise --max-ngrams"));
         }
-        let is_automatic = self.analyzer.is_none()
-            && self.token_pattern.is_none()
-            && self.lowercase()
-            && self.strip_accents.is_none()
-            && defaults.of_words.is_empty();
+        let is_automatic = self.analyzer.is_none();
         Ok(TextAnalysis {
             analyzer,
             min_ngrams: min_ngrams.into(),
@@ -139,29 +141,27 @@ impl AnalysisArgs {
                 Tokens::Char | Tokens::CharWb => CHARACTER_NGRAMS,
             }),
             automatic: is_automatic.then(|| max_ngrams(CHARACTER_NGRAMS)),
+            of_words,
         })
     }
+}
 
-    /// Refuses options that have no effect on characters, and two patterns of words.
-    fn check_combination(&self, tokens: Tokens, of_words: &[&str]) -> Result<(), Error> {
-        let pattern = self.token_pattern.as_ref().map(|_| "--token-pattern");
-        let given = of_words.iter().copied().chain(pattern).next();
-        if let Some(option) = given.filter(|_| !tokens.is_word()) {
-            let found = match tokens {
-                Tokens::CharWb => "char_wb",
-                Tokens::Word | Tokens::Char => "char",
-            };
-            let message =
-                format!("expected --analyzer word with {option}, found --analyzer `{found}`");
-            let help = format!("leave out {option}, or choose --analyzer word");
-            return Err(Error::usage(message).help(help));
-        }
-        if pattern.is_some() && of_words.contains(&"--min-word-length") {
-            let message = "expected --token-pattern or --min-word-length, found both";
-            return Err(Error::usage(message).help("leave out --min-word-length"));
-        }
-        Ok(())
+/// Refuses options that have no effect on characters, and two patterns of words.
+fn check_combination(tokens: Tokens, of_words: &[&str]) -> Result<(), Error> {
+    if let Some(option) = of_words.first().filter(|_| !tokens.is_word()) {
+        let found = match tokens {
+            Tokens::CharWb => "char_wb",
+            Tokens::Word | Tokens::Char => "char",
+        };
+        let message = format!("expected --analyzer word with {option}, found --analyzer `{found}`");
+        let help = format!("leave out {option}, or choose --analyzer word");
+        return Err(Error::usage(message).help(help));
     }
+    if of_words.contains(&"--token-pattern") && of_words.contains(&"--min-word-length") {
+        let message = "expected --token-pattern or --min-word-length, found both";
+        return Err(Error::usage(message).help("leave out --min-word-length"));
+    }
+    Ok(())
 }
 
 /// Returns the pattern, or `None` and the shortest word for those of the faster scanner.
@@ -185,19 +185,26 @@ fn word_pattern(pattern: &str) -> Result<(Option<Pattern>, u8), Error> {
 }
 
 impl TextAnalysis {
-    /// Changes the tokens to characters if no option says what they are and most rows have no
-    /// blanks between words. Returns a sentence for the user.
-    pub fn adapt(&mut self, encoders: &[TokenizedRows]) -> Option<String> {
+    /// Changes the tokens to characters if there is no option for them and most rows have no blanks
+    /// between words; with options that need words, returns a warning instead.
+    pub fn adapt(&mut self, encoders: &[TokenizedRows]) -> Option<Adapted> {
         let (rows, unsegmented) = TokenizedRows::unsegmented(encoders);
         let longest = self.automatic.filter(|_| unsegmented * 2 > rows)?;
         self.automatic = None;
+        let found = format!("{unsegmented} of {rows} rows have no blanks between words");
+        if !self.of_words.is_empty() {
+            return Some(Adapted::Warning(format!(
+                "{found}: most words are whole sentences\n  help: pass --analyzer char and leave \
+                 out {}, or pass --analyzer word to keep words",
+                self.of_words.join(" and ")
+            )));
+        }
         self.analyzer.tokens = Tokens::Char;
         self.max_ngrams = longest;
-        Some(format!(
-            "{unsegmented} of {rows} rows have no blanks between words: using --analyzer char, \
-             with n-grams of {} to {longest} characters",
+        Some(Adapted::Params(format!(
+            "{found}: using --analyzer char, with n-grams of {} to {longest} characters",
             self.min_ngrams
-        ))
+        )))
     }
 }
 
@@ -238,27 +245,28 @@ mod tests {
         assert_eq!((characters.min_ngrams, characters.max_ngrams), (1, 3));
     }
 
+    fn rows(analyzer: &Analyzer, texts: &[&str]) -> [TokenizedRows; 1] {
+        let mut rows = TokenizedRows::new(&Arc::from([]), analyzer);
+        texts.iter().for_each(|text| rows.push(text));
+        [rows]
+    }
+
     /// DATA-FAULTS 22: Chinese text has no words that are separated by blanks.
     #[test]
     fn rows_without_blanks_choose_characters() {
-        let rows = |texts: &[&str]| {
-            let mut rows = TokenizedRows::new(&Arc::from([]), &Analyzer::words(2));
-            texts.iter().for_each(|text| rows.push(text));
-            [rows]
-        };
-        let chinese = rows(&["这部电影真的糟糕", "音乐真的好看", "good"]);
+        let words = Analyzer::words(2);
+        let chinese = rows(&words, &["这部电影真的糟糕", "音乐真的好看", "good"]);
         let mut automatic = analysis(&AnalysisArgs::default());
-        let sentence = automatic.adapt(&chinese).unwrap();
-        assert!(
-            sentence.starts_with("2 of 3 rows have no blanks"),
-            "{sentence}"
-        );
+        let expected = "2 of 3 rows have no blanks between words: using --analyzer char, with \
+                        n-grams of 1 to 3 characters";
+        let expected = Some(Adapted::Params(expected.to_owned()));
+        assert_eq!(automatic.adapt(&chinese), expected);
         assert_eq!(automatic.analyzer.tokens, Tokens::Char);
         assert_eq!((automatic.min_ngrams, automatic.max_ngrams), (1, 3));
         assert_eq!(automatic.adapt(&chinese), None);
         let mut english = analysis(&AnalysisArgs::default());
         assert_eq!(
-            english.adapt(&rows(&["good film", "好看", "bad film"])),
+            english.adapt(&rows(&words, &["good film", "好看", "bad film"])),
             None
         );
         let mut explicit = analysis(&AnalysisArgs {
@@ -266,8 +274,46 @@ mod tests {
             ..AnalysisArgs::default()
         });
         assert_eq!(explicit.adapt(&chinese), None);
-        let with_stop_words = AnalysisArgs::default().check(&defaults(&["--stopwords"]));
-        assert_eq!(with_stop_words.unwrap().adapt(&chinese), None);
+        // Not an option of words.
+        let cased = AnalysisArgs {
+            no_lowercase: true,
+            ..AnalysisArgs::default()
+        };
+        let mut cased = analysis(&cased);
+        let encoded = rows(
+            &cased.analyzer,
+            &["这部电影真的糟糕", "音乐真的好看", "Good"],
+        );
+        assert_eq!(cased.adapt(&encoded), expected);
+        assert!(!cased.analyzer.lowercase);
+    }
+
+    /// Words of such texts are whole sentences: a warning, since the user asked for words.
+    #[test]
+    fn options_of_words_are_a_warning_for_rows_without_blanks() {
+        let pattern = || AnalysisArgs {
+            token_pattern: Some(r"\S+".to_owned()),
+            ..AnalysisArgs::default()
+        };
+        let adapted = |args: &AnalysisArgs| {
+            let mut analysis = args.check(&defaults(&["--stopwords"])).unwrap();
+            let encoded = rows(&analysis.analyzer, &["这部电影真的糟糕"]);
+            let adapted = analysis.adapt(&encoded);
+            assert_eq!(analysis.analyzer.tokens, Tokens::Word);
+            adapted
+        };
+        let Some(Adapted::Warning(warning)) = adapted(&pattern()) else {
+            panic!("no warning");
+        };
+        assert!(warning.starts_with("1 of 1 rows have no blanks between words"));
+        let help = "help: pass --analyzer char and leave out --stopwords and --token-pattern, or \
+                    pass --analyzer word";
+        assert!(warning.contains(help), "{warning}");
+        let confirmed = AnalysisArgs {
+            analyzer: Some(TokensArg::Word),
+            ..pattern()
+        };
+        assert_eq!(adapted(&confirmed), None);
     }
 
     #[test]

@@ -10,4 +10,4 @@ pub mod trainer;
 
 pub use analysis::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
 pub use command::{help, run};
-pub use trainer::{Model, Needs, NoArgs, Trained, Trainer};
+pub use trainer::{Adapted, Model, Needs, NoArgs, Trained, Trainer};

@@ -99,9 +99,8 @@ pub trait Trainer {
     /// Returns an empty encoder.
     fn encoder(params: &Self::Params) -> Self::Encoder;
 
-    /// Adapts the parameters to the rows that were read. If it returns a sentence, which is printed,
-    /// the data is read again, with encoders of the new parameters.
-    fn adapt(_params: &mut Self::Params, _encoders: &[Self::Encoder]) -> Option<String> {
+    /// Adapts the parameters to the rows of the training data, or warns of them.
+    fn adapt(_params: &mut Self::Params, _encoders: &[Self::Encoder]) -> Option<Adapted> {
         None
     }
 
@@ -116,6 +115,15 @@ pub trait Trainer {
         encoders: Vec<Self::Encoder>,
         run: &mut Run,
     ) -> Result<Trained<Self::Model>, Error>;
+}
+
+/// Result of [`Trainer::adapt`], with a message for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Adapted {
+    /// The parameters were changed: all data is read again, with encoders of the new ones.
+    Params(String),
+    /// The parameters, which are options of the user, do not suit the rows.
+    Warning(String),
 }
 
 /// Condition under which an option has an effect.

@@ -40,7 +40,7 @@ pub struct ChannelSpec {
     /// MIME types of the files: `text/csv`.
     #[serde(default)]
     pub content_types: Vec<String>,
-    /// Compressions of the files: `None`, `Gzip`, `Zstd`.
+    /// Compressions of the files: `None`, `Gzip`, `Zstd`, `Bzip2`, `Xz`.
     #[serde(default)]
     pub compression: Vec<String>,
     /// SageMaker's `TrainingInputMode`: `File`, `FastFile`.

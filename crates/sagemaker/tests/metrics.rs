@@ -199,7 +199,7 @@ mod attacks {
     proptest! {
         /// ATTACK F4: no text can match a metric, move the cursor or start a line of its own.
         #[test]
-        fn printed_text_is_no_metric(text in forged()) {
+        fn printed_text_is_not_a_metric(text in forged()) {
             let printed = LogText::new(&text).to_string();
             prop_assert!(found(&printed).is_empty());
             let plain = |line: &str| !line.contains(char::is_control);
@@ -211,7 +211,7 @@ mod attacks {
 
         /// ATTACK F4: the same for JSON, which keeps its values.
         #[test]
-        fn printed_json_is_no_metric(text in forged()) {
+        fn printed_json_is_not_a_metric(text in forged()) {
             let value = serde_json::json!({ text.as_str(): [text.as_str(), format!(" {text}")] });
             let json = value.to_string();
             let printed = sanitize_json(&json);

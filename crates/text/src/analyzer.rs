@@ -1,4 +1,4 @@
-//! How texts become tokens, with the meanings of scikit-learn's `CountVectorizer`.
+//! Conversion of texts to tokens, with the meanings of scikit-learn's `CountVectorizer`.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use unicode_normalization::char::canonical_combining_class;
 
 use crate::pattern::Pattern;
 
-/// How texts become tokens. Part of `config.json`, where defaults are left out.
+/// Settings by which the tokens of a text are found. Part of `config.json`, where defaults are left
+/// out.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Analyzer {
     /// Shortest word, in characters: 1 or 2. Without effect on other tokens than words without a

@@ -76,7 +76,6 @@ impl TokenizedRows {
     }
 
     /// Number of rows, and of those without blanks between words, such as Chinese and Thai ones.
-    /// The latter are counted for lower-case words only.
     pub fn unsegmented(encoders: &[Self]) -> (usize, usize) {
         encoders
             .iter()

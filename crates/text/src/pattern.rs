@@ -2,7 +2,9 @@
 //!
 //! The crate `regex` has other word characters and word boundaries (it counts combining marks) and
 //! no lookaround, and would take a tenth of the time of the first build. Matching is Pike's virtual
-//! machine: the time is linear in the text for every pattern.
+//! machine: the time is linear in the text for every pattern without lookaround. A lookaround is
+//! matched anew at each position: one that reads ahead without a limit, such as `(?=.*x)`, takes
+//! time quadratic in the length of the line.
 
 mod parse;
 mod run;
@@ -249,6 +251,9 @@ mod tests {
             ("(?x)a", "flag `x`"),
             ("(?<=a+)b", "fixed"),
             ("(a)(b)", "group"),
+            (r"(?=(\w\w))", "a group in a lookaround"),
+            (r"\w(?=(\w))", "a group in a lookaround"),
+            (r"(?<!(@))\w", "a group in a lookaround"),
             (r"\w*", "empty text"),
             ("(?:a*)*b", "may be empty"),
             ("[b-a]", "b-a"),

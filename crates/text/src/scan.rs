@@ -108,14 +108,14 @@ impl Scanner {
     /// `char_wb` are separated by an empty token.
     pub(crate) fn scan(&mut self, text: &str) -> (&[Token], &[u8]) {
         self.tokens.clear();
+        let ascii = text.is_ascii();
+        if !ascii {
+            self.unsegmented += usize::from(other::is_unsegmented(text));
+        }
         if let Some(other) = &mut self.other {
             other.scan(text, &mut self.lowered, &mut self.spans);
             self.take_spans();
             return (&self.tokens, &self.lowered);
-        }
-        let ascii = text.is_ascii();
-        if !ascii {
-            self.unsegmented += usize::from(other::is_unsegmented(text));
         }
         self.lower_blocks(text.as_bytes());
         if ascii || self.lower_others(text) {

@@ -140,10 +140,10 @@ fn read(path: &Path) -> Result<BTreeMap<String, f64>, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let given: Vec<(String, Option<f64>)> = if text.starts_with('{') {
-        let object: serde_json::Map<String, serde_json::Value> =
+        let members: Members =
             serde_json::from_str(text).map_err(|error| wrong(path, &error.to_string()))?;
         let pair = |(label, weight): (String, serde_json::Value)| (label, weight.as_f64());
-        object.into_iter().map(pair).collect()
+        members.0.into_iter().map(pair).collect()
     } else {
         csv_pairs(path, text)?
     };
@@ -162,6 +162,31 @@ fn read(path: &Path) -> Result<BTreeMap<String, f64>, Error> {
         weights.insert(label, weight);
     }
     Ok(weights)
+}
+
+/// Members of a JSON object, also those with the same name.
+#[derive(Default)]
+struct Members(Vec<(String, serde_json::Value)>);
+
+impl<'de> serde::Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self::default())
+    }
+}
+
+impl<'de> serde::de::Visitor<'de> for Members {
+    type Value = Self;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(member) = map.next_entry()? {
+            self.0.push(member);
+        }
+        Ok(self)
+    }
 }
 
 /// Returns labels and weights of a CSV file. A quoted label may contain a comma, but no line break.
@@ -265,6 +290,7 @@ mod public_reports {
             ("{\"a\": \"2\"}", "a number above 0 as the weight of `a`"),
             ("label,weight\na,1e400\n", "a number above 0"),
             ("label,weight\na,1\na,2\n", "`a` is there twice"),
+            ("{\"a\": 2, \"a\": 3}", "`a` is there twice"),
             ("label,weight\na\n", "a label and a weight in each line"),
             ("a,1\n", "`label,weight` as the first line"),
             ("{\"a\": 2", "write {\"LABEL\": 2.5, ...}"),

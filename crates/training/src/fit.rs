@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn interrupted_first_epoch_is_no_model() {
+    fn interrupted_first_epoch_is_not_a_model() {
         let mut learner = Fake {
             norms: vec![1.0; 9],
             stop_at: Some(2),

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{Needs, NoArgs, Trained, Trainer};
+use harness::{Adapted, Needs, NoArgs, Trained, Trainer};
 use text::TokenizedRows;
 use training::Run;
 
@@ -65,7 +65,7 @@ impl Trainer for Bag {
         TokenizedRows::new(&Arc::from([]), &params.analysis.analyzer)
     }
 
-    fn adapt(params: &mut BagParams, encoders: &[TokenizedRows]) -> Option<String> {
+    fn adapt(params: &mut BagParams, encoders: &[TokenizedRows]) -> Option<Adapted> {
         params.analysis.adapt(encoders)
     }
 

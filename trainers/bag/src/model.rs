@@ -25,7 +25,7 @@ pub struct BagModel {
     pub(crate) multi_label: bool,
     /// In code point order.
     pub(crate) terms: Terms,
-    /// How texts become terms.
+    /// Settings by which the terms of a text are found.
     pub(crate) features: FeatureConfig,
     pub(crate) net: Net,
     pub(crate) lookup: LazyLookup,

@@ -99,7 +99,7 @@ pub struct BagArgs {
 pub struct BagParams {
     /// Embedding size; `None`: depends on the number of classes.
     emb_size: Option<usize>,
-    /// How texts become terms.
+    /// Settings by which the terms of a text are found.
     pub(crate) analysis: TextAnalysis,
     /// Character n-grams of words.
     pub(crate) subwords: Option<Subwords>,

@@ -12,7 +12,7 @@ pub use params::{NbArgs, NbParams};
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{Needs, NoArgs, Trained, Trainer};
+use harness::{Adapted, Needs, NoArgs, Trained, Trainer};
 use text::TokenizedRows;
 use training::Run;
 
@@ -44,7 +44,7 @@ impl Trainer for Nb {
         TokenizedRows::new(&params.vocabulary.stop_words, &params.analysis.analyzer)
     }
 
-    fn adapt(params: &mut NbParams, encoders: &[TokenizedRows]) -> Option<String> {
+    fn adapt(params: &mut NbParams, encoders: &[TokenizedRows]) -> Option<Adapted> {
         params.analysis.adapt(encoders)
     }
 

@@ -312,7 +312,7 @@ mod tests {
         assert!((logs[1].exp() - 1.0 / 36.0).abs() < 1e-12);
     }
 
-    /// A term of the validation rows alone is no part of the first model.
+    /// A term of the validation rows alone is not part of the first model.
     #[test]
     fn other_terms_are_left_out_of_the_sum() {
         let mut sums = vec![3.0, 1.0, 0.0, 0.0];

@@ -125,7 +125,7 @@ pub(crate) enum EventModel {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct NbParams {
-    /// How texts become terms.
+    /// Settings by which the terms of a text are found.
     pub(crate) analysis: TextAnalysis,
     /// Selection of the terms.
     pub(crate) vocabulary: Vocabulary,

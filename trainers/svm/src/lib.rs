@@ -15,7 +15,7 @@ pub use model::SvmModel;
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{Needs, NoArgs, Trained, Trainer};
+use harness::{Adapted, Needs, NoArgs, Trained, Trainer};
 use training::Run;
 
 use params::{SvmArgs, SvmParams};
@@ -47,7 +47,7 @@ impl Trainer for Svm {
         TokenizedRows::new(&params.vocabulary.stop_words, &params.analysis.analyzer)
     }
 
-    fn adapt(params: &mut SvmParams, encoders: &[TokenizedRows]) -> Option<String> {
+    fn adapt(params: &mut SvmParams, encoders: &[TokenizedRows]) -> Option<Adapted> {
         params.analysis.adapt(encoders)
     }
 

@@ -292,7 +292,7 @@ pub struct Tuning {
 /// Checked parameters.
 #[derive(Clone, Debug)]
 pub struct SvmParams {
-    /// How texts become terms.
+    /// Settings by which the terms of a text are found.
     pub analysis: TextAnalysis,
     /// Selection of the terms.
     pub vocabulary: Vocabulary,

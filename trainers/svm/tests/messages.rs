@@ -47,6 +47,10 @@ fn description_has_defaults_and_ranges() {
     let outcome = svm(&["describe", "--json"]);
     outcome.expect_code(0);
     let description: serde_json::Value = outcome.json();
+    assert_eq!(
+        description["channels"][0]["compression"],
+        json!(["None", "Gzip", "Zstd", "Bzip2", "Xz"])
+    );
     let parameters = description["hyperparameters"].as_array().unwrap();
     for (name, default, range, tunable) in [
         (

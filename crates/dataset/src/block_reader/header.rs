@@ -343,6 +343,8 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
         let message = "the file has fastText's format, `__label__LABEL TEXT`, expected CSV";
         return Err(FileError::unsupported(message, help));
     }
+    // As JSON, another layout would be refused all the same.
+    json::refuse_layout(&text, task.options, task.labels)?;
     let is_object = || text.starts_with('{') && json::parse(&text, &[], None).is_ok();
     if json::begins_array(line) || text.trim() == "[" || is_object() {
         let help = match (task.stdin, is_object()) {
@@ -353,7 +355,7 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
         let message = "the file has JSON, expected CSV";
         return Err(FileError::unsupported(message, help));
     }
-    json::refuse_layout(&text, task.options, task.labels)
+    Ok(())
 }
 
 /// Returns the name of a delimiter in messages.

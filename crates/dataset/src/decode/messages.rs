@@ -466,7 +466,7 @@ impl Reporter<'_> {
         });
     }
 
-    /// Reports a weight that is no number, or a missing one.
+    /// Reports a weight that is not a number of 0 or more, or is missing.
     pub(super) fn no_weight(&self, record: &Record, found: &str, findings: &mut Findings) {
         self.malformed(&codes::WEIGHT, findings, || {
             let message = match found.trim() {

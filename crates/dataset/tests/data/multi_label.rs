@@ -116,6 +116,29 @@ fn check_counts_the_rows_of_each_label() {
     assert_eq!(check(&one).findings.count(&codes::ONE_CLASS), 1);
 }
 
+/// Issue 17, DATA 25: pandas writes a missing field as `nan`; `train` and `check` name the row.
+#[test]
+fn words_for_missing_values_are_named() {
+    let found = |label: &str, options: &ReadOptions| {
+        let rows = format!("text,label\none,b|a\ntwo,{label}\nthree,b\n");
+        let file = given("a.csv", rows);
+        let read = file.read(options).unwrap().findings;
+        let source = file.source();
+        let checked = dataset::check(&source, &[], options, 20, &GO, &mut |_| {}).unwrap();
+        let counts = [&read, &checked.findings].map(|all| all.count(&codes::MISSING_LABEL));
+        (counts, read.to_string())
+    };
+    let separated = several(Some("|"), &[]);
+    let (counts, message) = found("NaN|a", &separated);
+    assert_eq!(counts, [1, 1], "{message}");
+    let expected = "the label `NaN` is a word for a missing value, but is used as a class";
+    assert!(message.contains(expected), "{message}");
+    assert!(message.contains("leave the field empty"), "{message}");
+    assert_eq!(found("", &separated).0, [0, 0]);
+    // Without a separator, the field is one label.
+    assert_eq!(found("nan", &several(None, &[])).0, [1, 1]);
+}
+
 /// Issue 17: a list column of parquet.
 #[cfg(feature = "parquet")]
 #[test]

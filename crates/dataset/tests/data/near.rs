@@ -17,7 +17,11 @@ mod public_reports {
                 found.push(finding.to_string());
             }
         };
-        let summary = check(&train, &test, &options(), 1000, &GO, &mut each).unwrap();
+        let options = ReadOptions {
+            sketches: true,
+            ..options()
+        };
+        let summary = check(&train, &test, &options, 1000, &GO, &mut each).unwrap();
         (summary, found)
     }
 

@@ -155,6 +155,38 @@ fn missing_columns_and_wrong_types_are_errors() {
       --> a.parquet
       help: pass another --text-column, or write the file with that type
     ");
+    // The option is that of the column.
+    let schema = "message m { optional binary text (UTF8); optional binary label (UTF8); \
+                  required fixed_len_byte_array(4) bytes; }";
+    let file = given(
+        "a.parquet",
+        parquet_file(schema, &[], Compression::UNCOMPRESSED),
+    );
+    let name = || "bytes".to_owned();
+    let weighted = ReadOptions {
+        weight_column: Some(name()),
+        ..options()
+    };
+    let other_label = ReadOptions {
+        multi_label: Some(dataset::MultiLabel {
+            other_columns: vec![name()],
+            ..dataset::MultiLabel::default()
+        }),
+        ..options()
+    };
+    let kept = ReadOptions {
+        keep_columns: vec![name()],
+        ..options()
+    };
+    for (options, flag) in [
+        (weighted, "--weight-column"),
+        (other_label, "--label-column"),
+        (kept, "--keep-columns"),
+    ] {
+        let message = file.messages(&options);
+        let help = format!("help: pass another {flag}, or write the file with that type");
+        assert!(message.contains(&help), "{message}");
+    }
     // The help, obeyed, removes the error.
     let schema = "message m { required boolean text; optional binary label (UTF8); \
                   optional binary review (UTF8); }";

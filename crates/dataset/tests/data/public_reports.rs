@@ -82,7 +82,7 @@ fn quotes_of_a_tsv_without_quoting_swallow_no_rows() {
 
 /// DATA 01: a CSV with commas in texts of several lines is common, so that is a warning at most.
 #[test]
-fn texts_of_several_lines_in_a_csv_are_no_errors() {
+fn texts_of_several_lines_in_a_csv_are_not_errors() {
     let file = given("a.csv", "text,label\n\"one, two\nthree\",x\nb,y\n");
     assert!(file.read(&options()).unwrap().findings.is_empty());
     let file = given("a.csv", "text,label\n\"noisy,x\nb,y\n42\",x\nc,y\n");
@@ -190,7 +190,7 @@ fn lines_quoted_as_a_whole_are_explained() {
 
 /// DATA 04: pandas#16682.
 #[test]
-fn null_of_mysql_is_no_class() {
+fn null_of_mysql_is_not_a_class() {
     let file = given(
         "a.csv",
         "text,label\na,x\nb,\\N\n\\N,y\n\"\\N\",y\nc\\N,y\n",

@@ -77,7 +77,9 @@ pub(super) fn describe<T: Trainer>() -> TrainerDescription {
         name: (*name).to_owned(),
         required: *name == "train",
         content_types: CONTENT_TYPES.map(str::to_owned).to_vec(),
-        compression: ["None", "Gzip", "Zstd"].map(str::to_owned).to_vec(),
+        compression: ["None", "Gzip", "Zstd", "Bzip2", "Xz"]
+            .map(str::to_owned)
+            .to_vec(),
         input_modes: ["File", "FastFile"].map(str::to_owned).to_vec(),
     };
     let other_channel = |name: &&str| ChannelSpec {

@@ -221,13 +221,16 @@ pub fn vocabulary(dir: &Path) -> Result<String, Error> {
 /// Reads the terms in `vocabulary.txt`.
 ///
 /// # Errors
-/// As [`vocabulary`]; also if the terms are not in code point order.
+/// As [`vocabulary`]; also if the terms are not in code point order, or one is empty.
 pub fn terms(dir: &Path) -> Result<Terms, Error> {
     let terms = Terms::parse(vocabulary(dir)?);
-    if terms.is_sorted() {
+    let message = if !terms.is_sorted() {
+        "expected one term per line in code point order, found another order"
+    } else if terms.iter().next() == Some("") {
+        "expected one term per line, found an empty line"
+    } else {
         return Ok(terms);
-    }
-    let message = "expected one term per line in code point order, found another order";
+    };
     Err(unreadable(dir, VOCABULARY, message))
 }
 
@@ -271,4 +274,23 @@ pub fn unreadable(dir: &Path, name: &str, error: impl ToString) -> Error {
     );
     Error::new(message)
         .help("train again, or point --model-dir at a folder that this program wrote")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty term has no characters, of which the terms of `char` and `char_wb` consist.
+    #[test]
+    fn vocabularies_in_another_order_or_with_empty_lines_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            write(folder.path(), VOCABULARY, text.as_bytes()).unwrap();
+            terms(folder.path()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(" a\nb\n").unwrap().len(), 2);
+        assert!(read("b\na\n").unwrap_err().contains("found another order"));
+        let error = read("\na\n").unwrap_err();
+        assert!(error.contains("found an empty line"), "{error}");
+    }
 }

@@ -198,7 +198,7 @@ struct KeptWord {
 }
 
 /// Returns the words in at least `min_df` documents: most frequent first, ties in code point order.
-/// The empty word, which separates others, is none.
+/// Leaves out the empty word, which separates others.
 fn keep_words(words: &Words, frequency: &[u32], min_df: u32) -> Vec<KeptWord> {
     let mut kept: Vec<KeptWord> = (0..words.len() as u32)
         .filter(|&number| frequency[number as usize] >= min_df)

@@ -24,7 +24,7 @@ impl Subwords {
             let lengths = word[start..].char_indices().take(self.maxn).zip(1..);
             for ((offset, character), length) in lengths {
                 let end = start + offset + character.len_utf8();
-                // `<` and `>` alone are none.
+                // `<` and `>` alone are not n-grams.
                 let is_edge = length == 1 && (start == 0 || end == word.len());
                 if length >= self.minn && !is_edge {
                     let ngram = &word[start..end];
@@ -127,9 +127,9 @@ mod tests {
         }
     }
 
-    /// Expected: `<` and `>` are no n-grams in fastText's `Dictionary::computeSubwords`.
+    /// Expected: `<` and `>` are not n-grams in fastText's `Dictionary::computeSubwords`.
     #[test]
-    fn edges_alone_are_no_ngrams() {
+    fn edges_alone_are_not_ngrams() {
         let mut found = Vec::new();
         let subwords = Subwords {
             minn: 1,

@@ -3,12 +3,12 @@
 use super::{Lookup, LookupScratch, Subwords, Terms};
 use crate::{Analyzer, WordReader};
 
-/// How the terms of a text are found. It is that of training.
+/// Settings by which the terms of a text are found: those of training.
 #[derive(Clone, Copy)]
 pub struct TermShape<'a> {
     /// Words that are skipped.
     pub stop_words: &'a [String],
-    /// How texts become tokens.
+    /// Settings by which the tokens of a text are found.
     pub analyzer: &'a Analyzer,
     /// Maximum n-gram length, in tokens.
     pub max_ngrams: usize,

@@ -199,11 +199,16 @@ impl Parser<'_> {
             return Err(format!("`({start}` is not supported"));
         }
         self.groups += usize::from(captures);
+        let groups = self.groups;
         let mut part = self.alternatives()?;
         if !self.take(')') {
             return Err("expected `)`, found the end".to_owned());
         }
         if let Some((_, is_behind, negative)) = look {
+            // Its matches are not kept.
+            if self.groups > groups {
+                return Err("a group in a lookaround is not supported".to_owned());
+            }
             let behind = match is_behind {
                 true => Some(part.width.ok_or("expected a fixed width in a lookbehind")?),
                 false => None,

@@ -86,7 +86,7 @@ mod public_reports {
 
     /// DATA 01, 13, 24: `predict` counts lines that are not rows, and obeys byte order marks.
     #[test]
-    fn predict_counts_lines_that_are_no_rows() {
+    fn predict_counts_lines_that_are_not_rows() {
         let workspace = Workspace::with_model(&["--no-report"]);
         let predict = |name: &str, bytes: &str, flags: &[&str]| {
             let path = workspace.write(name, bytes);
@@ -218,7 +218,7 @@ mod public_reports {
             "label",
         ];
         workspace.svm("train", &right).expect_code(0);
-        // Few rows, and classes of few rows, are no errors.
+        // Few rows, and classes of few rows, are not errors.
         let few = workspace.write("few.csv", rows(&["a", "b", "c", "d"]));
         svm(&["check".as_ref(), few.as_os_str()]).expect_code(0);
     }
@@ -414,9 +414,9 @@ mod public_reports {
         expect(&outcome, 0, &same);
     }
 
-    /// Issue 17: `train --near-duplicates` compares texts as `check` does; the model is the same.
+    /// Issue 17: `--near-duplicates` compares texts in `train` and `check`; the model is the same.
     #[test]
-    fn train_compares_texts_on_request() {
+    fn texts_are_compared_on_request() {
         let workspace = Workspace::new();
         let mut rows = testkit::movie_rows();
         rows.truncate(40);
@@ -451,6 +451,18 @@ mod public_reports {
             &["2 such rows; remove them from one of the two data sets"],
         );
         assert!(workspace.model() == model);
+        // The launcher's check before `train` does not compare them.
+        let check = [
+            "check",
+            train.to_str().unwrap(),
+            "--test",
+            test.to_str().unwrap(),
+        ];
+        let outcome = svm(&check);
+        expect(&outcome, 0, &[]);
+        assert!(!outcome.stdout.contains("sequences of 5 words"));
+        let outcome = svm(&[&check[..], &["--near-duplicates"]].concat());
+        expect(&outcome, 0, &["1  warning D049", "2  warning D038"]);
     }
 
     /// Issue 17: labels that never repeat are counted by `train` too.

@@ -718,7 +718,7 @@ fn text_without_blanks_has_terms_of_characters() {
     }
 }
 
-/// Issue 17: options of the text analysis that exclude each other, and patterns that are none.
+/// Issue 17: options of the text analysis that exclude each other, and invalid patterns.
 #[test]
 fn impossible_text_analysis_is_a_usage_error() {
     let workspace = Workspace::new();

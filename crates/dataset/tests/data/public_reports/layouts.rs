@@ -293,6 +293,11 @@ fn files_without_an_ending_are_read_by_content() {
             "README",
             b"Some text, with commas.\nAnd another line.\n".to_vec(),
         ),
+        (
+            "LICENSE",
+            b"Data of Smith, Jones\nsee the paper, page 3\n".to_vec(),
+        ),
+        ("VERSION", b"1,2\n3,4\n".to_vec()),
         ("_metadata", csv.as_bytes().to_vec()),
         ("info.json", b"{\"text\":\"no\",\"label\":\"z\"}\n".to_vec()),
         (
@@ -312,8 +317,16 @@ fn files_without_an_ending_are_read_by_content() {
             "warning[D043]: the file is read as CSV because of its content",
             "3 such files; give them the ending of the format, such as .csv, to confirm",
             "warning[D034]",
-            "5 such files",
+            "7 such files",
         ],
+    );
+    // Without files that are data by their names, one without the columns is an error.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("part-0"), "text,stars\na,x\n").unwrap();
+    std::fs::write(folder.path().join("part-1"), csv).unwrap();
+    has(
+        &all(folder.path(), &options()).1,
+        &["error[D005]", "part-0"],
     );
     // A file that is named itself is CSV if in doubt.
     let file = given("rows", "[{\"text\":\"a\",\"label\":\"x\"}]");
@@ -345,6 +358,15 @@ fn addresses_are_refused_with_the_command_that_fetches() {
             "hf://datasets/o/n",
             "hf download o/n --repo-type dataset --local-dir data",
         ),
+        (
+            "hf://datasets/squad",
+            "hf download squad --repo-type dataset --local-dir data",
+        ),
+        (
+            "s3://b/data-v1.2",
+            "aws s3 cp --recursive s3://b/data-v1.2 data",
+        ),
+        ("s3://b/a.txt", "aws s3 cp s3://b/a.txt ."),
     ] {
         let message = sources(Path::new(address)).unwrap_err().to_string();
         has(

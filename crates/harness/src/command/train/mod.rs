@@ -26,7 +26,7 @@ use self::run_paths::{RunPaths, unused_channels};
 use super::args::{CheckpointArgs, TrainArgs, WeightArgs};
 use super::run_file;
 use crate::model_dir::ModelLock;
-use crate::{Needs, Trainer};
+use crate::{Adapted, Needs, Trainer};
 
 pub(super) fn command<T: Trainer>() -> Command {
     // The texts come last: `augment_args` would overwrite them.
@@ -222,16 +222,20 @@ fn read_corpus<T: Trainer>(
         )
     };
     let mut corpus = read(params)?;
-    if let Some(adapted) = T::adapt(params, &corpus.encoders) {
-        if !can_repeat {
+    match T::adapt(params, &corpus.encoders[..corpus.train_encoders]) {
+        Some(Adapted::Params(changed)) if can_repeat => {
+            run.progress_line(&changed);
+            drop(corpus);
+            corpus = read(params)?;
+        }
+        Some(Adapted::Params(changed)) => {
             return Err(
-                Error::new(format!("{adapted}; a pipe cannot be read again"))
+                Error::new(format!("{changed}; a pipe cannot be read again"))
                     .help("pass --analyzer char, or --analyzer word to keep words"),
             );
         }
-        run.progress_line(&adapted);
-        drop(corpus);
-        corpus = read(params)?;
+        Some(Adapted::Warning(warning)) => run.warn(warning),
+        None => {}
     }
     print_counts(run, &corpus.rows, &corpus.counts);
     warn_findings(run, &corpus, common.validation_split);
