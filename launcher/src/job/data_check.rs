@@ -81,7 +81,8 @@ async fn check_one(trainer: &HostTrainer<'_>, mut arguments: Vec<OsString>) -> R
         .map(|argument| quoted(&argument.to_string_lossy()))
         .collect();
     let line = format!("`{} {}`", trainer.name(), quoted_arguments.join(" "));
-    arguments.extend(["--json", "--limit", "1"].map(Into::into));
+    // Warnings are not shown, and the search for almost equal texts takes most of the time.
+    arguments.extend(["--json", "--limit", "1", "--no-near-duplicates"].map(Into::into));
     let output = output(trainer.command(&arguments), &line)
         .await
         .map_err(|error| trainer.cannot_start(&error))?;

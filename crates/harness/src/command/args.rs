@@ -434,7 +434,7 @@ pub(super) struct TrainArgs {
     /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = integer::<u64>(0..=MAX_INTEGER))]
     pub(super) seed: u64,
-    /// Warn of texts that share most of their words
+    /// Warn of texts that share most of their words, as `check` does
     ///
     /// Within the training data, and between it and the other data. Takes several times as long as
     /// reading the data.
@@ -707,12 +707,11 @@ pub(super) struct CheckArgs {
     /// Findings to print per code; the others are only counted
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = integer::<usize>(0..=MAX_INTEGER))]
     pub(super) limit: usize,
-    /// Warn of texts that share most of their words
+    /// Do not look for texts that share most of their words
     ///
-    /// Within PATH, and between it and the test data. Takes several times as long as reading the
-    /// data.
-    #[arg(long, action = ArgAction::SetTrue)]
-    pub(super) near_duplicates: bool,
+    /// The search takes several times as long as reading the data.
+    #[arg(long)]
+    pub(super) no_near_duplicates: bool,
     /// Print one JSON object per finding, then a summary
     #[arg(long)]
     pub(super) json: bool,

@@ -55,7 +55,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     };
     let options = ReadOptions {
         weight_column: args.weight_column.clone(),
-        sketches: args.near_duplicates,
+        sketches: !args.no_near_duplicates,
         ..args.read.options(args.columns.or(columns))?
     };
     let summary = dataset::check(
