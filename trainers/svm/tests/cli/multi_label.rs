@@ -345,16 +345,22 @@ fn help_for_several_labels_depends_on_the_command() {
     workspace.svm("check", &flags).expect_code(0);
 }
 
-/// A row is right if all its labels are, for the folder of another model and for its predictions.
-#[test]
-fn comparison_is_that_of_whole_sets() {
+/// Returns a model and its rows, and a model of rows with the other half of one label.
+fn models_that_differ(content: &str) -> (Workspace, Workspace, PathBuf) {
     let (workspace, other) = (Workspace::new(), Workspace::new());
-    let content = rows(list);
-    let file = workspace.write("a.jsonl", &content);
+    let file = workspace.write("a.jsonl", content);
     let flags = ["--multi-label", "--no-report", "--calibration", "cv"];
     workspace.train(&file, &flags).expect_code(0);
     let inverted = other.write("b.jsonl", rows(|good, long| list(good, !long)));
     other.train(&inverted, &flags).expect_code(0);
+    (workspace, other, file)
+}
+
+/// A row is right if all its labels are, for the folder of another model and for its predictions.
+#[test]
+fn comparison_is_that_of_whole_sets() {
+    let content = rows(list);
+    let (workspace, other, file) = models_that_differ(&content);
     let file = file.to_str().unwrap();
     let lines = |text: &str| -> Vec<Value> {
         let rows = text.lines().map(|row| serde_json::from_str(row).unwrap());
@@ -370,13 +376,10 @@ fn comparison_is_that_of_whole_sets() {
             .collect()
     };
     let (ours, theirs) = (right(&workspace), right(&other));
-    let written = |name: &str| {
-        let path = other.path(name);
-        let flags = ["--input", file, "--output", path.to_str().unwrap()];
-        other.svm("predict", &flags).expect_code(0);
-        path
-    };
-    for path in [other.path("model"), written("predicted.csv")] {
+    let predicted = other.path("predicted.csv");
+    let flags = ["--input", file, "--output", predicted.to_str().unwrap()];
+    other.svm("predict", &flags).expect_code(0);
+    for path in [other.path("model"), predicted] {
         let flags = [file, "--json", "--against", path.to_str().unwrap()];
         let comparison = workspace.svm("evaluate", &flags).json()["comparison"].clone();
         for (name, this, that) in [
@@ -403,10 +406,19 @@ fn comparison_is_that_of_whole_sets() {
     ] {
         assert!(stdout.contains(part), "{stdout}");
     }
+}
+
+#[test]
+fn models_of_other_labels_are_not_compared() {
+    let (workspace, other, file) = models_that_differ(&rows(list));
+    let file = file.to_str().unwrap();
+    let predicted = other.path("predicted.jsonl");
+    let flags = ["--input", file, "--output", predicted.to_str().unwrap()];
+    other.svm("predict", &flags).expect_code(0);
     let single = Workspace::with_model(&["--no-report"]);
     for (path, message, help) in [
         (
-            written("predicted.jsonl"),
+            predicted,
             "expected CSV for several labels, found JSON",
             "--output FILE.csv`",
         ),
