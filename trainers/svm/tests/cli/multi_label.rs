@@ -1,6 +1,7 @@
 //! Issue 17: rows with several labels, or none.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use testkit::movie_csv;
