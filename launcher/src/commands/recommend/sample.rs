@@ -95,14 +95,11 @@ impl Sample {
             .flat_map(|&row| rows.classes_of(row))
             .copied()
             .collect();
-        let mut dropped = BTreeMap::new();
-        for (_, counts) in &corpus.counts {
-            dropped.extend(&counts.dropped);
-        }
+        let dropped = corpus.counts.iter().flat_map(|(_, counts)| &counts.dropped);
         let sample = Self {
             folder,
             all_rows: rows.labels.len(),
-            dropped,
+            dropped: dropped.map(|(&reason, &rows)| (reason, rows)).collect(),
             rows: chosen.len(),
             // Folds are numbered from 0 without gaps.
             folds: folds.iter().max().map_or(0, |&last| u32::from(last) + 1),
