@@ -74,14 +74,8 @@ def add_data_options(parser):
     )
 
 
-def parser():
-    parser = argparse.ArgumentParser(prog="bench/compare", description=DESCRIPTION)
-    parser.add_argument(
-        "--smoke",
-        action="store_true",
-        help="test all of it on data/movie.csv; the results are not kept",
-    )
-    add_data_options(parser)
+def add_plan_options(parser):
+    """Adds the options that choose the measurements."""
     parser.add_argument(
         "--only",
         nargs="+",
@@ -121,6 +115,10 @@ def parser():
         action="store_true",
         help="train neural networks on all rows too: days on a CPU [default with --device cuda]",
     )
+
+
+def add_machine_options(parser):
+    """Adds the options for threads, devices, programs and models of both sides."""
     parser.add_argument(
         "--threads",
         type=at_least(1),
@@ -149,6 +147,10 @@ def parser():
         type=pathlib.Path,
         help="checkpoint that both transformers start from [default: MiniLM]",
     )
+
+
+def add_result_options(parser):
+    """Adds the options for the results' folder and the documents."""
     parser.add_argument(
         "--machine", help="machine's name in the results' folder [default: the CPU model]"
     )
@@ -173,6 +175,17 @@ def parser():
         metavar="FILE",
         help="write the full table between the same marks of this file; --readme links to it",
     )
+
+
+def parser():
+    parser = argparse.ArgumentParser(prog="bench/compare", description=DESCRIPTION)
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="test all of it on data/movie.csv; the results are not kept",
+    )
+    for add in (add_data_options, add_plan_options, add_machine_options, add_result_options):
+        add(parser)
     return parser
 
 

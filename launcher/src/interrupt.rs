@@ -26,6 +26,14 @@ impl Interrupt {
 /// Runs `work` until it ends, or until Ctrl-C or SIGTERM. Needs no cleanup: the next run resumes
 /// from what has been transferred.
 pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    until_interrupted_with("run the same command again to resume", work).await
+}
+
+/// Like [`until_interrupted`], with the help of the error after a signal.
+pub(crate) async fn until_interrupted_with<T>(
+    help: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let cannot = |error| {
         Error::new(format!("cannot watch for signals: {error}")).help("try again in a minute")
     };
@@ -36,6 +44,5 @@ pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) 
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    Err(Error::with_kind(ErrorKind::Interrupted, "interrupted")
-        .help("run the same command again to resume"))
+    Err(Error::with_kind(ErrorKind::Interrupted, "interrupted").help(help))
 }

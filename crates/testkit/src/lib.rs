@@ -17,6 +17,7 @@ pub mod campaign;
 mod cli_reference;
 pub mod contract;
 mod data;
+mod documented;
 mod engine;
 mod fake_ml;
 mod fault_proxy;
@@ -37,6 +38,7 @@ pub use data::{
     Row, data_dir, imdb_train, many_class_rows, movie_csv, movie_rows, several_label_rows, to_csv,
     unsegmented_rows,
 };
+pub use documented::check_documented_labels;
 pub use engine::{Engine, engine};
 pub use fake_ml::{FakeMl, fifo};
 pub use fault_proxy::{Fault, FaultProxy, Passed, fault_proxy};

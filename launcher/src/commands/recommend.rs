@@ -1,5 +1,6 @@
 //! `trainyard recommend`
 
+mod reading;
 mod report;
 mod sample;
 mod trial;
@@ -8,13 +9,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use self::reading::ReadArgs;
 use self::report::{Network, Report, Score};
 use self::sample::Sample;
 use self::trial::Candidate;
 use crate::context::Context;
-use crate::interrupt::until_interrupted;
+use crate::interrupt::until_interrupted_with;
 use crate::trainer::TrainerPackage;
-use crate::util::whole_number;
+use crate::util::{private_folder, whole_number};
 use diagnostics::{Error, Exit, Result, eprint_line};
 
 /// Maximum rows of the sample: their texts are kept in memory.
@@ -26,21 +28,12 @@ const MAX_ROWS: u32 = 10_000_000;
 /// scored by a model that was not trained on it (cross-validation). Networks are not trained,
 /// unless `--trainer` names them: their time is estimated from two short runs. Nothing is
 /// downloaded.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct RecommendArgs {
     /// Labelled data: a file or a folder
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Column with the text; the values of several are joined with blanks
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    text_column: Vec<String>,
-    /// Column with the label
-    #[arg(long, value_name = "NAME", default_value = "label")]
-    label_column: String,
-    /// CSV and TSV files have no header: columns are given by their numbers, from 0
-    #[arg(long)]
-    no_header: bool,
     /// Trainer to compare; may be repeated [default: all that are built]
     #[arg(long = "trainer", value_name = "NAME")]
     trainers: Vec<String>,
@@ -50,22 +43,31 @@ pub(crate) struct RecommendArgs {
     /// Parts of the sample; each is scored by a model that was trained on the others
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole_number(2..=20))]
     folds: u32,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   trainyard recommend --data data/movie.csv
   trainyard recommend --data reviews/ --text-column review --label-column stars
+  trainyard recommend --data reviews.csv --delimiter ';' --drop-missing
+  trainyard recommend --data toxic.csv --multi-label --label-separator '|'
   trainyard recommend --data reviews.csv --trainer svm --trainer bag --rows 20000 --json";
 
+/// Help after Ctrl-C.
+const RESTART: &str = "run the same command again; it starts from the beginning";
+
 pub(crate) async fn run(args: RecommendArgs, context: &Context) -> Result<Exit> {
-    let report = until_interrupted(compare(&args)).await?;
+    let report = until_interrupted_with(RESTART, compare(&args)).await?;
     context.format.print(&report, Report::text)
 }
 
 async fn compare(args: &RecommendArgs) -> Result<Report> {
     let (candidates, not_built) = candidates(&args.trainers).await?;
-    let sample = Sample::read(args)?;
+    // Removed after Ctrl-C too.
+    let folder = private_folder("trainyard-recommend-")?;
+    let sample = Sample::read(args, folder.path()).await?;
     let mut report = Report::new(&sample, not_built);
     for candidate in &candidates {
         if candidate.is_network() && args.trainers.is_empty() {
@@ -107,10 +109,20 @@ async fn candidates(names: &[String]) -> Result<(Vec<Candidate>, Vec<String>)> {
     if found.iter().any(|candidate| !candidate.is_network()) {
         return Ok((found, not_built));
     }
-    Err(match not_built.is_empty() {
-        true => Error::usage("no trainers: the working directory is not in their repository")
-            .help("name them, as in `--trainer svm`, or run this in Trainyard's repository"),
-        false => Error::usage(format!("no trainer is built, of {}", not_built.join(", ")))
+    Err(match (found.first(), not_built.is_empty()) {
+        (Some(network), _) => {
+            let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+            let message = "networks are not trained unless named, and no other trainer is built";
+            Error::usage(format!("{message}: {}", names.join(", "))).help(format!(
+                "build one, as in `cargo build --release -p svm`, or pass `--trainer {}`",
+                network.name
+            ))
+        }
+        (None, true) => {
+            Error::usage("no trainers: the working directory is not in their repository")
+                .help("name them, as in `--trainer svm`, or run this in Trainyard's repository")
+        }
+        (None, false) => Error::usage(format!("no trainer is built, of {}", not_built.join(", ")))
             .help("build one, as in `cargo build --release -p svm`, or name it: `--trainer svm`"),
     })
 }

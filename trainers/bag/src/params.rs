@@ -33,7 +33,7 @@ pub struct BagArgs {
     /// Maximum length of the character n-grams of words (subwords), as in fastText [default: none]
     ///
     /// Besides the terms, the model has embeddings of the character n-grams of each word between
-    /// `<` and `>`, so that it knows something about words that are not in the training rows.
+    /// `<` and `>`, so that unknown words get an embedding from their parts.
     #[arg(long, value_name = "N", value_parser = integer::<u8>(1..=20))]
     pub maxn: Option<u8>,
     /// Minimum length of the character n-grams of words, as in fastText [default: 1]

@@ -1,5 +1,6 @@
 //! The result of `recommend`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -7,13 +8,17 @@ use serde::Serialize;
 use super::sample::{MANY_ROWS, Sample};
 use super::trial::Cost;
 use crate::util::megabytes;
-use diagnostics::{Result, sanitize};
+use diagnostics::{Result, counted, sanitize};
 
 /// The object of `recommend --json`.
 #[derive(Serialize)]
 pub(super) struct Report {
     /// Rows of the data.
     rows: usize,
+    /// Rows of the data that were left out, by reason.
+    dropped: BTreeMap<&'static str, u64>,
+    /// True if rows may have several labels: the accuracy is that of whole sets.
+    multi_label: bool,
     sample_rows: usize,
     folds: u32,
     labels: usize,
@@ -38,7 +43,7 @@ pub(super) struct Score {
     pub(super) accuracy: f64,
     /// Of the accuracy, 95 %.
     pub(super) interval: (f64, f64),
-    /// Mean over the folds.
+    /// Mean over the folds, weighted by their rows.
     pub(super) macro_f1: f64,
     /// Mean wall time of a training, start and scoring included.
     pub(super) seconds: f64,
@@ -99,6 +104,8 @@ impl Report {
         let (label, share) = sample.most_frequent.clone();
         Self {
             rows: sample.all_rows,
+            dropped: sample.dropped.clone(),
+            multi_label: sample.multi_label,
             sample_rows: sample.rows,
             folds: sample.folds,
             labels: sample.labels,
@@ -113,13 +120,17 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let Frequent { label, share } = &self.most_frequent;
         let mut text = format!(
-            "{} of {} rows, {} labels, {} folds; always predicting `{}` has accuracy {share:.4}\n\n",
+            "{} of {} rows, {} labels, {} folds; always predicting `{}` has accuracy {share:.4}\n",
             self.sample_rows,
             self.rows,
             self.labels,
             self.folds,
             sanitize(label),
         );
+        for (reason, rows) in &self.dropped {
+            text += &format!("dropped: {} ({reason})\n", counted(*rows, "row"));
+        }
+        text.push('\n');
         let mut row = |cells: [String; 6]| {
             let [name, accuracy, f1, seconds, memory, model] = cells;
             // Writing to a String cannot fail.
@@ -128,8 +139,12 @@ impl Report {
                 "{name:<12} {accuracy:<26} {f1:>8} {seconds:>10} {memory:>12} {model:>12}"
             );
         };
+        let accuracy = match self.multi_label {
+            true => "subset accuracy",
+            false => "accuracy",
+        };
         let head = [
-            "trainer", "accuracy", "macro-F1", "training", "memory", "model",
+            "trainer", accuracy, "macro-F1", "training", "memory", "model",
         ];
         row(head.map(str::to_owned));
         for score in &self.trainers {

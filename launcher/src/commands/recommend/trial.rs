@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::report::Score;
-use super::sample::{FEW_ROWS, MANY_ROWS, Sample};
+use super::sample::{FEW_ROWS, MANY_ROWS, Sample, WEIGHT};
 use diagnostics::{Error, Result, sanitize};
 
 /// A trainer's binary that describes itself.
@@ -71,10 +71,15 @@ impl Candidate {
         let (mut rows, mut right, mut f1) = (0, 0.0, 0.0);
         let (mut seconds, mut peak, mut bytes) = (0.0, None, 0);
         let model = sample.model_dir(&self.name);
+        let more: &[&str] = match sample.weighted {
+            true => &["--weight-column", WEIGHT],
+            false => &[],
+        };
         for fold in 0..sample.folds {
-            let files = ["train", "test"].map(|part| sample.path(&format!("{part}-{fold}")));
+            let files = ["train", "test"].map(|part| format!("{part}-{fold}"));
             let started = Instant::now();
-            let metrics = self.train(&files[0], &files[1], &model, &[]).await?;
+            let metrics = self.train(sample, [&files[0], &files[1]], &model, more);
+            let metrics = metrics.await?;
             seconds += started.elapsed().as_secs_f64();
             let test = metrics.test;
             rows += test.rows;
@@ -102,12 +107,11 @@ impl Candidate {
             return Err(Error::new("it has no `--epochs`").help("name it with `--trainer`"));
         };
         let more = ["--epochs", "1", "--validation-split", "0"];
-        let few = sample.path("few");
         let mut seconds = Vec::new();
         for name in ["few", "many"] {
             let model = sample.model_dir(&format!("{}-{name}", self.name));
             let started = Instant::now();
-            self.train(&sample.path(name), &few, &model, &more).await?;
+            self.train(sample, [name, "few"], &model, &more).await?;
             seconds.push(started.elapsed().as_secs_f64());
         }
         let rows = MANY_ROWS.min(sample.rows).saturating_sub(FEW_ROWS);
@@ -121,10 +125,11 @@ impl Candidate {
         }
     }
 
+    /// Trains on the first of two files of the sample and scores the second one.
     async fn train(
         &self,
-        train: &Path,
-        test: &Path,
+        sample: &Sample,
+        [train, test]: [&str; 2],
         model: &Path,
         more: &[&str],
     ) -> Result<Metrics> {
@@ -133,13 +138,14 @@ impl Candidate {
         let output = command(&self.binary)
             .args(["--error-format", "json", "train", "--json", "--no-report"])
             .arg("--train")
-            .arg(train)
+            .arg(sample.path(train))
             .arg("--test")
-            .arg(test)
+            .arg(sample.path(test))
             .arg("--model-dir")
             .arg(model)
             .arg("--output-data-dir")
             .arg(&results)
+            .args(sample.multi_label.then_some("--multi-label"))
             .args(more)
             .output()
             .await

@@ -210,7 +210,7 @@ fn subwords_give_new_words_a_meaning() {
         })
         .collect()
     };
-    let known: Vec<Row> = std::iter::repeat_n(rows(&["ful", "fully", "er"]), 8)
+    let known: Vec<Row> = std::iter::repeat_n(rows(&["ed", "er", "ers"]), 8)
         .flatten()
         .collect();
     let new = rows(&["ing", "less"]);
