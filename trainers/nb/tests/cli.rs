@@ -334,13 +334,16 @@ fn text_analysis_is_checked() {
     );
 }
 
-/// Damaged and hostile folders, without checksums, which an attacker would write too.
+/// Damaged and hostile folders, without checksums, which an attacker would write too: like those of
+/// older versions, which have no `columns` either.
 #[test]
 fn damaged_model_folder_is_an_error() {
     let workspace = workspace();
     workspace.train(&movie_csv(), &[]).expect_code(0);
     let mut whole = config(&workspace);
-    whole.as_object_mut().unwrap().remove("files");
+    for member in ["files", "columns"] {
+        whole.as_object_mut().unwrap().remove(member).unwrap();
+    }
     let tensors = workspace.weights();
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(workspace.path("model").join(name), bytes).unwrap();
