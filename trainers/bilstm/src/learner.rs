@@ -29,6 +29,8 @@ pub(crate) struct TrainContext<'a> {
     pub(crate) rows: IdRows,
     pub(crate) shape: Shape,
     pub(crate) class_weights: Vec<f32>,
+    /// Weights of the rows without each class, if rows may have several.
+    pub(crate) other_weights: Vec<f32>,
 }
 
 impl TrainContext<'_> {
@@ -49,18 +51,27 @@ impl TrainContext<'_> {
     }
 
     /// Returns 1 for the classes of each row and 0 for the others, if rows may have several.
-    fn targets(&self, rows: &[u32]) -> Vec<f32> {
+    fn indicators(&self, rows: &[u32]) -> Vec<f32> {
         if self.table.label_sets.is_none() {
             return Vec::new();
         }
         let classes = self.shape.classes;
-        let mut targets = vec![0.0; rows.len() * classes];
-        for (row, targets) in rows.iter().zip(targets.chunks_exact_mut(classes)) {
+        let mut indicators = vec![0.0; rows.len() * classes];
+        for (row, indicators) in rows.iter().zip(indicators.chunks_exact_mut(classes)) {
             for &class in self.table.classes_of(*row) {
-                targets[class as usize] = 1.0;
+                indicators[class as usize] = 1.0;
             }
         }
-        targets
+        indicators
+    }
+
+    /// Returns the weights of the rows; nothing if all weigh 1.
+    fn row_weights(&self, rows: &[u32]) -> Vec<f32> {
+        if self.table.weights.is_empty() {
+            return Vec::new();
+        }
+        let weights = rows.iter().map(|&row| self.table.weight(row) as f32);
+        weights.collect()
     }
 }
 
@@ -154,8 +165,10 @@ impl training::Learner for LstmLearner<'_> {
                 .map(|&row| context.rows.ids(row).to_vec())
                 .collect(),
             labels: rows.iter().map(label).collect(),
-            targets: context.targets(rows),
+            indicators: context.indicators(rows),
             class_weights: context.class_weights.clone(),
+            other_weights: context.other_weights.clone(),
+            row_weights: context.row_weights(rows),
             dropout: (share > 0.0).then_some(Dropout {
                 share,
                 seed: self.dropout,

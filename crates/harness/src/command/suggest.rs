@@ -234,10 +234,6 @@ const NOT_NEEDED: &[(&[&str], &str)] = &[
         "all line ends are read",
     ),
     (
-        &["weight-column"],
-        "only the trainers svm, nb and bag have weights of rows",
-    ),
-    (
         &["stratify", "shuffle"],
         "rows are split at random within each class",
     ),

@@ -57,8 +57,10 @@ fn step(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
     Step {
         rows,
         labels,
-        targets: Vec::new(),
+        indicators: Vec::new(),
         class_weights: vec![1.0, 0.5, 2.0],
+        other_weights: Vec::new(),
+        row_weights: Vec::new(),
         dropout,
         loss_scale: 1.0,
     }
@@ -102,23 +104,106 @@ fn pytorch(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
     read_tensors(&output).unwrap()
 }
 
-/// Issue 17: the loss of rows with several classes is that of PyTorch's `BCEWithLogitsLoss`: see
-/// the same numbers in trainers/transformer/src/candle/loss.rs.
+/// Returns a step of rows that may have several classes, with weights of rows and of both sides of
+/// the classes.
+fn step_of_sets(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
+    let count = rows.len();
+    let indicators = [1.0, 0.0, 1.0, 0.0, 0.0, 0.0].into_iter().cycle();
+    Step {
+        indicators: indicators.take(3 * count).collect(),
+        other_weights: vec![0.25, 3.0, 1.5],
+        ..step_of_weighted_rows(rows, dropout)
+    }
+}
+
+fn step_of_weighted_rows(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
+    let weights = [0.5, 3.0, 0.0, 1.0].into_iter().cycle();
+    Step {
+        row_weights: weights.take(rows.len()).collect(),
+        ..step(rows, dropout)
+    }
+}
+
+/// Issue 17: weights of rows and classes. Made by
+/// ```python
+/// logits = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], requires_grad=True)
+/// own, other = torch.tensor([1.0, 0.5, 2.0]), torch.tensor([0.25, 3.0, 1.5])
+/// rows = torch.tensor([0.5, 3.0])
+/// criterion = torch.nn.BCEWithLogitsLoss(reduction="none", weight=other, pos_weight=own / other)
+/// losses = criterion(logits, torch.tensor([[1.0, 0, 1], [0, 0, 0]])).mean(1)
+/// loss = (losses * rows).sum() / rows.sum()
+/// loss.backward(); print(loss, logits.grad); logits.grad = None
+/// labels = torch.tensor([2, 0])
+/// weights = own[labels] * rows
+/// losses = torch.nn.CrossEntropyLoss(reduction="none")(logits, labels)
+/// loss = (losses * weights).sum() / weights.sum()
+/// loss.backward(); print(loss, logits.grad)
+/// ```
 #[test]
-fn several_labels_have_binary_cross_entropy() {
-    let logits = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.0, 3.0, -2.0]).view([2, 3]);
-    let step = Step {
-        targets: vec![1.0, 0.0, 1.0, 0.0, 0.0, 0.0],
-        loss_scale: 4.0,
-        ..step(vec![vec![1], vec![2]], None)
+fn weighted_losses_equal_pytorch() {
+    let rows = || vec![vec![1], vec![2]];
+    let single = Step {
+        labels: vec![2, 0],
+        ..step_of_weighted_rows(rows(), None)
     };
-    let (loss, scaled) = losses(&logits, &step, 2.0).unwrap();
-    for (found, expected) in [(loss, 0.797_154_9), (scaled, 4.0 * 0.797_154_9)] {
-        let found = found.f_double_value(&[]).unwrap();
-        assert!(
-            (found - expected).abs() < 1e-5,
-            "{found}, expected {expected}"
-        );
+    for (step, total, expected, gradient) in [
+        (
+            step_of_sets(rows(), None),
+            3.5,
+            2.796_398_2,
+            [
+                -0.017_978_126,
+                0.038_420_204,
+                -0.011_352_658,
+                0.035_714_287,
+                0.816_492_14,
+                0.051_086_97,
+            ],
+        ),
+        (
+            single,
+            4.0,
+            2.351_566_8,
+            [
+                0.043_822_598,
+                0.009_778_143,
+                -0.053_600_743,
+                -0.714_657_4,
+                0.709_874_4,
+                0.004_783_097,
+            ],
+        ),
+    ] {
+        let step = Step {
+            loss_scale: 4.0,
+            ..step
+        };
+        assert_eq!(step.total_weight(), total);
+        let logits = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.0, 3.0, -2.0]);
+        let logits = logits.view([2, 3]).set_requires_grad(true);
+        let (loss, scaled) = losses(&logits, &step, total).unwrap();
+        let loss = loss.double_value(&[]);
+        assert!((loss - expected).abs() < 1e-5, "{loss}, not {expected}");
+        scaled.backward();
+        let found = values(&(logits.grad() / 4.0)).unwrap();
+        assert_close(&found, &gradient, 1e-6, "gradient of the logits");
+    }
+}
+
+/// The mean over rows that all weigh 0 is 0, not NaN.
+#[test]
+fn rows_without_weight_have_no_gradient() {
+    for make in [step_of_weighted_rows, step_of_sets] {
+        let step = Step {
+            row_weights: vec![0.0; 3],
+            ..make(rows(&[4, 2, 6]), None)
+        };
+        let found = one(&shape(Pooling::Max)).gradients(step).unwrap();
+        assert_eq!(found.loss, 0.0);
+        for gradient in &found.tensors {
+            let gradient = values(gradient).unwrap();
+            assert!(gradient.iter().all(|&value| value == 0.0), "{gradient:?}");
+        }
     }
 }
 
@@ -275,13 +360,17 @@ fn replicas_have_the_gradients_of_a_single_network() {
         step: 9,
         first_row: 0,
     });
+    type Make = fn(Vec<Vec<u32>>, Option<Dropout>) -> Step;
     // Two and four threads: pairs with one direction each of the same rows.
-    for (lengths, count) in [
-        (&[4, 9, 2, 7, 7][..], 2),
-        (&[4, 4, 4, 4], 3),
-        (&[5], 2),
-        (&[4, 9, 2, 7, 7], 4),
-        (&[5], 4),
+    for (lengths, count, step) in [
+        (&[4, 9, 2, 7, 7][..], 2, step as Make),
+        (&[4, 4, 4, 4], 3, step),
+        (&[5], 2, step),
+        (&[4, 9, 2, 7, 7], 4, step),
+        (&[5], 4, step),
+        (&[4, 9, 2, 7, 7], 3, step_of_sets),
+        (&[4, 9, 2, 7, 7], 4, step_of_sets),
+        (&[4, 9, 2, 7, 7], 3, step_of_weighted_rows),
     ] {
         let shape = shape(Pooling::Max);
         let alone = one(&shape).gradients(step(rows(lengths), dropout)).unwrap();
