@@ -1,4 +1,4 @@
-//! Class weights.
+//! Weights of classes and rows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -151,6 +151,12 @@ impl ClassWeight {
             Self::File { weights, .. } => weights.get(class).copied().unwrap_or(1.0),
         }
     }
+}
+
+/// Returns the weights of these training rows; nothing if all rows weigh 1.
+pub fn row_weights(table: &RowTable, rows: &[u32]) -> Vec<f32> {
+    let rows = rows.iter().filter(|_| !table.weights.is_empty());
+    rows.map(|&row| table.weight(row) as f32).collect()
 }
 
 /// Returns the weights of the training rows of each class, and of all of them.

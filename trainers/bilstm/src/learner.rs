@@ -8,7 +8,7 @@ use evaluation::metrics::Scores;
 use tch::{TchError, Tensor, no_grad};
 use training::{
     Array, Arrays, Best, OptimizerStep, Run, TrainPlan, TrainState, incompatible_checkpoint,
-    prefixed, read_checkpoint, write_tensors,
+    prefixed, read_checkpoint, row_weights, write_tensors,
 };
 
 use crate::allocator;
@@ -63,15 +63,6 @@ impl TrainContext<'_> {
             }
         }
         indicators
-    }
-
-    /// Returns the weights of the rows; nothing if all weigh 1.
-    fn row_weights(&self, rows: &[u32]) -> Vec<f32> {
-        if self.table.weights.is_empty() {
-            return Vec::new();
-        }
-        let weights = rows.iter().map(|&row| self.table.weight(row) as f32);
-        weights.collect()
     }
 }
 
@@ -168,7 +159,7 @@ impl training::Learner for LstmLearner<'_> {
             indicators: context.indicators(rows),
             class_weights: context.class_weights.clone(),
             other_weights: context.other_weights.clone(),
-            row_weights: context.row_weights(rows),
+            row_weights: row_weights(context.table, rows),
             dropout: (share > 0.0).then_some(Dropout {
                 share,
                 seed: self.dropout,

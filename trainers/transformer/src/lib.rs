@@ -48,6 +48,7 @@ impl Trainer for Transformer {
     const EXAMPLE: &'static str = "--pretrained-model models/minilm";
     const GPU: bool = true;
     const MULTI_LABEL: bool = true;
+    const ROW_WEIGHTS: bool = true;
     type Args = TransformerArgs;
     type Params = TransformerParams;
     type Encoder = Encoder;

@@ -99,6 +99,8 @@ pub(crate) fn target(dropout_key: bool) -> LossTarget<'static> {
         labels: &LABELS,
         sets: None,
         class_weights: &CLASS_WEIGHTS,
+        other_weights: &[],
+        row_weights: &[],
         total_weight: LABELS.iter().map(weight).sum(),
         label_smoothing: 0.1,
         dropout_key: dropout_key.then_some(DropoutKey {
@@ -196,6 +198,16 @@ pub(crate) fn reference_outputs(
     params: &Params,
     batch: &Batch,
 ) -> HashMap<String, Vec<f32>> {
+    reference_outputs_of(architecture, params, batch, &target(false))
+}
+
+/// As [`reference_outputs`], for another target, if that has sets.
+pub(crate) fn reference_outputs_of(
+    architecture: &Architecture,
+    params: &Params,
+    batch: &Batch,
+    target: &LossTarget<'_>,
+) -> HashMap<String, Vec<f32>> {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("weights.safetensors");
     let bytes: Vec<Vec<u8>> = params
@@ -220,8 +232,19 @@ pub(crate) fn reference_outputs(
         "config": config(architecture), "rows": rows, "labels": LABELS, "class_weights": CLASS_WEIGHTS,
         "label_smoothing": 0.1,
     });
-    std::fs::write(&case, text.to_string()).unwrap();
+    std::fs::write(&case, with_sets(text, target).to_string()).unwrap();
     let output = folder.path().join("theirs.safetensors");
     testkit::torch_judge("transformer_gradients", &[&weights, &case, &output]);
     read(&output)
+}
+
+/// Adds the sets of a target to the input of the judge.
+fn with_sets(mut case: serde_json::Value, target: &LossTarget<'_>) -> serde_json::Value {
+    if let Some(sets) = target.sets {
+        let sets: Vec<&[u32]> = target.labels.iter().map(|&set| sets.get(set)).collect();
+        case["sets"] = json!(sets);
+        case["other_weights"] = json!(target.other_weights);
+        case["row_weights"] = json!(target.row_weights);
+    }
+    case
 }

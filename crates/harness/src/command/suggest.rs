@@ -201,6 +201,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
             "optimizer",
             "optim",
             "loss",
+            "weight-column",
         ],
         &[],
     ),
@@ -397,10 +398,7 @@ mod tests {
             ("gradient_accumulation_steps", "Unavailable"),
             ("sep", "Unavailable"),
             ("sample_weight", "Unavailable"),
-            (
-                "weight_column",
-                "NotNeeded(\"only the trainers svm, nb and bag have weights of rows\")",
-            ),
+            ("weight_column", "Unavailable"),
             ("colour", "Unknown"),
             ("x", "Unknown"),
         ] {
