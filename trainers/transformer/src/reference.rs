@@ -1,9 +1,11 @@
 //! Test fixtures: small networks, batches, and reference outputs of transformers.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
+use tempfile::TempDir;
 use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
@@ -139,7 +141,7 @@ pub(crate) fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
 }
 
 /// Reads a file's tensors by name.
-pub(crate) fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
+pub(crate) fn read(path: &Path) -> HashMap<String, Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let numbers = |view: TensorView<'_>| {
@@ -192,23 +194,29 @@ pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
     })
 }
 
+/// A network, its weights, rows and their target.
+pub(crate) type ReferenceCase<'a> = (Architecture, Params, Batch, LossTarget<'a>);
+
 /// Returns logits, loss and gradients of transformers for the same weights and rows.
-pub(crate) fn reference_outputs(
-    architecture: &Architecture,
-    params: &Params,
-    batch: &Batch,
-) -> HashMap<String, Vec<f32>> {
-    reference_outputs_of(architecture, params, batch, &target(false))
+pub(crate) fn reference_outputs(cases: &[ReferenceCase<'_>]) -> Vec<HashMap<String, Vec<f32>>> {
+    let with_folder = cases
+        .iter()
+        .map(|case| (tempfile::tempdir().unwrap(), case));
+    let with_folder: Vec<(TempDir, &ReferenceCase<'_>)> = with_folder.collect();
+    let arguments = with_folder
+        .iter()
+        .map(|(folder, case)| judge_case(folder, case));
+    let arguments: Vec<Vec<String>> = arguments.collect();
+    testkit::torch_judge_cases("transformer_gradients", &arguments);
+    let outputs = arguments.iter().map(|paths| read(Path::new(&paths[2])));
+    outputs.collect()
 }
 
-/// As [`reference_outputs`], for another target, if that has sets.
-pub(crate) fn reference_outputs_of(
-    architecture: &Architecture,
-    params: &Params,
-    batch: &Batch,
-    target: &LossTarget<'_>,
-) -> HashMap<String, Vec<f32>> {
-    let folder = tempfile::tempdir().unwrap();
+/// Writes the input of the judge; returns its arguments, of which the third is its output.
+fn judge_case(
+    folder: &TempDir,
+    (architecture, params, batch, target): &ReferenceCase<'_>,
+) -> Vec<String> {
     let weights = folder.path().join("weights.safetensors");
     let bytes: Vec<Vec<u8>> = params
         .iter()
@@ -234,8 +242,8 @@ pub(crate) fn reference_outputs_of(
     });
     std::fs::write(&case, with_sets(text, target).to_string()).unwrap();
     let output = folder.path().join("theirs.safetensors");
-    testkit::torch_judge("transformer_gradients", &[&weights, &case, &output]);
-    read(&output)
+    let paths = [&weights, &case, &output];
+    paths.map(|path| path.to_str().unwrap().to_owned()).to_vec()
 }
 
 /// Adds the sets of a target to the input of the judge.

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use tch::Kind;
 use training::{Arrays, OptimizerStep, clip_coefficient, prefixed, read_tensors, write_tensors};
 
@@ -85,23 +87,29 @@ fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     }
 }
 
-/// Runs PyTorch's module with the same weights on a step; `more` is for
+/// Runs PyTorch's module with the same weights on each step; `more` is for
 /// tests/judges/torch_gradients.py.
-fn pytorch(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
+fn pytorch(cases: &[(Replicas, Step)], more: &serde_json::Value) -> Vec<Arrays> {
     let folder = tempfile::tempdir().unwrap();
-    let weights = folder.path().join("weights.safetensors");
-    let arrays = net.first().arrays().unwrap();
-    write_tensors(&weights, &[], prefixed("", &arrays).collect()).unwrap();
-    let mut case = serde_json::json!({
-        "config": net.first().shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
+    let arguments = cases.iter().enumerate().map(|(number, (net, step))| {
+        let paths = ["weights", "case", "theirs"]
+            .map(|name| folder.path().join(format!("{number}-{name}")));
+        let arrays = net.first().arrays().unwrap();
+        write_tensors(&paths[0], &[], prefixed("", &arrays).collect()).unwrap();
+        let mut case = serde_json::json!({
+            "config": net.first().shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
+        });
+        let more = more.as_object().unwrap().clone();
+        case.as_object_mut().unwrap().extend(more);
+        std::fs::write(&paths[1], case.to_string()).unwrap();
+        paths.map(|path| path.to_str().unwrap().to_owned()).to_vec()
     });
-    let more = more.as_object().unwrap().clone();
-    case.as_object_mut().unwrap().extend(more);
-    let path = folder.path().join("case.json");
-    std::fs::write(&path, case.to_string()).unwrap();
-    let output = folder.path().join("theirs.safetensors");
-    testkit::torch_judge("torch_gradients", &[&weights, &path, &output]);
-    read_tensors(&output).unwrap()
+    let arguments: Vec<Vec<String>> = arguments.collect();
+    testkit::torch_judge_cases("torch_gradients", &arguments);
+    let outputs = arguments
+        .iter()
+        .map(|paths| read_tensors(Path::new(&paths[2])));
+    outputs.map(Result::unwrap).collect()
 }
 
 /// Returns a step of rows that may have several classes, with weights of rows and of both sides of
@@ -210,28 +218,29 @@ fn rows_without_weight_have_no_gradient() {
 /// Compares with PyTorch's module of docs/reference/models/bilstm.md, which packs its sequences.
 #[test]
 fn logits_and_gradients_equal_pytorch() {
+    let mut cases = Vec::new();
     for pooling in POOLINGS {
         for lengths in [&[7, 3, 1, 5, 12][..], &[6, 6, 6]] {
-            let shape = shape(pooling);
-            let net = one(&shape);
-            let step = step(rows(lengths), None);
-            let theirs = pytorch(&net, &step, serde_json::json!({}));
-
-            let logits = net.first().logits(&step.rows).unwrap();
-            assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
-            // One thread, and one per direction.
-            for threads in [1, 2] {
-                let ours = several(&shape, threads).gradients(step.clone()).unwrap();
-                assert!((ours.loss - f64::from(theirs["loss"].data[0])).abs() < 1e-5);
-                for ((name, _), gradient) in shape.parameters().iter().zip(&ours.tensors) {
-                    let what = format!("gradient of {name}, {pooling:?}, {threads} threads");
-                    assert_close(
-                        &values(gradient).unwrap(),
-                        &theirs[&format!("gradient.{name}")].data,
-                        1e-5,
-                        &what,
-                    );
-                }
+            cases.push((one(&shape(pooling)), step(rows(lengths), None)));
+        }
+    }
+    let theirs = pytorch(&cases, &serde_json::json!({}));
+    for ((net, step), theirs) in cases.iter().zip(theirs) {
+        let shape = &net.first().shape;
+        let logits = net.first().logits(&step.rows).unwrap();
+        assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
+        // One thread, and one per direction.
+        for threads in [1, 2] {
+            let ours = several(shape, threads).gradients(step.clone()).unwrap();
+            assert!((ours.loss - f64::from(theirs["loss"].data[0])).abs() < 1e-5);
+            for ((name, _), gradient) in shape.parameters().iter().zip(&ours.tensors) {
+                let what = format!("gradient of {name}, {shape:?}, {threads} threads");
+                assert_close(
+                    &values(gradient).unwrap(),
+                    &theirs[&format!("gradient.{name}")].data,
+                    1e-5,
+                    &what,
+                );
             }
         }
     }
@@ -245,7 +254,7 @@ fn steps_equal_pytorch() {
     let mut net = one(&shape);
     let step = step(rows(&[7, 3, 1, 5, 12]), None);
     let more = serde_json::json!({ "steps": 3, "learning_rate": rate, "clip_norm": clip });
-    let theirs = pytorch(&net, &step, more);
+    let theirs = pytorch(&[(one(&shape), step.clone())], &more).remove(0);
 
     let mut adam = Adam::new(net.parameters()).unwrap();
     let mut scales = Vec::new();

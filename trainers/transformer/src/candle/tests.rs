@@ -49,7 +49,6 @@ fn on_cpu(check: fn(conformance::MakeEngine<'_>)) {
 conformance::tests! { on_cpu }
 conformance::tests! { on_cpu:
     logits_and_gradients_match_transformers
-    weighted_sets_match_transformers
     two_hosts_match_one_host
 }
 
