@@ -3,8 +3,10 @@
     transformer_gradients.py weights.safetensors case.json output.safetensors
 
 `case.json` has `config` (config.json of the model), `rows` of ids, `labels`, `class_weights` and
-`label_smoothing`. If rows may have several labels, also `sets`, `other_weights` (of the rows
-without each label) and `row_weights`.
+`label_smoothing`.
+
+If rows may have several labels, also `sets`, `other_weights` (of the rows without each label) and
+`row_weights`.
 """
 
 import json
@@ -14,13 +16,6 @@ import sys
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification
-
-
-def labels_loss(logits, case):
-    labels = torch.tensor(case["labels"])
-    criterion = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=case["label_smoothing"])
-    weights = torch.tensor(case["class_weights"])[labels]  # (rows)
-    return (criterion(logits, labels) * weights).sum() / weights.sum()
 
 
 def sets_loss(logits, case):
@@ -50,7 +45,12 @@ def main():
     ids = torch.tensor([row + [config.pad_token_id] * (longest - len(row)) for row in case["rows"]])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in case["rows"]])
     logits = model(input_ids=ids, attention_mask=mask).logits
-    loss = (sets_loss if "sets" in case else labels_loss)(logits, case)
+    labels = torch.tensor(case["labels"])
+    criterion = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=case["label_smoothing"])
+    weights = torch.tensor(case["class_weights"])[labels]  # (rows)
+    loss = (criterion(logits, labels) * weights).sum() / weights.sum()
+    if "sets" in case:
+        loss = sets_loss(logits, case)
     loss.backward()
     tensors = {
         f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()

@@ -86,12 +86,12 @@ impl LabelledRows<'_> {
     }
 
     /// Returns the rows that weigh more than 0: liblinear leaves out the others.
-    fn weighing<'r>(&self, rows: &'r [u32]) -> Cow<'r, [u32]> {
+    fn rows_with_weight<'r>(&self, rows: &'r [u32]) -> Cow<'r, [u32]> {
         match self.weights.is_empty() {
             true => Cow::Borrowed(rows),
             false => {
-                let weighing = rows.iter().copied().filter(|&row| self.weight(row) > 0.0);
-                Cow::Owned(weighing.collect())
+                let rows = rows.iter().copied();
+                Cow::Owned(rows.filter(|&row| self.weight(row) > 0.0).collect())
             }
         }
     }
@@ -230,8 +230,8 @@ fn fit_output(
     params: &SvmParams,
     run: &Run,
 ) -> Result<(LinearSvm, Vec<f32>), Error> {
-    let weighing = data.weighing(train);
-    let train: &[u32] = &weighing;
+    let train = data.rows_with_weight(train);
+    let train: &[u32] = &train;
     if let Some(side) = data.only_side(train, output) {
         // A fold without rows of a rare class: a constant, so that the other outputs can be
         // trained.
