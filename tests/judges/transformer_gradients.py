@@ -4,9 +4,6 @@
 
 `case.json` has `config` (config.json of the model), `rows` of ids, `labels`, `class_weights` and
 `label_smoothing`.
-
-If rows may have several labels, also `sets`, `other_weights` (of the rows without each label) and
-`row_weights`.
 """
 
 import json
@@ -19,6 +16,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 
 def sets_loss(logits, case):
+    """Returns the loss of rows with several labels: the case has their `sets`, `other_weights` of the
+    rows without each label, and `row_weights`.
+    """
     targets = torch.zeros_like(logits)
     for row, labels in enumerate(case["sets"]):
         targets[row, labels] = 1
