@@ -16,8 +16,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 
 def sets_loss(logits, case):
-    """Returns the loss of rows with several labels: the case has their `sets`, `other_weights` of the
-    rows without each label, and `row_weights`.
+    """Returns the loss of rows with several labels: the case has their `sets`, `other_weights` (of
+    the rows without each label) and `row_weights`.
     """
     targets = torch.zeros_like(logits)
     for row, labels in enumerate(case["sets"]):

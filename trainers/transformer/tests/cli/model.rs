@@ -1,9 +1,9 @@
 //! The model folder, read by the documented Python code, and explanations.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use testkit::{movie_csv, movie_rows, to_csv, torch_judge};
+use testkit::{movie_csv, movie_rows, to_csv, torch_judge, torch_judge_cases};
 
 use super::{Home, kit};
 
@@ -11,6 +11,24 @@ use super::{Home, kit};
 #[track_caller]
 pub(super) fn compare(home: &Home, rows: &Path) {
     let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
+    compare_with(&theirs, home, rows);
+}
+
+/// As [`compare`], for several models.
+#[track_caller]
+pub(super) fn compare_all(models: &[(Home, PathBuf)]) {
+    let cases = models.iter().map(|(home, rows)| {
+        let paths = [&home.path("model"), rows];
+        paths.map(|path| path.to_str().unwrap().to_owned()).to_vec()
+    });
+    let results = torch_judge_cases("read_transformer", &cases.collect::<Vec<_>>());
+    for ((home, rows), theirs) in models.iter().zip(&results) {
+        compare_with(theirs, home, rows);
+    }
+}
+
+#[track_caller]
+fn compare_with(theirs: &Value, home: &Home, rows: &Path) {
     let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
     let outcome = home.transformer("predict", &arguments);
     outcome.expect_code(0);
