@@ -17,12 +17,12 @@ fn compare(homes: &[Home]) {
     });
     let results = torch_judge_cases("read_bilstm", &cases.collect::<Vec<_>>());
     for (home, theirs) in homes.iter().zip(&results) {
-        compare_with(theirs, home, &rows);
+        assert_equal_answers(theirs, home, &rows);
     }
 }
 
 #[track_caller]
-fn compare_with(theirs: &Value, home: &Home, rows: &Path) {
+fn assert_equal_answers(theirs: &Value, home: &Home, rows: &Path) {
     let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
     let outcome = home.bilstm("predict", &arguments);
     outcome.expect_code(0);

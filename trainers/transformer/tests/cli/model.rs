@@ -11,7 +11,7 @@ use super::{Home, kit};
 #[track_caller]
 pub(super) fn compare(home: &Home, rows: &Path) {
     let theirs = torch_judge("read_transformer", &[&home.path("model"), rows]);
-    compare_with(&theirs, home, rows);
+    assert_equal_answers(&theirs, home, rows);
 }
 
 /// As [`compare`], for several models.
@@ -23,12 +23,12 @@ pub(super) fn compare_all(models: &[(Home, PathBuf)]) {
     });
     let results = torch_judge_cases("read_transformer", &cases.collect::<Vec<_>>());
     for ((home, rows), theirs) in models.iter().zip(&results) {
-        compare_with(theirs, home, rows);
+        assert_equal_answers(theirs, home, rows);
     }
 }
 
 #[track_caller]
-fn compare_with(theirs: &Value, home: &Home, rows: &Path) {
+fn assert_equal_answers(theirs: &Value, home: &Home, rows: &Path) {
     let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
     let outcome = home.transformer("predict", &arguments);
     outcome.expect_code(0);
