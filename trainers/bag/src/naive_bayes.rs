@@ -155,8 +155,8 @@ mod tests {
         assert!(found[0] < 0.3 && found[1] > found[2]);
     }
 
-    /// Rows with both classes and with none count once: column 0, which is in all rows, tells
-    /// nothing about a class.
+    /// Rows with both classes and with none count once: column 0, which is in all rows, has a small
+    /// scale.
     #[test]
     fn rows_with_several_classes_count_once() {
         let pattern = CsrPattern {

@@ -65,8 +65,8 @@ pub(super) fn losses(
 }
 
 /// Cross entropy with label smoothing: label y has weight 1 - smoothing, the rest is spread over
-/// all classes. All of it is times the class weight of y and the weight of the row. PyTorch weighs each term by its own class
-/// instead: then a row of a frequent class mostly learns the rare ones.
+/// all classes. All of it is times the class weight of y and the weight of the row. PyTorch weighs
+/// each term by its own class instead: then a row of a frequent class mostly learns the rare ones.
 fn loss(target: &LossTarget<'_>, row: usize, logits: &mut [f32]) -> f64 {
     let label = target.labels[row] as usize;
     let max_logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
