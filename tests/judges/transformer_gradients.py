@@ -15,6 +15,21 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 
+def sets_loss(logits, case):
+    """Returns the loss of rows with several labels: the case has their `sets`, `other_weights` (of
+    the rows without each label) and `row_weights`.
+    """
+    targets = torch.zeros_like(logits)
+    for row, labels in enumerate(case["sets"]):
+        targets[row, labels] = 1
+    smoothing = case["label_smoothing"]
+    targets = targets * (1 - smoothing) + smoothing / 2
+    names = ["class_weights", "other_weights", "row_weights"]
+    own, other, rows = [torch.tensor(case[name]) for name in names]
+    criterion = torch.nn.BCEWithLogitsLoss(reduction="none", weight=other, pos_weight=own / other)
+    return (criterion(logits, targets).mean(1) * rows).sum() / rows.sum()
+
+
 def main():
     weights, case, output = map(pathlib.Path, sys.argv[1:])
     case = json.loads(case.read_text(encoding="utf-8"))
@@ -38,6 +53,8 @@ def main():
     criterion = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=case["label_smoothing"])
     weights = torch.tensor(case["class_weights"])[labels]  # (rows)
     loss = (criterion(logits, labels) * weights).sum() / weights.sum()
+    if "sets" in case:
+        loss = sets_loss(logits, case)
     loss.backward()
     tensors = {
         f"gradient.{name}": parameter.grad.contiguous() for name, parameter in parameters.items()

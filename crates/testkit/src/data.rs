@@ -91,6 +91,23 @@ pub fn several_label_rows(count: usize, seed: u64) -> Vec<Row> {
     (0..count).map(&mut row).collect()
 }
 
+/// Made-up texts with words of the labels `good` and `long`, and which of the labels they have. Some
+/// labels are wrong: sigmoids cannot be fitted otherwise.
+pub fn two_label_rows(count: usize) -> Vec<(String, [bool; 2])> {
+    let row = |number: usize| {
+        let mut text = format!("film number{}", number % 7);
+        let (good, long) = (number % 2 == 0, number % 3 == 0);
+        for (words, is_there) in [(" fine lovely", good), (" endless slow", long)] {
+            text.push_str(if is_there { words } else { "" });
+        }
+        (
+            text,
+            [good != (number % 11 == 5), long != (number % 13 == 6)],
+        )
+    };
+    (0..count).map(row).collect()
+}
+
 /// Made-up film reviews without blanks between words, in Chinese and in Thai.
 pub fn unsegmented_rows(count: usize, seed: u64) -> [Vec<Row>; 2] {
     let scripts = [

@@ -1,7 +1,7 @@
 //! Python programs that compute the expected results.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Outcome, run};
@@ -56,4 +56,41 @@ fn script(name: &str) -> std::path::PathBuf {
 pub fn judge<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> serde_json::Value {
     let outcome = python(&script(name), arguments);
     outcome.expect_code(0).json()
+}
+
+/// Runs `tests/judges/NAME.py` for several lists of arguments, in one process, and returns the JSON
+/// objects that it prints.
+///
+/// # Panics
+/// As [`judge`].
+#[track_caller]
+pub fn judge_cases(name: &str, cases: &[Vec<String>]) -> Vec<serde_json::Value> {
+    let (_folder, path) = cases_file(cases);
+    results(judge("cases", &[OsStr::new(name), path.as_os_str()]), cases)
+}
+
+/// As [`judge_cases`], with the pinned PyTorch.
+///
+/// # Panics
+/// As [`torch_judge`].
+#[track_caller]
+pub fn torch_judge_cases(name: &str, cases: &[Vec<String>]) -> Vec<serde_json::Value> {
+    let (_folder, path) = cases_file(cases);
+    let arguments = [OsStr::new(name), path.as_os_str()];
+    results(torch_judge("cases", &arguments), cases)
+}
+
+fn cases_file(cases: &[Vec<String>]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("cases.json");
+    std::fs::write(&path, serde_json::json!(cases).to_string()).expect("a file can be written");
+    (folder, path)
+}
+
+#[track_caller]
+fn results(mut printed: serde_json::Value, cases: &[Vec<String>]) -> Vec<serde_json::Value> {
+    match printed["cases"].take() {
+        serde_json::Value::Array(results) if results.len() == cases.len() => results,
+        other => panic!("expected a list of {} results, found {other}", cases.len()),
+    }
 }

@@ -36,13 +36,13 @@ pub use cli_reference::{check_cli_reference, check_trainer_reference};
 pub use contract::{Trainer, pairs, strings};
 pub use data::{
     Row, data_dir, imdb_train, many_class_rows, movie_csv, movie_rows, several_label_rows, to_csv,
-    unsegmented_rows,
+    two_label_rows, unsegmented_rows,
 };
 pub use documented::check_documented_labels;
 pub use engine::{Engine, engine};
 pub use fake_ml::{FakeMl, fifo};
 pub use fault_proxy::{Fault, FaultProxy, Passed, fault_proxy};
-pub use judge::{judge, python, torch_judge};
+pub use judge::{judge, judge_cases, python, torch_judge, torch_judge_cases};
 pub use messages::MessageFixture;
 pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
 pub use process::{Outcome, Running, run, run_within, start};

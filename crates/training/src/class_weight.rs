@@ -1,9 +1,10 @@
-//! Class weights.
+//! Weights of classes and rows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::Args;
 use dataset::{RowTable, similar_label};
 use diagnostics::{Error, listed, sanitize, sha256_file};
 
@@ -24,6 +25,24 @@ pub enum ClassWeight {
         /// Weight of each class; empty before [`ClassWeight::resolve`].
         weights: Vec<f64>,
     },
+}
+
+/// The option `--class-weight` of the trainers whose loss is that of all classes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClassWeightArgs {
+    /// Class weights: none, balanced, or a file
+    ///
+    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
+    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
+    /// does not have weigh 1. With --multi-label, each label is a problem of two classes, and a file
+    /// has the weights of the rows with a label.
+    #[arg(
+        long,
+        value_name = "WEIGHTS",
+        default_value = "none",
+        help_heading = "Training"
+    )]
+    pub class_weight: ClassWeight,
 }
 
 impl FromStr for ClassWeight {
@@ -89,33 +108,38 @@ impl ClassWeight {
         Some(("--class-weight".to_owned(), sha256))
     }
 
-    /// Refuses weights if rows may have several classes, for trainers that do not support both.
-    ///
-    /// # Errors
-    /// There are weights.
-    pub fn refuse_several_labels(&self, table: &RowTable) -> Result<(), Error> {
-        if table.label_sets.is_none() || *self == Self::None {
-            return Ok(());
-        }
-        let message = "expected no --class-weight with --multi-label in this trainer";
-        Err(Error::usage(message).help("leave out --class-weight, or use `svm`"))
+    /// Returns the weight of each class for these training rows: if rows may have several classes,
+    /// the first of [`Self::side_weights`], and [`Self::other_weights`] has the second.
+    pub fn weights(&self, table: &RowTable, train: &[u32]) -> Vec<f32> {
+        let (sizes, rows) = sizes(table, train);
+        let classes = (0..).zip(sizes);
+        let weight = |(class, size)| match table.label_sets {
+            None => self.weight(class, size, (rows, table.classes.len())),
+            Some(_) => self.side_weights(class, size, rows)[0],
+        };
+        classes.map(|class| weight(class) as f32).collect()
     }
 
-    /// Returns the weight of each class for these training rows; 1 if rows may have several.
-    pub fn weights(&self, table: &RowTable, train: &[u32]) -> Vec<f32> {
-        let classes = table.classes.len();
-        if table.label_sets.is_some() {
-            return vec![1.0; classes];
+    /// Returns the weights of the rows without each class, if rows may have several; else nothing.
+    pub fn other_weights(&self, table: &RowTable, train: &[u32]) -> Vec<f32> {
+        if table.label_sets.is_none() {
+            return Vec::new();
         }
-        let mut sizes = vec![0.0; classes];
-        for &row in train {
-            sizes[table.labels[row as usize] as usize] += table.weight(row);
-        }
-        let rows: f64 = sizes.iter().sum();
-        let sizes = sizes.into_iter().enumerate();
-        sizes
-            .map(|(class, size)| self.weight(class, size, (rows, classes)) as f32)
-            .collect()
+        let (sizes, rows) = sizes(table, train);
+        let weight = |(class, size)| self.side_weights(class, size, rows)[1] as f32;
+        (0..).zip(sizes).map(weight).collect()
+    }
+
+    /// Returns the weights of the rows with a class and of all others, if rows may have several
+    /// classes: each class is a problem of two classes, as in scikit-learn's `OneVsRestClassifier`.
+    /// A file has the weights of the rows with the class, as `pos_weight` of PyTorch's
+    /// `BCEWithLogitsLoss`. `size` of `rows`: see [`Self::weight`].
+    pub fn side_weights(&self, class: usize, size: f64, rows: f64) -> [f64; 2] {
+        let other = match self {
+            Self::Balanced => self.weight(class, rows - size, (rows, 2)),
+            Self::None | Self::File { .. } => 1.0,
+        };
+        [self.weight(class, size, (rows, 2)), other]
     }
 
     /// Returns the weight of a class with `size` of `rows` training rows: numbers of rows, or the
@@ -127,6 +151,24 @@ impl ClassWeight {
             Self::File { weights, .. } => weights.get(class).copied().unwrap_or(1.0),
         }
     }
+}
+
+/// Returns the weights of these training rows; nothing if all rows weigh 1.
+pub fn row_weights(table: &RowTable, rows: &[u32]) -> Vec<f32> {
+    let rows = rows.iter().filter(|_| !table.weights.is_empty());
+    rows.map(|&row| table.weight(row) as f32).collect()
+}
+
+/// Returns the weights of the training rows of each class, and of all of them.
+fn sizes(table: &RowTable, train: &[u32]) -> (Vec<f64>, f64) {
+    let (mut sizes, mut rows) = (vec![0.0; table.classes.len()], 0.0);
+    for &row in train {
+        let weight = table.weight(row);
+        rows += weight;
+        let classes = table.classes_of(row).iter();
+        classes.for_each(|&class| sizes[class as usize] += weight);
+    }
+    (sizes, rows)
 }
 
 /// Labels that a message names.
@@ -302,5 +344,19 @@ mod public_reports {
             );
         }
         assert!("balancd".parse::<ClassWeight>().is_err());
+    }
+    /// Issue 17: `compute_class_weight("balanced", classes=[0, 1], y=[1, 0, 0])` of scikit-learn is
+    /// [0.75, 1.5]; `pos_weight` of PyTorch weighs the rows with a label only.
+    #[test]
+    fn rows_with_several_labels_have_weights_of_both_sides() {
+        assert_eq!(ClassWeight::Balanced.side_weights(0, 1.0, 3.0), [1.5, 0.75]);
+        // All rows have the label.
+        assert_eq!(ClassWeight::Balanced.side_weights(0, 3.0, 3.0), [0.5, 1.0]);
+        assert_eq!(ClassWeight::None.side_weights(0, 1.0, 3.0), [1.0, 1.0]);
+        let file = ClassWeight::File {
+            path: PathBuf::new(),
+            weights: vec![2.0, 5.0],
+        };
+        assert_eq!(file.side_weights(1, 1.0, 3.0), [5.0, 1.0]);
     }
 }

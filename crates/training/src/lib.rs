@@ -17,7 +17,7 @@ pub mod stop;
 mod tensors;
 mod train_state;
 
-pub use class_weight::ClassWeight;
+pub use class_weight::{ClassWeight, ClassWeightArgs, row_weights};
 pub use dataset::random::Random;
 pub use device::{DeviceChoice, Precision};
 pub use fit::{Best, Fitted, Learner, OptimizerStep, fit, read_checkpoint};

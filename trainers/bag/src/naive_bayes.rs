@@ -45,10 +45,12 @@ pub(crate) fn term_scale<'a>(
                     .sum::<usize>() as f64
         })
         .collect();
+    let occurrences: f64 = frequency.iter().map(|&all| f64::from(all)).sum();
+    // As in `frequency`, a row counts once, also if it has several classes or none.
+    let total = prior * classes as f64 + occurrences;
     if classes > MANY_CLASSES {
-        return many_class_scale(pattern, &rows_of, &frequency, &totals);
+        return many_class_scale(pattern, &rows_of, &frequency, &totals, total);
     }
-    let total: f64 = totals.iter().sum();
     let mut squares = vec![0f32; pattern.width];
     let mut counts = vec![0u32; pattern.width];
     for (rows, &class_total) in rows_of.iter().zip(&totals) {
@@ -66,7 +68,6 @@ pub(crate) fn term_scale<'a>(
             *square += ratio * ratio;
         }
     }
-    let occurrences: f64 = frequency.iter().map(|&all| f64::from(all)).sum();
     let weighted = squares
         .iter()
         .zip(&frequency)
@@ -82,7 +83,8 @@ pub(crate) fn term_scale<'a>(
 }
 
 /// Returns, per column, the mean square of the log-count ratio over the term's own occurrences,
-/// normalised to a mean of 1 over all occurrences.
+/// normalised to a mean of 1 over all occurrences. `totals` are the smoothed occurrences in the rows
+/// of each class, `total` those in all rows.
 ///
 /// The mean over the classes would be that of the classes without the term, most of them by chance:
 /// on made-up texts of 300 classes, 18 rows each, frequent words got larger factors than the words
@@ -92,8 +94,8 @@ fn many_class_scale(
     rows_of: &[Vec<usize>],
     frequency: &[u32],
     totals: &[f64],
+    total: f64,
 ) -> Vec<f32> {
-    let total: f64 = totals.iter().sum();
     let mut squares = vec![0f64; pattern.width];
     let mut counts = vec![0u32; pattern.width];
     for (rows, &class_total) in rows_of.iter().zip(totals) {
@@ -151,6 +153,37 @@ mod tests {
             );
         }
         assert!(found[0] < 0.3 && found[1] > found[2]);
+    }
+
+    /// Rows with both classes and with none count once: column 0, which is in all rows, has a small
+    /// scale.
+    #[test]
+    fn rows_with_several_classes_count_once() {
+        let pattern = CsrPattern {
+            starts: vec![0, 2, 4, 6, 8, 10],
+            columns: vec![0, 1, 0, 2, 0, 1, 0, 2, 0, 1],
+            width: 3,
+        };
+        let sets: [&[u32]; 5] = [&[0], &[0, 1], &[], &[1], &[]];
+        let found = term_scale(&pattern, |row| sets[row as usize], &[0, 1, 2, 3, 4], 2);
+        // 0.2 for each of 3 terms, twice; 4 of 10 occurrences are in the rows of each class.
+        let odds = 6.6 / 4.6;
+        let square =
+            |inside: f64, outside: f64| ((inside + 0.2) / (outside + 0.2) * odds).ln().powi(2);
+        let squares = [
+            square(2.0, 3.0) + square(2.0, 3.0),
+            square(1.0, 2.0) + square(0.0, 3.0),
+            square(1.0, 1.0) + square(2.0, 0.0),
+        ];
+        let mean = (5.0 * squares[0] + 3.0 * squares[1] + 2.0 * squares[2]) / 10.0;
+        for (found, square) in found.iter().zip(squares) {
+            let expected = (square / mean).sqrt();
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-5,
+                "{found} {expected}"
+            );
+        }
+        assert!(10.0 * found[0] < found[1], "{found:?}");
     }
 
     /// Class `i` has its own word in two rows, and one of its rows has the word of all classes.

@@ -280,12 +280,14 @@ impl Net {
     }
 
     /// As [`Net::sgd_step`], on the binary cross entropy of all classes, of which `classes` are those
-    /// of the row. The step is that of the sum over the classes, as `-loss one-vs-all` of fastText;
-    /// the result is the mean.
+    /// of the row. The loss of a class is times its weight: the first one for the row's classes,
+    /// the second one for the others. The step is that of the sum over the classes, as `-loss
+    /// one-vs-all` of fastText; the result is the mean.
     pub(crate) fn binary_step(
         &mut self,
         row: Row<'_>,
         classes: &[u32],
+        [own_weights, other_weights]: [&[f32]; 2],
         cost: f32,
         learning_rate: f32,
         scratch: &mut NetScratch,
@@ -307,10 +309,13 @@ impl Net {
         let mut loss = 0.0;
         for (class, ((weight, bias), &logit)) in (0u32..).zip(parts) {
             let (logit, is_own) = (f64::from(logit), classes.binary_search(&class).is_ok());
+            let weights = if is_own { own_weights } else { other_weights };
+            let class_weight = weights[class as usize];
             // ln(1 + exp(logit)) without overflow.
             let softplus = logit.max(0.0) + (-logit.abs()).exp().ln_1p();
-            loss += softplus - f64::from(is_own) * logit;
-            let error = cost * (1.0 / (1.0 + (-logit).exp()) - f64::from(is_own)) as f32;
+            loss += f64::from(class_weight) * (softplus - f64::from(is_own) * logit);
+            let error = 1.0 / (1.0 + (-logit).exp()) - f64::from(is_own);
+            let error = cost * class_weight * error as f32;
             add(gradient, error, weight);
             add(weight, -learning_rate * error, hidden);
             *bias -= learning_rate * error;

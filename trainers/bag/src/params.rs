@@ -5,7 +5,7 @@ use diagnostics::Error;
 use harness::range::{above, integer, number};
 use harness::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
 use text::features::Subwords;
-use training::{ClassWeight, Schedule};
+use training::{ClassWeight, ClassWeightArgs, Schedule};
 
 use crate::net::MANY_CLASSES;
 use crate::rows::MIN_WORD_LENGTH;
@@ -73,18 +73,9 @@ pub struct BagArgs {
     /// Learning rate schedule
     #[arg(long, value_enum, default_value_t = Self::default().schedule, help_heading = "Training")]
     pub schedule: Schedule,
-    /// Class weights: none, balanced, or a file
-    ///
-    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
-    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
-    /// does not have weigh 1.
-    #[arg(
-        long,
-        value_name = "WEIGHTS",
-        default_value = "none",
-        help_heading = "Training"
-    )]
-    pub class_weight: ClassWeight,
+    /// Class weights.
+    #[command(flatten)]
+    pub class_weight: ClassWeightArgs,
     /// Do not train again on all rows after the validation rows were scored
     ///
     /// By default the model is trained twice: without the rows of --validation-split, which are
@@ -148,7 +139,7 @@ impl Default for BagArgs {
             epochs: 5,
             learning_rate: 0.05,
             schedule: Schedule::Linear,
-            class_weight: ClassWeight::None,
+            class_weight: ClassWeightArgs::default(),
             no_refit: false,
         }
     }
@@ -178,7 +169,7 @@ impl BagArgs {
             epochs: self.epochs.into(),
             learning_rate: self.learning_rate,
             schedule: self.schedule,
-            class_weight: self.class_weight,
+            class_weight: self.class_weight.class_weight,
             refit: !self.no_refit,
         })
     }

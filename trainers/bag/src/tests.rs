@@ -32,8 +32,9 @@ fn loss(net: &Net, row: Row<'_>, label: usize) -> f64 {
 /// W = torch.tensor([[1.0, 2], [3, -1]], requires_grad=True)
 /// b = torch.tensor([0.1, -0.2], requires_grad=True)
 /// z = W @ (2 * E[0]) + b
-/// L = torch.nn.BCEWithLogitsLoss(reduction="sum")(z, torch.tensor([0.0, 1])); L.backward()
-/// print(L / 2, [p - 0.1 * p.grad for p in (E, W, b)])
+/// weights = {"weight": torch.tensor([0.5, 1]), "pos_weight": torch.tensor([3.0, 2])}
+/// L = 1.5 * torch.nn.BCEWithLogitsLoss(reduction="sum", **weights)(z, torch.tensor([0.0, 1]))
+/// L.backward(); print(L / 2, [p - 0.1 * p.grad for p in (E, W, b)])
 /// ```
 #[test]
 fn binary_step_is_that_of_pytorch() {
@@ -43,19 +44,20 @@ fn binary_step_is_that_of_pytorch() {
         terms: &[0],
         weights: &[2.0],
     };
-    let loss = net.binary_step(row, &[1], 1.0, 0.1, &mut NetScratch::default());
-    assert!((loss - 0.390_307_96).abs() < 1e-6, "{loss}");
+    let weights: [&[f32]; 2] = [&[1.5, 2.0], &[0.5, 1.0]];
+    let loss = net.binary_step(row, &[1], weights, 1.5, 0.1, &mut NetScratch::default());
+    assert!((loss - 0.333_477_65).abs() < 1e-6, "{loss}");
     let [embedding, weight] = net.unpadded();
     let found = [&*embedding, &*weight, net.bias.as_slice()].concat();
     let expected = [
-        0.416_346_85,
-        -0.467_105_93,
-        0.947_502_1,
-        2.026_249,
-        3.003_557_2,
-        -1.001_778_6,
-        0.047_502_08,
-        -0.196_442_89,
+        0.485_281_2,
+        -0.428_836_46,
+        0.960_626_54,
+        2.019_686_7,
+        3.010_671_4,
+        -1.005_335_7,
+        0.060_626_563,
+        -0.189_328_66,
     ];
     for (found, expected) in found.iter().zip(expected) {
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");

@@ -41,6 +41,8 @@ struct TrainContext<'a> {
     train: Vec<u32>,
     validation: Vec<u32>,
     class_weights: Vec<f32>,
+    /// Weights of the rows without each class, if rows may have several.
+    other_weights: Vec<f32>,
     /// Factor of each term, already multiplied into the weights of `counts`.
     scale: Vec<f32>,
 }
@@ -61,7 +63,6 @@ pub fn train(
     table.check_classes()?;
     let mut params = params.clone();
     params.class_weight = params.class_weight.resolve(&table.classes, run)?;
-    params.class_weight.refuse_several_labels(table)?;
     let params = &params;
     let all = table.unsplit().filter(|_| params.refit);
     let prepared = run.prepare(|| -> Result<_, Error> {
@@ -115,6 +116,7 @@ impl<'a> TrainContext<'a> {
             table,
             scale,
             class_weights: params.class_weight.weights(table, &train),
+            other_weights: params.class_weight.other_weights(table, &train),
             counts,
             train,
             validation: table.of(Split::Validation),
@@ -242,7 +244,10 @@ impl<'a> TrainContext<'a> {
         let net = &mut learner.net;
         match table.label_sets {
             None => net.sgd_step(row, label, self.class_weights[label] * cost, rate, buffers),
-            Some(_) => net.binary_step(row, table.classes_of(number), cost, rate, buffers),
+            Some(_) => {
+                let weights = [&self.class_weights, &self.other_weights].map(Vec::as_slice);
+                net.binary_step(row, table.classes_of(number), weights, cost, rate, buffers)
+            }
         }
     }
 
@@ -332,23 +337,15 @@ impl<'a> TrainContext<'a> {
             test: self.score(&net, Split::Test, run),
             ..SplitScores::default()
         };
-        let mut details = Map::new();
-        details.insert("steps".to_owned(), json!(state.step));
-        details.insert("epochs".to_owned(), json!(state.epoch));
-        details.insert("terms".to_owned(), json!(self.counts.terms.len()));
-        details.insert("emb_size".to_owned(), json!(net.width));
-        details.insert("temperature".to_owned(), json!(temperature));
-        let mut summary = Summary::default();
-        if state.epoch < self.params.epochs {
-            summary.lines.push(format!(
-                "saved epoch {}; training ended in epoch {} of {}",
-                state.epoch,
-                state.epoch + 1,
-                self.params.epochs
-            ));
-        } else {
-            summary.lines.extend(better_epoch(run.history()));
-        }
+        let details = [
+            ("steps", json!(state.step)),
+            ("epochs", json!(state.epoch)),
+            ("terms", json!(self.counts.terms.len())),
+            ("emb_size", json!(net.width)),
+            ("temperature", json!(temperature)),
+        ];
+        let details = details.map(|(name, value)| (name.to_owned(), value));
+        let summary = summary(&state, self.params.epochs, run.history());
         let (params, table) = (self.params, self.table);
         let (mut counts, mut scale) = (self.counts, self.scale);
         if let Some(refit) = refit.filter(|_| error.is_none()) {
@@ -384,7 +381,7 @@ impl<'a> TrainContext<'a> {
         Ok(Trained {
             model,
             scores,
-            details,
+            details: Map::from_iter(details),
             summary,
             error,
         })
@@ -437,6 +434,21 @@ impl<'a> TrainContext<'a> {
              {all} rows"
         ));
     }
+}
+
+/// Returns the lines about the epoch that is saved.
+fn summary(state: &BagState, epochs: u64, history: &[EpochReport]) -> Summary {
+    let mut summary = Summary::default();
+    if state.epoch < epochs {
+        summary.lines.push(format!(
+            "saved epoch {}; training ended in epoch {} of {epochs}",
+            state.epoch,
+            state.epoch + 1
+        ));
+    } else {
+        summary.lines.extend(better_epoch(history));
+    }
+    summary
 }
 
 /// Names the epoch with the highest accuracy on the validation rows, if the last one, which is

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::campaign::Campaign;
-use testkit::{Outcome, movie_csv, run, start, torch_judge};
+use testkit::{Outcome, movie_csv, run, start, torch_judge_cases};
 
 /// Temporary folder of one test.
 struct Workspace(tempfile::TempDir);
@@ -95,29 +95,29 @@ fn model_is_byte_identical_for_any_number_of_threads() {
 fn pytorch_reads_the_model() {
     let workspace = Workspace::new();
     let rows = movie_csv();
-    for more in [
-        &["--emb-size", "5"][..],
-        &["--max-ngrams", "3"],
-        &["--analyzer", "char", "--no-lowercase"],
-        &[
-            "--analyzer",
-            "char_wb",
-            "--min-ngrams",
-            "4",
-            "--max-ngrams",
-            "5",
-        ],
-        &["--token-pattern", r"\S+", "--strip-accents", "ascii"],
-        &["--minn", "2", "--maxn", "4", "--bucket", "5000"],
+    let rows = rows.to_str().unwrap();
+    let (mut all_answers, mut cases) = (Vec::new(), Vec::new());
+    for flags in [
+        "--emb-size 5",
+        "--max-ngrams 3",
+        "--analyzer char --no-lowercase",
+        "--analyzer char_wb --min-ngrams 4 --max-ngrams 5",
+        r"--token-pattern \S+ --strip-accents ascii",
+        "--minn 2 --maxn 4 --bucket 5000",
     ] {
-        train(&workspace, &rows, more).expect_code(0);
-        let theirs = torch_judge("read_bag", &[&workspace.path("model"), &rows]);
-        let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
-        let outcome = workspace.bag("predict", &arguments);
-        let answers = outcome.expect_code(0).stdout.lines();
+        let flags: Vec<&str> = flags.split(' ').collect();
+        train(&workspace, &movie_csv(), &flags).expect_code(0);
+        let outcome = workspace.bag("predict", &["--input", rows, "--format", "jsonl"]);
+        all_answers.push(outcome.expect_code(0).stdout.clone());
+        let model = workspace.path(&format!("model-{}", cases.len()));
+        std::fs::rename(workspace.path("model"), &model).unwrap();
+        cases.push(vec![model.to_str().unwrap().to_owned(), rows.to_owned()]);
+    }
+    let results = torch_judge_cases("read_bag", &cases);
+    for (answers, theirs) in all_answers.iter().zip(&results) {
         let (labels, logits) = (&theirs["labels"], theirs["logits"].as_array().unwrap());
-        assert_eq!(answers.clone().count(), logits.len());
-        for (row, (answer, logits)) in answers.zip(logits).enumerate() {
+        assert_eq!(answers.lines().count(), logits.len());
+        for (row, (answer, logits)) in answers.lines().zip(logits).enumerate() {
             let answer: Value = serde_json::from_str(answer).unwrap();
             let numbers = logits.as_array().unwrap().iter().filter_map(Value::as_f64);
             let (ours, theirs) = (

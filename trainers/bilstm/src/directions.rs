@@ -70,7 +70,7 @@ fn backpropagate(
 }
 
 /// Computes loss and gradients of a step, on this thread and the backward thread. `total_weight`:
-/// sum of the class weights of all rows of the step.
+/// see [`Step::total_weight`], of all parts.
 pub(crate) fn gradients(
     net: &Net,
     step: &Step,

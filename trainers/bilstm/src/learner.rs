@@ -8,7 +8,7 @@ use evaluation::metrics::Scores;
 use tch::{TchError, Tensor, no_grad};
 use training::{
     Array, Arrays, Best, OptimizerStep, Run, TrainPlan, TrainState, incompatible_checkpoint,
-    prefixed, read_checkpoint, write_tensors,
+    prefixed, read_checkpoint, row_weights, write_tensors,
 };
 
 use crate::allocator;
@@ -29,6 +29,8 @@ pub(crate) struct TrainContext<'a> {
     pub(crate) rows: IdRows,
     pub(crate) shape: Shape,
     pub(crate) class_weights: Vec<f32>,
+    /// Weights of the rows without each class, if rows may have several.
+    pub(crate) other_weights: Vec<f32>,
 }
 
 impl TrainContext<'_> {
@@ -46,18 +48,18 @@ impl TrainContext<'_> {
     }
 
     /// Returns 1 for the classes of each row and 0 for the others, if rows may have several.
-    fn targets(&self, rows: &[u32]) -> Vec<f32> {
+    fn indicators(&self, rows: &[u32]) -> Vec<f32> {
         if self.table.label_sets.is_none() {
             return Vec::new();
         }
         let classes = self.shape.classes;
-        let mut targets = vec![0.0; rows.len() * classes];
-        for (row, targets) in rows.iter().zip(targets.chunks_exact_mut(classes)) {
+        let mut indicators = vec![0.0; rows.len() * classes];
+        for (row, indicators) in rows.iter().zip(indicators.chunks_exact_mut(classes)) {
             for &class in self.table.classes_of(*row) {
-                targets[class as usize] = 1.0;
+                indicators[class as usize] = 1.0;
             }
         }
-        targets
+        indicators
     }
 }
 
@@ -151,8 +153,10 @@ impl training::Learner for LstmLearner<'_> {
                 .map(|&row| context.rows.ids(row).to_vec())
                 .collect(),
             labels: rows.iter().map(label).collect(),
-            targets: context.targets(rows),
+            indicators: context.indicators(rows),
             class_weights: context.class_weights.clone(),
+            other_weights: context.other_weights.clone(),
+            row_weights: row_weights(context.table, rows),
             dropout: (share > 0.0).then_some(Dropout {
                 share,
                 seed: self.dropout,

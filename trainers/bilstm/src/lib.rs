@@ -47,6 +47,7 @@ impl Trainer for BiLstm {
     type PredictArgs = PredictArgs;
 
     const CHECKPOINTS: bool = true;
+    const ROW_WEIGHTS: bool = true;
     const MULTI_LABEL: bool = true;
     const CONDITIONAL: &'static [(&'static str, Needs)] = &[
         ("patience", Needs::ValidationRows),

@@ -9,7 +9,9 @@ use diagnostics::Error;
 use harness::range::{above, integer, number};
 
 use crate::tokenizer::FileTokenizer;
-pub use training::{BestMetric, ClassWeight, DeviceChoice, FitParams, Precision, Schedule};
+pub use training::{
+    BestMetric, ClassWeight, ClassWeightArgs, DeviceChoice, FitParams, Precision, Schedule,
+};
 
 /// Arguments of `train`. Names and meaning are those of the flags of the original script.
 #[derive(Args, Clone, Debug)]
@@ -96,18 +98,8 @@ pub struct TextArgs {
     /// With the rows of --validation-split too. Rows of --validation are never trained on.
     #[arg(long, action = clap::ArgAction::SetTrue, help_heading = "Training")]
     refit: bool,
-    /// Class weights: none, balanced, or a file
-    ///
-    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
-    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
-    /// does not have weigh 1.
-    #[arg(
-        long,
-        value_name = "WEIGHTS",
-        default_value = "none",
-        help_heading = "Training"
-    )]
-    class_weight: ClassWeight,
+    #[command(flatten)]
+    class_weight: ClassWeightArgs,
 
     /// Device to train on: auto, cpu, cuda, cuda:N [default: auto; cpu for bag]
     ///
@@ -217,7 +209,7 @@ impl TextArgs {
             .transpose()?;
         Ok(TextParams {
             arch,
-            class_weight: self.class_weight,
+            class_weight: self.class_weight.class_weight,
             tokenizer: tokenizer.map(Arc::new),
         })
     }

@@ -73,11 +73,7 @@ impl Replicas {
 
     /// Computes loss and gradients of a step.
     pub(crate) fn gradients(&mut self, step: Step) -> Result<Gradients, TchError> {
-        let weight = |&label: &u32| match step.targets.is_empty() {
-            true => f64::from(step.class_weights[label as usize]),
-            false => 1.0,
-        };
-        let total_weight = step.labels.iter().map(weight).sum();
+        let total_weight = step.total_weight();
         if self.workers.is_empty() {
             return gradients(&self.nets[0], &step, total_weight, self.mixed);
         }
@@ -110,18 +106,19 @@ impl Replicas {
     ) -> Result<(), TchError> {
         let parts = step.rows.chunks(size).zip(step.labels.chunks(size));
         let workers = self.workers.chunks(per_part);
-        // An empty slice per part if there are no targets.
-        let targets = |number: usize, rows: usize| {
-            let classes = step.class_weights.len();
-            let range = number * size * classes..(number * size + rows) * classes;
-            step.targets.get(range).unwrap_or_default().to_vec()
-        };
         for ((number, (rows, labels)), workers) in parts.enumerate().zip(workers) {
+            // The values of these rows, `width` each; nothing if there are no values.
+            let part = |values: &[f32], width: usize| {
+                let range = number * size * width..(number * size + rows.len()) * width;
+                values.get(range).unwrap_or_default().to_vec()
+            };
             let part = Step {
                 rows: rows.to_vec(),
                 labels: labels.to_vec(),
-                targets: targets(number, rows.len()),
+                indicators: part(&step.indicators, step.class_weights.len()),
                 class_weights: step.class_weights.clone(),
+                other_weights: step.other_weights.clone(),
+                row_weights: part(&step.row_weights, 1),
                 dropout: step.dropout.map(|dropout| Dropout {
                     first_row: number * size,
                     ..dropout
@@ -225,7 +222,7 @@ impl Drop for Worker {
 
 /// A request to the thread of a replica.
 enum ReplicaRequest {
-    /// Rows, sum of the class weights of the whole step, and the worker of the backward direction
+    /// Rows, sum of the weights of the whole step, and the worker of the backward direction
     /// if it is another one.
     Gradients(Step, f64, Option<BackwardWorker>),
     /// The backward direction of the rows of another worker, which sends the requests.

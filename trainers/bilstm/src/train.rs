@@ -32,7 +32,6 @@ pub(crate) fn train(
         find_devices(lstm.device, lstm.precision)?.with_threads(run.threads(), lstm.batch_size);
     table.check_classes()?;
     let class_weight = params.class_weight.resolve(&table.classes, run)?;
-    class_weight.refuse_several_labels(table)?;
     // libtorch's own threads: see `replicas`.
     tch::set_num_threads(1);
     let (tokenizer, rows) = encode_rows(table, encoders, lstm.vocab_size, lstm.seq_len)?;
@@ -40,6 +39,7 @@ pub(crate) fn train(
     let mut context = TrainContext {
         params: lstm,
         class_weights: class_weight.weights(table, &plan.train),
+        other_weights: class_weight.other_weights(table, &plan.train),
         plan,
         table,
         rows,
@@ -70,6 +70,7 @@ pub(crate) fn train(
     let refitted = match fitted.refit_plan(&first_plan, table, run.stopped()) {
         Some(plan) => {
             context.class_weights = class_weight.weights(table, &plan.train);
+            context.other_weights = class_weight.other_weights(table, &plan.train);
             refit(&mut context, &devices, plan, &mut fitted, run)?
         }
         None => false,

@@ -55,7 +55,7 @@ impl Model for NbModel {
     }
 
     fn is_multi_label(&self) -> bool {
-        self.naive_bayes.independent
+        self.naive_bayes.multi_label
     }
 
     fn save(&self, dir: &Path) -> Result<(), Error> {
@@ -138,8 +138,8 @@ impl NbModel {
         let weights = |column: u32| {
             &self.naive_bayes.feature_log_prob[column as usize * classes..][..classes]
         };
-        let independent = self.naive_bayes.independent;
-        let mean = |column: u32| match independent {
+        let multi_label = self.naive_bayes.multi_label;
+        let mean = |column: u32| match multi_label {
             true => 0.0,
             false => weights(column).iter().sum::<f64>() / classes as f64,
         };

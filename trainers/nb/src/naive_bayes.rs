@@ -46,7 +46,52 @@ pub(crate) struct NaiveBayes {
     pub(crate) temperature: f64,
     /// True if rows may have several classes, or none: then weights and priors are differences
     /// between the class and all other rows, and the joint log likelihood is the logit of a class.
-    pub(crate) independent: bool,
+    pub(crate) multi_label: bool,
+}
+
+/// Sums of the features of rows that may have several classes, times the weights of the rows.
+struct SetSums {
+    /// Of the rows of each class. Shape: (terms, classes).
+    own: Vec<f64>,
+    /// Of all rows. Shape: (terms).
+    all: Vec<f64>,
+    /// Weights of the rows of each class, and of all rows: equal if all rows have the class, since
+    /// they are added in the same order.
+    sizes: Vec<f64>,
+    total: f64,
+}
+
+impl SetSums {
+    fn new(
+        (data, sets): (LabelledRows<'_>, &LabelSets),
+        train: &[u32],
+        features: &Features,
+    ) -> Self {
+        let (classes, width) = (data.classes, data.pattern.width);
+        let mut sums = Self {
+            own: vec![0.0; width * classes],
+            all: vec![0.0; width],
+            sizes: vec![0.0; classes],
+            total: 0.0,
+        };
+        let mut values = Vec::new();
+        for &row in train {
+            let (columns, counts) = data.row(row);
+            features.weigh(columns, counts, &mut values);
+            let set = sets.get(data.labels[row as usize]);
+            let weight = data.weight(row);
+            sums.total += weight;
+            set.iter()
+                .for_each(|&class| sums.sizes[class as usize] += weight);
+            for (&column, value) in columns.iter().zip(&values) {
+                sums.all[column as usize] += weight * value;
+                for &class in set {
+                    sums.own[column as usize * classes + class as usize] += weight * value;
+                }
+            }
+        }
+        sums
+    }
 }
 
 /// Buffers of one prediction thread.
@@ -64,7 +109,7 @@ impl NaiveBayes {
         let classes = data.classes;
         let features = Features::fit(data.pattern, train, params);
         if let Some(sets) = data.sets {
-            return Self::fit_independent((data, sets), train, features, params);
+            return Self::fit_sets((data, sets), train, features, params);
         }
         let mut sizes = vec![0.0; classes];
         for &row in train {
@@ -117,43 +162,36 @@ impl NaiveBayes {
             feature_log_prob: sums,
             class_log_prior,
             temperature: 1.0,
-            independent: false,
+            multi_label: false,
         }
     }
 
     /// Trains one classifier of two classes per class, as `OneVsRestClassifier` does: the rows of
-    /// the class, and all others.
-    fn fit_independent(
+    /// the class, and all others. A class that all rows have, or none, gets a constant score.
+    fn fit_sets(
         (data, sets): (LabelledRows<'_>, &LabelSets),
         train: &[u32],
         features: Features,
         params: &NbParams,
     ) -> Self {
-        let (classes, width) = (data.classes, data.pattern.width);
-        let (mut own, mut all) = (vec![0.0; width * classes], vec![0.0; width]);
-        // Sums of the weights of rows, in the same order: equal if all rows have a class.
-        let (mut sizes, mut total) = (vec![0.0; classes], 0.0);
-        let mut values = Vec::new();
-        for &row in train {
-            let (columns, counts) = data.row(row);
-            features.weigh(columns, counts, &mut values);
-            let set = sets.get(data.labels[row as usize]);
-            let weight = data.weight(row);
-            total += weight;
-            set.iter()
-                .for_each(|&class| sizes[class as usize] += weight);
-            for (&column, value) in columns.iter().zip(&values) {
-                all[column as usize] += weight * value;
-                for &class in set {
-                    own[column as usize * classes + class as usize] += weight * value;
-                }
+        let classes = data.classes;
+        let SetSums {
+            mut own,
+            all,
+            sizes,
+            total,
+        } = SetSums::new((data, sets), train, &features);
+        let side_weights =
+            |(class, &size): (usize, &f64)| params.class_weight.side_weights(class, size, total);
+        let weights: Vec<[f64; 2]> = sizes.iter().enumerate().map(side_weights).collect();
+        let mut rest = vec![0.0; own.len()];
+        let terms = own.chunks_exact_mut(classes);
+        for ((own, rest), all) in terms.zip(rest.chunks_exact_mut(classes)).zip(&all) {
+            for ((own, rest), weights) in own.iter_mut().zip(rest).zip(&weights) {
+                // A rounding error may be below 0.
+                *rest = weights[1] * (all - *own).max(0.0);
+                *own *= weights[0];
             }
-        }
-        let mut rest = own.clone();
-        for (rest, all) in rest.chunks_exact_mut(classes).zip(&all) {
-            // A rounding error may be below 0.
-            rest.iter_mut()
-                .for_each(|value| *value = (all - *value).max(0.0));
         }
         let kept = |term: usize| features.scale[term] > 0.0;
         let own_sums = log_shares(&mut own, classes, params.alpha, kept);
@@ -161,27 +199,35 @@ impl NaiveBayes {
         let norm = params.event_model == EventModel::Complement { norm: true };
         // Complement naive Bayes negates the logs: divided by their sums, these have the other sign.
         let divisor = |sum: f64| if norm && sum < 0.0 { -sum } else { 1.0 };
-        for (own, rest) in own
-            .chunks_exact_mut(classes)
-            .zip(rest.chunks_exact(classes))
-        {
+        // `OneVsRestClassifier` predicts the only side of a class without looking at the text.
+        let has_both = |class: usize| sizes[class] > 0.0 && sizes[class] < total;
+        let terms = own.chunks_exact_mut(classes);
+        for (own, rest) in terms.zip(rest.chunks_exact(classes)) {
             for (class, (own, rest)) in own.iter_mut().zip(rest).enumerate() {
-                *own = *own / divisor(own_sums[class]) - rest / divisor(rest_sums[class]);
+                *own = match has_both(class) {
+                    true => *own / divisor(own_sums[class]) - rest / divisor(rest_sums[class]),
+                    false => 0.0,
+                };
             }
         }
-        // As one row on a side without rows, so that the prior is finite.
-        let side = |size: f64| if size > 0.0 { size } else { 1.0 };
-        let prior = |&size: &f64| match params.event_model {
-            EventModel::Multinomial { fit_prior: true } => {
-                side(size).ln() - side(total - size).ln()
+        let prior = |(class, [own, rest]): (usize, &[f64; 2])| {
+            let size = sizes[class];
+            // The odds of n + 1 to 1 of Laplace's rule of succession.
+            let sure = (train.len() as f64 + 1.0).ln();
+            match params.event_model {
+                _ if !has_both(class) && size > 0.0 => sure,
+                _ if !has_both(class) => -sure,
+                EventModel::Multinomial { fit_prior: true } => {
+                    (own * size).ln() - (rest * (total - size)).ln()
+                }
+                _ => 0.0,
             }
-            _ => 0.0,
         };
         Self {
             feature_log_prob: own,
-            class_log_prior: sizes.iter().map(prior).collect(),
+            class_log_prior: weights.iter().enumerate().map(prior).collect(),
             temperature: 1.0,
-            independent: true,
+            multi_label: true,
             features,
         }
     }
@@ -189,7 +235,7 @@ impl NaiveBayes {
     /// Returns the scores of classes from what [`Self::predict_log_proba`] writes.
     pub(crate) fn scores(&self, log_proba: Vec<f32>) -> Scores {
         let classes = self.class_log_prior.len();
-        Scores::from_logits(log_proba, classes, self.independent)
+        Scores::from_logits(log_proba, classes, self.multi_label)
     }
 
     /// Writes the log of the probability of each class to `output`, for a row with these counts; of
@@ -210,7 +256,7 @@ impl NaiveBayes {
                 *joint += value * weight;
             }
         }
-        if self.independent {
+        if self.multi_label {
             for (output, joint) in output.iter_mut().zip(joint.iter()) {
                 *output = (joint / self.temperature) as f32;
             }

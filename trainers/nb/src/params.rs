@@ -8,7 +8,7 @@ use harness::features::{Vocabulary, VocabularyArgs};
 use harness::range::{integer, number};
 use harness::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
 use text::features::TermFrequency;
-use training::ClassWeight;
+use training::{ClassWeight, ClassWeightArgs};
 
 /// Range of alpha. Below 1e-10, the smallest value of scikit-learn without `force_alpha`, it is
 /// lost in sums of counts.
@@ -56,18 +56,8 @@ pub struct NbArgs {
     /// Of --model-type complement: the second normalisation of Rennie et al. 2003.
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Model")]
     norm: bool,
-    /// Class weights: none, balanced, or a file
-    ///
-    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
-    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
-    /// does not have weigh 1.
-    #[arg(
-        long,
-        value_name = "WEIGHTS",
-        default_value = "none",
-        help_heading = "Model"
-    )]
-    class_weight: ClassWeight,
+    #[command(flatten)]
+    class_weight: ClassWeightArgs,
 
     /// Rows to fit probabilities on (temperature scaling)
     #[arg(long, value_enum, default_value_t = Calibration::Auto, help_heading = "Training")]
@@ -170,7 +160,7 @@ impl NbArgs {
             weighting: self.weighting,
             event_model: self.event_model()?,
             alpha: self.alpha,
-            class_weight: self.class_weight,
+            class_weight: self.class_weight.class_weight,
             calibrate: self.calibration == Calibration::Auto,
             refit: !self.no_refit,
         })

@@ -38,7 +38,6 @@ pub(crate) fn train(
         class_weight: params.class_weight.resolve(&table.classes, run)?,
         ..params.clone()
     };
-    params.class_weight.refuse_several_labels(table)?;
     let train = table.of(Split::Train);
     let all = table.unsplit().filter(|_| params.refit);
     let (vocabulary, analysis) = (&params.vocabulary, &params.analysis);

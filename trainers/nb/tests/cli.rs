@@ -9,8 +9,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use testkit::campaign::{Campaign, mutate_model};
 use testkit::{
-    Outcome, Row, Workspace, judge, many_class_rows, movie_csv, run, several_label_rows, to_csv,
-    unsegmented_rows,
+    Outcome, Row, Workspace, judge_cases, many_class_rows, movie_csv, run, several_label_rows,
+    to_csv, unsegmented_rows,
 };
 
 const BIN: &str = env!("CARGO_BIN_EXE_nb");
@@ -96,44 +96,99 @@ fn model_is_byte_identical_for_any_number_of_threads() {
     assert!(models[0] == models[1]);
 }
 
-/// Issue 17: rows with several labels, as scikit-learn's `OneVsRestClassifier` predicts them.
+/// Flags of `nb`, and those of the judge, for rows with several labels. `3.json` weighs all labels
+/// alike. All rows of `every.csv` have one label, which `OneVsRestClassifier` always predicts.
+const MULTI_LABEL_CASES: [(&str, &str, &str); 6] = [
+    ("rows.csv", "", "--baseline nb"),
+    ("every.csv", "", "--baseline nb"),
+    (
+        "every.csv",
+        "--model-type complement --norm --class-weight balanced",
+        "--baseline complement --balanced",
+    ),
+    (
+        "rows.csv",
+        "--model-type complement --norm --alpha 0.3 --class-weight 3.json",
+        "--baseline complement --alpha 0.3 --positive-weight 3",
+    ),
+    (
+        "rows.csv",
+        "--weighting tfidf --no-fit-prior --weight-column weight",
+        "--baseline nb --tfidf --no-fit-prior --weight-column weight",
+    ),
+    (
+        "rows.csv",
+        "--class-weight balanced --weight-column weight --alpha 0.5",
+        "--baseline nb --balanced --weight-column weight --alpha 0.5",
+    ),
+];
+
+/// Writes the files of [`MULTI_LABEL_CASES`], and those of rows to predict, `test-*.csv`.
+fn write_multi_label_rows(workspace: &Workspace) {
+    let write = |name: &str, text: String| std::fs::write(workspace.path(name), text).unwrap();
+    for (name, count, seed) in [("", 800, 1), ("test-", 600, 2)] {
+        let mut rows = several_label_rows(count, seed);
+        let csv = |rows: &[Row]| {
+            let text = String::from_utf8(to_csv(rows)).unwrap();
+            let lines = text.lines().enumerate();
+            let weights = ["weight", "0.5", "3", "1"];
+            let weight = |line: usize| weights[if line == 0 { 0 } else { 1 + line % 3 }];
+            let lines = lines.map(|(line, text)| format!("{text},{}\n", weight(line)));
+            lines.collect::<String>()
+        };
+        write(&format!("{name}rows.csv"), csv(&rows));
+        for row in &mut rows {
+            row.label = match row.label.as_str() {
+                "" => "every".to_owned(),
+                label => format!("{label}|every"),
+            };
+        }
+        write(&format!("{name}every.csv"), csv(&rows));
+    }
+    let labels = ["art", "music", "sport", "war"].map(|label| (label.to_owned(), json!(3)));
+    let weights: serde_json::Map<String, Value> = labels.into_iter().collect();
+    write("3.json", Value::Object(weights).to_string());
+}
+
+/// Issue 17: rows with several labels, as scikit-learn's `OneVsRestClassifier` predicts them, with
+/// class weights and weights of rows.
 #[test]
 fn sets_are_those_of_one_versus_rest() {
     let workspace = workspace();
-    let at = |name: &str| workspace.path(name);
-    let (rows, test_rows, predictions) = (at("a.csv"), at("b.csv"), at("b.jsonl"));
-    std::fs::write(&rows, to_csv(&several_label_rows(800, 1))).unwrap();
-    std::fs::write(&test_rows, to_csv(&several_label_rows(600, 2))).unwrap();
-    let paths = [&rows, &test_rows, &predictions].map(|path| path.to_str().unwrap());
+    write_multi_label_rows(&workspace);
     let several = ["--multi-label", "--label-separator", "|"];
-    for (twin, flags) in [
-        ("nb", &[] as &[&str]),
-        ("complement", &["--model-type", "complement", "--norm"]),
-    ] {
+    let (mut cases, mut evaluated) = (Vec::new(), Vec::new());
+    for (number, (rows, flags, judge_flags)) in MULTI_LABEL_CASES.into_iter().enumerate() {
+        let flags = flags.replace("3.json", workspace.path("3.json").to_str().unwrap());
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        let [train, test, predictions] =
+            [rows, &format!("test-{rows}"), &format!("{number}.jsonl")]
+                .map(|name| workspace.path(name));
         workspace
-            .train(&rows, &[&several[..], flags].concat())
+            .train(&train, &[&several[..], &flags].concat())
             .expect_code(0);
+        let paths = [&train, &test, &predictions].map(|path| path.to_str().unwrap());
         let flags = ["--format", "jsonl", "--all-classes", "--input", paths[1]];
         let outcome = nb(&workspace, "predict", &flags);
         std::fs::write(&predictions, &outcome.expect_code(0).stdout).unwrap();
-        let theirs = judge("multilabel", &[&paths[..], &["--twin", twin]].concat());
-        assert!(theirs["twin"].as_f64().unwrap() > 0.6, "{theirs}");
-        assert!(
-            theirs["equal"].as_f64().unwrap() > 0.9999,
-            "{twin}: {theirs}"
-        );
-        let found = nb(&workspace, "evaluate", &["--json", paths[1]]).json();
+        evaluated.push(nb(&workspace, "evaluate", &["--json", paths[1]]).json());
+        let arguments = paths.into_iter().chain(judge_flags.split_whitespace());
+        cases.push(arguments.map(str::to_owned).collect());
+    }
+    let results = judge_cases("multi_label", &cases);
+    for ((found, theirs), (.., flags)) in evaluated.iter().zip(&results).zip(MULTI_LABEL_CASES) {
+        let number = |value: &Value| value.as_f64().unwrap();
+        assert!(number(&theirs["baseline"]) > 0.5, "{flags}: {theirs}");
+        assert!(number(&theirs["equal"]) > 0.9999, "{flags}: {theirs}");
+        assert!(number(&theirs["probability"]) < 1e-6, "{flags}: {theirs}");
         for name in ["micro_f1", "samples_f1", "hamming_loss", "accuracy", "lrap"] {
-            let [found, expected] = [&found[name], &theirs["metrics"][name]];
-            let [found, expected] = [found, expected].map(|value| value.as_f64().unwrap());
+            let (found, expected) = (number(&found[name]), number(&theirs["metrics"][name]));
             assert!(
                 (found - expected).abs() < 1e-6,
-                "{name}: {found}, expected {expected}"
+                "{flags}, {name}: {found}, expected {expected}"
             );
         }
     }
-    let weights = [&several[..], &["--class-weight", "balanced"]].concat();
-    workspace.train(&rows, &weights).expect_code(2);
 }
 
 /// Issue 17: weights of rows with several labels weigh all of their labels.
@@ -334,13 +389,16 @@ fn text_analysis_is_checked() {
     );
 }
 
-/// Damaged and hostile folders, without checksums, which an attacker would write too.
+/// Damaged and hostile folders, without checksums, which an attacker would write too: like those of
+/// older versions, which have no `columns` either.
 #[test]
 fn damaged_model_folder_is_an_error() {
     let workspace = workspace();
     workspace.train(&movie_csv(), &[]).expect_code(0);
     let mut whole = config(&workspace);
-    whole.as_object_mut().unwrap().remove("files");
+    for member in ["files", "columns"] {
+        whole.as_object_mut().unwrap().remove(member).unwrap();
+    }
     let tensors = workspace.weights();
     let write = |name: &str, bytes: &[u8]| {
         std::fs::write(workspace.path("model").join(name), bytes).unwrap();

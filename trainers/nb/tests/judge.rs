@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use testkit::{Row, SplitMix64, judge, run, to_csv};
+use testkit::{Row, SplitMix64, judge_cases, run, to_csv};
 
 /// Flags of `nb`, and those of the judge.
 const CASES: [(&str, &str); 8] = [
@@ -59,25 +59,19 @@ const WEIGHTED_CASES: [(&str, &str); 2] = [
 
 /// Asserts that all cases agree on these rows, and that they differ from each other.
 fn compare(rows: &Path, test: &Path, cases: &[(&str, &str)]) {
-    let folder = tempfile::tempdir().unwrap();
-    let (model, predictions) = (folder.path().join("model"), folder.path().join("p.jsonl"));
-    let [rows, test, model, predictions] =
-        [rows, test, model.as_path(), predictions.as_path()].map(|path| path.to_str().unwrap());
-    let mut models = Vec::new();
-    for (flags, judge_flags) in cases {
-        let fixed = [
-            "train",
-            "--train",
-            rows,
-            "--model-dir",
-            model,
-            "--no-report",
-        ];
-        let plain = ["--validation-split", "0", "--calibration", "none"];
-        let flags: Vec<&str> = flags.split_whitespace().collect();
-        nb(&[&fixed[..], &plain[..], &flags[..]].concat());
+    let home = tempfile::tempdir().unwrap();
+    let [rows, test] = [rows, test].map(|path| path.to_str().unwrap());
+    let (mut models, mut judged) = (Vec::new(), Vec::new());
+    for (number, (flags, judge_flags)) in cases.iter().enumerate() {
+        let [model, predictions] =
+            ["", ".jsonl"].map(|ending| home.path().join(format!("{number}{ending}")));
+        let [model, predictions] = [&model, &predictions].map(|path| path.to_str().unwrap());
+        let fixed = "--no-report --validation-split 0 --calibration none";
+        let flags = fixed.split(' ').chain(flags.split_whitespace());
+        let files = ["train", "--train", rows, "--model-dir", model];
+        nb(&files.into_iter().chain(flags).collect::<Vec<_>>());
         models.push(std::fs::read(Path::new(model).join("model.safetensors")).unwrap());
-        let fixed = ["predict", "--model-dir", model, "--input", test];
+        let files = ["predict", "--model-dir", model, "--input", test];
         let output = [
             "--output",
             predictions,
@@ -85,12 +79,15 @@ fn compare(rows: &Path, test: &Path, cases: &[(&str, &str)]) {
             "jsonl",
             "--all-classes",
         ];
-        nb(&[fixed, output].concat());
-        let paths = [model, predictions, rows, test];
-        let judge_flags: Vec<&str> = judge_flags.split_whitespace().collect();
-        let found = judge("naive_bayes", &[&paths[..], &judge_flags[..]].concat());
-        assert_eq!(found["equal_vocabulary"], true, "{judge_flags:?}");
-        assert_eq!(found["labels"], serde_json::json!([]), "{judge_flags:?}");
+        nb(&[files, output].concat());
+        let paths = [model, predictions, rows, test].into_iter();
+        let arguments = paths.chain(judge_flags.split_whitespace());
+        judged.push(arguments.map(str::to_owned).collect());
+    }
+    let results = judge_cases("naive_bayes", &judged);
+    for (found, (_, flags)) in results.iter().zip(cases) {
+        assert_eq!(found["equal_vocabulary"], true, "{flags}");
+        assert_eq!(found["labels"], serde_json::json!([]), "{flags}");
         for (name, tolerance) in [
             ("feature_log_prob", 1e-9),
             ("class_log_prior", 1e-9),
@@ -98,10 +95,7 @@ fn compare(rows: &Path, test: &Path, cases: &[(&str, &str)]) {
             ("probability", 1e-6),
         ] {
             let difference = found[name].as_f64().unwrap();
-            assert!(
-                difference <= tolerance,
-                "{name}: {difference}, {judge_flags:?}"
-            );
+            assert!(difference <= tolerance, "{name}: {difference}, {flags}");
         }
     }
     let count = models.len();
@@ -110,17 +104,20 @@ fn compare(rows: &Path, test: &Path, cases: &[(&str, &str)]) {
     assert_eq!(models.len(), count, "the flags change the model");
 }
 
+/// On real rows, every second case.
 #[test]
 fn two_classes_equal_scikit_learn() {
     let sms_spam = testkit::data_dir().join("sms_spam");
     let [rows, test] = ["train.csv", "test.csv"].map(|name| sms_spam.join(name));
+    let cases: Vec<_> = CASES.into_iter().step_by(2).collect();
     match rows.is_file() {
-        true => compare(&rows, &test, &CASES),
-        false => compare(&testkit::movie_csv(), &testkit::movie_csv(), &CASES),
+        true => compare(&rows, &test, &cases),
+        false => compare(&testkit::movie_csv(), &testkit::movie_csv(), &cases),
     }
 }
 
 /// Rows of classes of different sizes, named so that their numerical order is not that of strings.
+/// Some words have accents and upper case letters, which change the terms of some flags.
 fn rows_of_five_classes(count: usize, seed: u64) -> Vec<u8> {
     let mut random = SplitMix64(seed);
     let mut row = |number: usize| {
@@ -130,7 +127,7 @@ fn rows_of_five_classes(count: usize, seed: u64) -> Vec<u8> {
             let word = (random.uniform() * 60.0) as usize;
             words.push(match random.uniform() < 0.3 {
                 true => format!("own{class}x{}", word % 9),
-                false => format!("any{word}"),
+                false => format!("{}{word}", ["any", "Any", "äny"][words.len() % 3]),
             });
         }
         Row {

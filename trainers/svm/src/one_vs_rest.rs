@@ -86,12 +86,12 @@ impl LabelledRows<'_> {
     }
 
     /// Returns the rows that weigh more than 0: liblinear leaves out the others.
-    fn weighing<'r>(&self, rows: &'r [u32]) -> Cow<'r, [u32]> {
+    fn rows_with_weight<'r>(&self, rows: &'r [u32]) -> Cow<'r, [u32]> {
         match self.weights.is_empty() {
             true => Cow::Borrowed(rows),
             false => {
-                let weighing = rows.iter().copied().filter(|&row| self.weight(row) > 0.0);
-                Cow::Owned(weighing.collect())
+                let rows = rows.iter().copied();
+                Cow::Owned(rows.filter(|&row| self.weight(row) > 0.0).collect())
             }
         }
     }
@@ -230,8 +230,8 @@ fn fit_output(
     params: &SvmParams,
     run: &Run,
 ) -> Result<(LinearSvm, Vec<f32>), Error> {
-    let weighing = data.weighing(train);
-    let train: &[u32] = &weighing;
+    let train = data.rows_with_weight(train);
+    let train: &[u32] = &train;
     if let Some(side) = data.only_side(train, output) {
         // A fold without rows of a rare class: a constant, so that the other outputs can be
         // trained.
@@ -303,8 +303,7 @@ fn row_weights(
 
 /// Returns the weights of positive and negative rows of an output. As in liblinear: with two
 /// classes both have the weight of their class; with more classes, only the positive rows are
-/// weighted. If rows may have several classes, each output is a problem of two classes, as in
-/// `OneVsRestClassifier`; a file has the weights of the positive rows.
+/// weighted. If rows may have several classes, see [`ClassWeight::side_weights`].
 pub(crate) fn side_weights(
     data: LabelledRows<'_>,
     train: &[u32],
@@ -317,22 +316,18 @@ pub(crate) fn side_weights(
     let rows: f64 = train.iter().map(|&row| data.weight(row)).sum();
     let positive = train.iter().filter(|&&row| data.is_positive(row, output));
     let positive: f64 = positive.map(|&row| data.weight(row)).sum();
-    let independent = data.targets.sets.is_some();
-    let classes = if independent { 2 } else { data.targets.classes };
-    let all = (rows, classes);
+    let class = positive_class(data.outputs(), output);
+    if data.targets.sets.is_some() {
+        let [positive, negative] = class_weight.side_weights(class, positive, rows);
+        return (positive as f32, negative as f32);
+    }
+    let all = (rows, data.targets.classes);
     let weight = |class: usize, size: f64| class_weight.weight(class, size, all) as f32;
-    let has_negative = match class_weight {
-        ClassWeight::Balanced => independent || classes == 2,
-        _ => data.outputs() == 1,
+    let negative = match data.outputs() {
+        1 => weight(0, rows - positive),
+        _ => 1.0,
     };
-    (
-        weight(positive_class(data.outputs(), output), positive),
-        if has_negative {
-            weight(0, rows - positive)
-        } else {
-            1.0
-        },
-    )
+    (weight(class, positive), negative)
 }
 
 /// Fits the factors of term frequencies on the rows `train`; terms in fewer than `min_df` of these

@@ -105,6 +105,8 @@ fn main() {
             labels: &labels,
             sets: None,
             class_weights: &[1.0, 1.0],
+            other_weights: &[],
+            row_weights: &[],
             total_weight: rows as f64,
             label_smoothing: 0.0,
             dropout_key: Some(dropout_key),

@@ -1,5 +1,6 @@
 //! Conformance tests of engines, run for both.
 
+use dataset::LabelSets;
 use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, Role};
@@ -32,6 +33,7 @@ macro_rules! tests {
             restored_engine_is_bit_identical
             optimizer_step_matches_adamw
             overfits_eight_rows
+            weights_of_rows_count_rows
             ids_and_lengths_out_of_range_are_errors
         }
     };
@@ -47,6 +49,7 @@ fn engine(make: MakeEngine<'_>, architecture: &Architecture) -> Box<dyn Engine> 
 }
 
 pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
+    let mut cases = Vec::new();
     for (mut architecture, activation) in [
         (small(Family::Bert), Activation::GeluErf),
         (wide(Family::Bert), Activation::GeluErf),
@@ -74,7 +77,24 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
             let types = (0..batch.ids.len()).map(|token| u8::from(token % 3 == 1));
             batch.types = types.collect();
         }
-        let expected = reference_outputs(&architecture, &params, &batch);
+        cases.push((architecture, params, batch, target(false)));
+    }
+    // Rows with several classes or none, weights of rows and of both sides of each class.
+    let architecture = small(Family::Bert);
+    let mut sets = LabelSets::default();
+    let labels = [vec![0, 2], vec![], vec![1], vec![0, 1, 2], vec![2]].map(|set| sets.push(set));
+    let target = LossTarget {
+        labels: &labels,
+        sets: Some(&sets),
+        other_weights: &[0.25, 3.0, 1.5],
+        row_weights: &[0.5, 3.0, 1.0, 0.0, 2.0],
+        total_weight: 6.5,
+        ..target(false)
+    };
+    let (params, batch) = (params(&architecture), batch(&architecture, &LENGTHS));
+    cases.push((architecture, params, batch, target));
+    let expected = reference_outputs(&cases);
+    for ((architecture, params, batch, target), expected) in cases.into_iter().zip(expected) {
         let mut engine = make(&architecture, &params, &all(&architecture));
 
         let logits = engine.logits(&batch).unwrap();
@@ -87,7 +107,7 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
             "{logits:?} {:?}",
             expected["logits"]
         );
-        let loss = engine.accumulate(&batch, &target(false)).unwrap();
+        let loss = engine.accumulate(&batch, &target).unwrap();
         assert!((loss - f64::from(expected["loss"][0])).abs() < 1e-4);
         let gradients = engine.gradients().unwrap();
         let parameters = architecture.parameters();
@@ -107,6 +127,33 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
             assert!(off < 1e-3, "{}: {off}", parameter.name);
         }
     }
+}
+
+/// A row of weight 2 counts as two rows, and a row of weight 0 as none.
+pub(crate) fn weights_of_rows_count_rows(make: MakeEngine<'_>) {
+    let architecture = small(Family::Bert);
+    let once = batch(&architecture, &LENGTHS);
+    let mut twice = once.clone();
+    twice.ids.copy_within(..once.seq, once.seq);
+    twice.lengths[1] = once.lengths[0];
+    let [first, _, others @ ..] = LABELS;
+    let labels = [&[first, first][..], &others].concat();
+    let gradients = |batch: &Batch, target: LossTarget<'_>| {
+        let mut engine = engine(make, &architecture);
+        let loss = engine.accumulate(batch, &target).unwrap();
+        (loss, engine.gradients().unwrap().concat())
+    };
+    let weighted = LossTarget {
+        row_weights: &[2.0, 0.0, 1.0, 1.0, 1.0],
+        ..target(false)
+    };
+    let repeated = LossTarget {
+        labels: &labels,
+        ..target(false)
+    };
+    let (weighted, repeated) = (gradients(&once, weighted), gradients(&twice, repeated));
+    assert!((weighted.0 - repeated.0).abs() < 1e-6);
+    assert!(distance(&weighted.1, &repeated.1) < 1e-5);
 }
 
 pub(crate) fn logits_are_independent_of_padding_and_batch(make: MakeEngine<'_>) {
@@ -215,18 +262,13 @@ pub(crate) fn micro_batches_do_not_change_gradients(make: MakeEngine<'_>) {
 
 /// Returns some rows of the batch of `LENGTHS` as a micro-batch of its step.
 fn part(all: &Batch, first: usize, end: usize) -> (Batch, LossTarget<'static>) {
-    let mut target = target(true);
-    target.labels = &LABELS[first..end];
-    if let Some(dropout_key) = &mut target.dropout_key {
-        dropout_key.first_row = first as u64;
-    }
     let part = Batch {
         ids: all.ids[first * all.seq..end * all.seq].to_vec(),
         types: Vec::new(),
         lengths: LENGTHS[first..end].to_vec(),
         seq: all.seq,
     };
-    (part, target)
+    (part, target(true).part(first..end))
 }
 
 /// Two hosts with a micro-batch each compute the same step as one host with both.
@@ -392,6 +434,8 @@ pub(crate) fn overfits_eight_rows(make: MakeEngine<'_>) {
         labels: &labels,
         sets: None,
         class_weights: &[1.0; 3],
+        other_weights: &[],
+        row_weights: &[],
         total_weight: 8.0,
         label_smoothing: 0.0,
         dropout_key: None,

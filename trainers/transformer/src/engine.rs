@@ -123,9 +123,14 @@ pub(crate) struct LossTarget<'a> {
     pub(crate) sets: Option<&'a LabelSets>,
     /// Weight of each class.
     pub(crate) class_weights: &'a [f32],
-    /// Sum of the class weights of all rows of the step, including other micro-batches and
-    /// processes: the loss is the weighted mean over them, as PyTorch's
-    /// `CrossEntropyLoss(weight=...)`.
+    /// Weights of the rows without each class, if there are `sets`.
+    pub(crate) other_weights: &'a [f32],
+    /// Weight of each row; empty if all weigh 1.
+    pub(crate) row_weights: &'a [f32],
+    /// Sum of the weights of all rows of the step, including other micro-batches and processes: the
+    /// loss is the weighted mean over them. The weight of a row is that of its class too, as in
+    /// PyTorch's `CrossEntropyLoss(weight=...)`, unless there are `sets`, as in
+    /// `BCEWithLogitsLoss(pos_weight=...)`.
     pub(crate) total_weight: f64,
     /// Label smoothing (Szegedy et al. 2016). All of a row's loss has the weight of its class.
     pub(crate) label_smoothing: f64,
@@ -137,21 +142,47 @@ pub(crate) struct LossTarget<'a> {
 }
 
 impl LossTarget<'_> {
-    /// Replaces the logits of a row with these classes by the gradient of binary cross entropy, the
-    /// mean over the classes, times the loss scale. Returns the row's part of the step's loss. As
-    /// PyTorch's `BCEWithLogitsLoss`; label smoothing moves the targets 1 and 0 towards 1/2.
-    pub(crate) fn binary_cross_entropy(&self, classes: &[u32], logits: &mut [f32]) -> f64 {
-        let weight = 1.0 / (self.total_weight * logits.len() as f64);
+    /// Returns the target of some of the rows.
+    #[cfg(any(test, feature = "candle"))]
+    pub(crate) fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let mut part = self.clone();
+        if let Some(dropout_key) = &mut part.dropout_key {
+            dropout_key.first_row += rows.start as u64;
+        }
+        part.row_weights = self.row_weights.get(rows.clone()).unwrap_or_default();
+        part.labels = &self.labels[rows];
+        part
+    }
+
+    /// Weight of a row.
+    pub(crate) fn row_weight(&self, row: usize) -> f64 {
+        self.row_weights.get(row).copied().unwrap_or(1.0).into()
+    }
+
+    /// Replaces the logits of a row by the gradient of binary cross entropy, the mean over the
+    /// classes, times the loss scale. Returns the row's part of the step's loss. As PyTorch's
+    /// `BCEWithLogitsLoss`; label smoothing moves the targets 1 and 0 towards 1/2.
+    pub(crate) fn binary_cross_entropy(
+        &self,
+        sets: &LabelSets,
+        row: usize,
+        logits: &mut [f32],
+    ) -> f64 {
+        let classes = sets.get(self.labels[row]);
+        let weight = self.row_weight(row) / (self.total_weight * logits.len() as f64);
+        let sides = self.class_weights.iter().zip(self.other_weights);
         let mut loss = 0.0;
-        for (class, logit) in (0u32..).zip(logits) {
+        for ((class, logit), (&own, &other)) in (0u32..).zip(logits).zip(sides) {
             let value = f64::from(*logit);
             let positive = f64::from(classes.binary_search(&class).is_ok());
             let target = positive * (1.0 - self.label_smoothing) + self.label_smoothing / 2.0;
+            let own = f64::from(own) * target;
+            let both = own + f64::from(other) * (1.0 - target);
             // ln(1 + exp(value)) without overflow.
             let softplus = value.max(0.0) + (-value.abs()).exp().ln_1p();
-            loss += softplus - target * value;
+            loss += both * softplus - own * value;
             let share = 1.0 / (1.0 + (-value).exp());
-            *logit = (self.loss_scale * weight * (share - target)) as f32;
+            *logit = (self.loss_scale * weight * (both * share - own)) as f32;
         }
         loss * weight
     }

@@ -12,7 +12,7 @@ use evaluation::metrics::Scores;
 use serde_json::json;
 use training::{
     Array, Arrays, Best, OptimizerStep, Run, Tensor, TrainPlan, TrainState,
-    incompatible_checkpoint, read_checkpoint, write_tensors,
+    incompatible_checkpoint, read_checkpoint, row_weights, write_tensors,
 };
 
 use crate::architecture::{Architecture, Parameter, Role};
@@ -37,6 +37,8 @@ pub(crate) struct TrainContext<'a> {
     pub(crate) rows: EncodedRows,
     pub(crate) architecture: Architecture,
     pub(crate) class_weights: Vec<f32>,
+    /// Weights of the rows without each class, if rows may have several.
+    pub(crate) other_weights: Vec<f32>,
 }
 
 impl TrainContext<'_> {
@@ -178,11 +180,12 @@ impl<'a> TransformerLearner<'a> {
             .map_or((0, 1), ProcessGroup::rank_and_size);
         let label = |&row: &u32| context.table.labels[row as usize];
         let sets = context.table.label_sets.as_ref();
-        let weight = |row: &u32| match sets {
+        let class_weight = |row: &u32| match sets {
             None => f64::from(context.class_weights[label(row) as usize]),
             Some(_) => 1.0,
         };
-        let total_weight = rows.iter().map(weight).sum();
+        let weight = |row: &u32| class_weight(row) * context.table.weight(*row);
+        let total_weight: f64 = rows.iter().map(weight).sum();
         let size = context.params.batch_size;
         let mut loss = 0.0;
         for (number, rows) in rows.chunks(size).enumerate().skip(rank).step_by(hosts) {
@@ -193,7 +196,14 @@ impl<'a> TransformerLearner<'a> {
                 labels: &labels,
                 sets,
                 class_weights: &context.class_weights,
-                total_weight,
+                other_weights: &context.other_weights,
+                row_weights: &row_weights(context.table, rows),
+                // The mean over rows that all weigh 0 is 0.
+                total_weight: if total_weight > 0.0 {
+                    total_weight
+                } else {
+                    1.0
+                },
                 label_smoothing: context.params.label_smoothing,
                 dropout_key: Some(DropoutKey {
                     seed: self.dropout,

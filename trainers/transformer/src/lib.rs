@@ -49,6 +49,7 @@ impl Trainer for Transformer {
     const GPU: bool = true;
     const TEXT_PAIRS: bool = true;
     const MULTI_LABEL: bool = true;
+    const ROW_WEIGHTS: bool = true;
     type Args = TransformerArgs;
     type Params = TransformerParams;
     type Encoder = Encoder;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use diagnostics::Error;
 use harness::range::{above, integer, number};
-pub use training::{BestMetric, ClassWeight, FitParams, Schedule};
+pub use training::{BestMetric, ClassWeight, ClassWeightArgs, FitParams, Schedule};
 
 use crate::pretrained::Pretrained;
 use crate::tokenizer::TextTokenizer;
@@ -131,13 +131,8 @@ struct TrainingArgs {
     /// With the rows of --validation-split too. Rows of --validation are never trained on.
     #[arg(long, action = clap::ArgAction::SetTrue)]
     refit: bool,
-    /// Class weights: none, balanced, or a file
-    ///
-    /// balanced: every class has the same total weight, rows / (classes x rows of the class). A file
-    /// is a JSON object {"LABEL": WEIGHT}, or CSV with the first line `label,weight`; labels that it
-    /// does not have weigh 1.
-    #[arg(long, value_name = "WEIGHTS", default_value = "none")]
-    class_weight: ClassWeight,
+    #[command(flatten)]
+    class_weight: ClassWeightArgs,
 }
 
 /// Arguments of `evaluate`, `predict` and `explain`.
@@ -254,7 +249,7 @@ impl TransformerArgs {
             },
             weight_decay: training.weight_decay,
             label_smoothing: training.label_smoothing,
-            class_weight: training.class_weight.clone(),
+            class_weight: training.class_weight.class_weight.clone(),
             device: self.device,
             precision: self.precision,
             host_timeout: self.host_timeout.get().into(),

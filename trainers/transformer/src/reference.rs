@@ -1,9 +1,11 @@
 //! Test fixtures: small networks, batches, and reference outputs of transformers.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
+use tempfile::TempDir;
 use training::Random;
 
 use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
@@ -100,6 +102,8 @@ pub(crate) fn target(dropout_key: bool) -> LossTarget<'static> {
         labels: &LABELS,
         sets: None,
         class_weights: &CLASS_WEIGHTS,
+        other_weights: &[],
+        row_weights: &[],
         total_weight: LABELS.iter().map(weight).sum(),
         label_smoothing: 0.1,
         dropout_key: dropout_key.then_some(DropoutKey {
@@ -138,7 +142,7 @@ pub(crate) fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
 }
 
 /// Reads a file's tensors by name.
-pub(crate) fn read(path: &std::path::Path) -> HashMap<String, Vec<f32>> {
+pub(crate) fn read(path: &Path) -> HashMap<String, Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let numbers = |view: TensorView<'_>| {
@@ -191,13 +195,29 @@ pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
     })
 }
 
+/// A network, its weights, rows and their target.
+pub(crate) type ReferenceCase<'a> = (Architecture, Params, Batch, LossTarget<'a>);
+
 /// Returns logits, loss and gradients of transformers for the same weights and rows.
-pub(crate) fn reference_outputs(
-    architecture: &Architecture,
-    params: &Params,
-    batch: &Batch,
-) -> HashMap<String, Vec<f32>> {
-    let folder = tempfile::tempdir().unwrap();
+pub(crate) fn reference_outputs(cases: &[ReferenceCase<'_>]) -> Vec<HashMap<String, Vec<f32>>> {
+    let with_folder = cases
+        .iter()
+        .map(|case| (tempfile::tempdir().unwrap(), case));
+    let with_folder: Vec<(TempDir, &ReferenceCase<'_>)> = with_folder.collect();
+    let arguments = with_folder
+        .iter()
+        .map(|(folder, case)| judge_case(folder, case));
+    let arguments: Vec<Vec<String>> = arguments.collect();
+    testkit::torch_judge_cases("transformer_gradients", &arguments);
+    let outputs = arguments.iter().map(|paths| read(Path::new(&paths[2])));
+    outputs.collect()
+}
+
+/// Writes the input of the judge; returns its arguments, of which the third is its output.
+fn judge_case(
+    folder: &TempDir,
+    (architecture, params, batch, target): &ReferenceCase<'_>,
+) -> Vec<String> {
     let weights = folder.path().join("weights.safetensors");
     let bytes: Vec<Vec<u8>> = params
         .iter()
@@ -223,8 +243,19 @@ pub(crate) fn reference_outputs(
         "class_weights": CLASS_WEIGHTS,
         "label_smoothing": 0.1,
     });
-    std::fs::write(&case, text.to_string()).unwrap();
+    std::fs::write(&case, with_sets(text, target).to_string()).unwrap();
     let output = folder.path().join("theirs.safetensors");
-    testkit::torch_judge("transformer_gradients", &[&weights, &case, &output]);
-    read(&output)
+    let paths = [&weights, &case, &output];
+    paths.map(|path| path.to_str().unwrap().to_owned()).to_vec()
+}
+
+/// Adds the sets of a target to the input of the judge.
+fn with_sets(mut case: serde_json::Value, target: &LossTarget<'_>) -> serde_json::Value {
+    if let Some(sets) = target.sets {
+        let sets: Vec<&[u32]> = target.labels.iter().map(|&set| sets.get(set)).collect();
+        case["sets"] = json!(sets);
+        case["other_weights"] = json!(target.other_weights);
+        case["row_weights"] = json!(target.row_weights);
+    }
+    case
 }

@@ -27,7 +27,6 @@ pub(crate) fn train(
 ) -> Result<Trained<TransformerModel>, Error> {
     table.check_classes()?;
     let class_weight = params.class_weight.resolve(&table.classes, run)?;
-    class_weight.refuse_several_labels(table)?;
     let pretrained = params.pretrained()?;
     let rows = EncodedRows::new(table, encoders)?;
     let architecture = pretrained.architecture(table.classes.len(), params.dropout)?;
@@ -37,6 +36,7 @@ pub(crate) fn train(
     let mut context = TrainContext {
         params,
         class_weights: class_weight.weights(table, &plan.train),
+        other_weights: class_weight.other_weights(table, &plan.train),
         plan,
         table,
         rows,
@@ -71,6 +71,7 @@ pub(crate) fn train(
         score_validation(&context, &mut fitted, run)?;
         run.progress_refit(plan.train.len());
         context.class_weights = class_weight.weights(table, &plan.train);
+        context.other_weights = class_weight.other_weights(table, &plan.train);
         context.plan = plan;
         let again = fit_once(&context, values, group, &mut run.again());
         refitted = fitted.adopt(again.map(|(fitted, ..)| fitted), run);
@@ -230,6 +231,7 @@ fn setup(params: &TransformerParams, run: &Run) -> Setup {
 fn check_same_data(context: &TrainContext<'_>, group: &mut ProcessGroup) -> Result<(), Error> {
     let mut content = Vec::new();
     for row in 0..context.table.labels.len() as u32 {
+        content.extend(context.table.weight(row).to_le_bytes());
         let classes = context.table.classes_of(row);
         content.extend((classes.len() as u32).to_le_bytes());
         content.extend(classes.iter().flat_map(|class| class.to_le_bytes()));

@@ -201,6 +201,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
             "optimizer",
             "optim",
             "loss",
+            "weight-column",
         ],
         &[],
     ),
@@ -232,10 +233,6 @@ const NOT_NEEDED: &[(&[&str], &str)] = &[
     (
         &["lineterminator", "skip-blank-lines"],
         "all line ends are read",
-    ),
-    (
-        &["weight-column"],
-        "only the trainers svm, nb and bag have weights of rows",
     ),
     (
         &["stratify", "shuffle"],
@@ -401,10 +398,7 @@ mod tests {
             ("gradient_accumulation_steps", "Unavailable"),
             ("sep", "Unavailable"),
             ("sample_weight", "Unavailable"),
-            (
-                "weight_column",
-                "NotNeeded(\"only the trainers svm, nb and bag have weights of rows\")",
-            ),
+            ("weight_column", "Unavailable"),
             ("colour", "Unknown"),
             ("x", "Unknown"),
         ] {

@@ -1,31 +1,25 @@
 //! Issue 17: rows with several labels, or none.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
+use testkit::two_label_rows;
 
 use super::{Workspace, train};
 
-/// Texts with words of the labels `good` and `long`; some labels are wrong.
+/// Columns of the labels.
+const COLUMNS: [&str; 5] = [
+    "--multi-label",
+    "--label-column",
+    "good",
+    "--label-column",
+    "long",
+];
+
 fn rows() -> String {
-    let mut csv = "text,good,long\n".to_owned();
-    for number in 0..240 {
-        let (good, long) = (number % 2 == 0, number % 3 == 0);
-        let words = [(good, "fine lovely"), (long, "endless slow")];
-        let words = words.into_iter().filter(|(is_there, _)| *is_there);
-        let words: Vec<&str> = words.map(|(_, words)| words).collect();
-        let (good, long) = (good != (number % 11 == 5), long != (number % 13 == 6));
-        let flags = (u8::from(good), u8::from(long));
-        let text = words.join(" ");
-        let _ = writeln!(
-            csv,
-            "film number{} {text},{},{}",
-            number % 7,
-            flags.0,
-            flags.1
-        );
-    }
-    csv
+    let rows = two_label_rows(240).into_iter().map(|(text, labels)| {
+        let [good, long] = labels.map(u8::from);
+        format!("{text},{good},{long}\n")
+    });
+    "text,good,long\n".to_owned() + &rows.collect::<String>()
 }
 
 #[test]
@@ -33,17 +27,10 @@ fn sets_are_learnt_with_the_same_bytes_on_any_number_of_threads() {
     let workspace = Workspace::new();
     let file = workspace.path("a.csv");
     std::fs::write(&file, rows()).unwrap();
-    let columns = [
-        "--multi-label",
-        "--label-column",
-        "good",
-        "--label-column",
-        "long",
-    ];
     let mut weights = Vec::new();
     for threads in ["1", "3"] {
         let more = ["--threads", threads, "--threshold-metric", "f1"];
-        train(&workspace, &file, &[&columns[..], &more].concat()).expect_code(0);
+        train(&workspace, &file, &[&COLUMNS[..], &more].concat()).expect_code(0);
         weights.push(workspace.weights());
     }
     assert!(weights[0] == weights[1]);
@@ -51,7 +38,7 @@ fn sets_are_learnt_with_the_same_bytes_on_any_number_of_threads() {
         .bag("evaluate", &["--json", file.to_str().unwrap()])
         .json();
     assert!(found["micro_f1"].as_f64().unwrap() > 0.8, "{found}");
-    train(&workspace, &file, &columns).expect_code(0);
+    train(&workspace, &file, &COLUMNS).expect_code(0);
     let texts = [
         "film fine lovely endless slow",
         "film fine lovely",
@@ -73,8 +60,28 @@ fn sets_are_learnt_with_the_same_bytes_on_any_number_of_threads() {
         "{}",
         rows[0]
     );
-    let weights = [&columns[..], &["--class-weight", "balanced"]].concat();
-    train(&workspace, &file, &weights).expect_code(2);
+}
+
+/// Issue 17: weights of 1 change nothing; a third of the rows are `long`, and weights find more.
+#[test]
+fn class_weights_are_those_of_each_label() {
+    let workspace = Workspace::new();
+    let [file, ones, own] = ["a.csv", "ones.json", "own.json"].map(|name| workspace.path(name));
+    std::fs::write(&file, rows()).unwrap();
+    std::fs::write(&ones, r#"{"good": 1, "long": 1}"#).unwrap();
+    std::fs::write(&own, r#"{"good": 1, "long": 40}"#).unwrap();
+    let [ones, own] = [&ones, &own].map(|path| path.to_str().unwrap());
+    let models = ["none", ones, "balanced", own].map(|weights| {
+        let flags = [&COLUMNS[..], &["--class-weight", weights]].concat();
+        train(&workspace, &file, &flags).expect_code(0);
+        let evaluate = ["--json", file.to_str().unwrap()];
+        let found = workspace.bag("evaluate", &evaluate).json();
+        let recall = found["per_class"][1]["recall"].as_f64().unwrap();
+        (workspace.weights(), recall)
+    });
+    let [none, ones, balanced, own] = models;
+    assert!(none.0 == ones.0 && none.0 != balanced.0);
+    assert!(own.1 > none.1 + 0.05, "{} {}", none.1, own.1);
 }
 
 /// A weight of 1 changes nothing, and rows of weight 0 are not learnt.
@@ -82,17 +89,10 @@ fn sets_are_learnt_with_the_same_bytes_on_any_number_of_threads() {
 fn weights_of_rows_with_several_labels_are_used() {
     let workspace = Workspace::new();
     let file = workspace.path("a.csv");
-    let columns = [
-        "--multi-label",
-        "--label-column",
-        "good",
-        "--label-column",
-        "long",
-    ];
-    let weighted = [&columns[..], &["--weight-column", "weight"]].concat();
+    let weighted = [&COLUMNS[..], &["--weight-column", "weight"]].concat();
     let mut models = Vec::new();
     for (weights, flags) in [
-        (["1", "1"], &columns[..]),
+        (["1", "1"], &COLUMNS[..]),
         (["1", "1"], &weighted[..]),
         (["0", "2"], &weighted[..]),
     ] {

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use tch::Kind;
 use training::{Arrays, OptimizerStep, clip_coefficient, prefixed, read_tensors, write_tensors};
 
@@ -57,8 +59,10 @@ fn step(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
     Step {
         rows,
         labels,
-        targets: Vec::new(),
+        indicators: Vec::new(),
         class_weights: vec![1.0, 0.5, 2.0],
+        other_weights: Vec::new(),
+        row_weights: Vec::new(),
         dropout,
         loss_scale: 1.0,
     }
@@ -83,70 +87,160 @@ fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     }
 }
 
-/// Runs PyTorch's module with the same weights on a step; `more` is for
+/// Runs PyTorch's module with the same weights on each step; `more` is for
 /// tests/judges/torch_gradients.py.
-fn pytorch(net: &Replicas, step: &Step, more: serde_json::Value) -> Arrays {
+fn pytorch(cases: &[(Replicas, Step)], more: &serde_json::Value) -> Vec<Arrays> {
     let folder = tempfile::tempdir().unwrap();
-    let weights = folder.path().join("weights.safetensors");
-    let arrays = net.first().arrays().unwrap();
-    write_tensors(&weights, &[], prefixed("", &arrays).collect()).unwrap();
-    let mut case = serde_json::json!({
-        "config": net.first().shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
+    let arguments = cases.iter().enumerate().map(|(number, (net, step))| {
+        let paths = ["weights", "case", "theirs"]
+            .map(|name| folder.path().join(format!("{number}-{name}")));
+        let arrays = net.first().arrays().unwrap();
+        write_tensors(&paths[0], &[], prefixed("", &arrays).collect()).unwrap();
+        let mut case = serde_json::json!({
+            "config": net.first().shape, "rows": step.rows, "labels": step.labels, "class_weights": step.class_weights,
+        });
+        let more = more.as_object().unwrap().clone();
+        case.as_object_mut().unwrap().extend(more);
+        std::fs::write(&paths[1], case.to_string()).unwrap();
+        paths.map(|path| path.to_str().unwrap().to_owned()).to_vec()
     });
-    let more = more.as_object().unwrap().clone();
-    case.as_object_mut().unwrap().extend(more);
-    let path = folder.path().join("case.json");
-    std::fs::write(&path, case.to_string()).unwrap();
-    let output = folder.path().join("theirs.safetensors");
-    testkit::torch_judge("torch_gradients", &[&weights, &path, &output]);
-    read_tensors(&output).unwrap()
+    let arguments: Vec<Vec<String>> = arguments.collect();
+    testkit::torch_judge_cases("torch_gradients", &arguments);
+    let outputs = arguments
+        .iter()
+        .map(|paths| read_tensors(Path::new(&paths[2])));
+    outputs.map(Result::unwrap).collect()
 }
 
-/// Issue 17: the loss of rows with several classes is that of PyTorch's `BCEWithLogitsLoss`: see
-/// the same numbers in trainers/transformer/src/candle/loss.rs.
+/// Returns a step of rows that may have several classes, with weights of rows and of both sides of
+/// the classes.
+fn step_of_sets(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
+    let count = rows.len();
+    let indicators = [1.0, 0.0, 1.0, 0.0, 0.0, 0.0].into_iter().cycle();
+    Step {
+        indicators: indicators.take(3 * count).collect(),
+        other_weights: vec![0.25, 3.0, 1.5],
+        ..step_of_weighted_rows(rows, dropout)
+    }
+}
+
+fn step_of_weighted_rows(rows: Vec<Vec<u32>>, dropout: Option<Dropout>) -> Step {
+    let weights = [0.5, 3.0, 0.0, 1.0].into_iter().cycle();
+    Step {
+        row_weights: weights.take(rows.len()).collect(),
+        ..step(rows, dropout)
+    }
+}
+
+/// Issue 17: weights of rows and classes. Made by
+/// ```python
+/// logits = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], requires_grad=True)
+/// own, other = torch.tensor([1.0, 0.5, 2.0]), torch.tensor([0.25, 3.0, 1.5])
+/// rows = torch.tensor([0.5, 3.0])
+/// criterion = torch.nn.BCEWithLogitsLoss(reduction="none", weight=other, pos_weight=own / other)
+/// losses = criterion(logits, torch.tensor([[1.0, 0, 1], [0, 0, 0]])).mean(1)
+/// loss = (losses * rows).sum() / rows.sum()
+/// loss.backward(); print(loss, logits.grad); logits.grad = None
+/// labels = torch.tensor([2, 0])
+/// weights = own[labels] * rows
+/// losses = torch.nn.CrossEntropyLoss(reduction="none")(logits, labels)
+/// loss = (losses * weights).sum() / weights.sum()
+/// loss.backward(); print(loss, logits.grad)
+/// ```
 #[test]
-fn several_labels_have_binary_cross_entropy() {
-    let logits = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.0, 3.0, -2.0]).view([2, 3]);
-    let step = Step {
-        targets: vec![1.0, 0.0, 1.0, 0.0, 0.0, 0.0],
-        loss_scale: 4.0,
-        ..step(vec![vec![1], vec![2]], None)
+fn weighted_losses_equal_pytorch() {
+    let rows = || vec![vec![1], vec![2]];
+    let single = Step {
+        labels: vec![2, 0],
+        ..step_of_weighted_rows(rows(), None)
     };
-    let (loss, scaled) = losses(&logits, &step, 2.0).unwrap();
-    for (found, expected) in [(loss, 0.797_154_9), (scaled, 4.0 * 0.797_154_9)] {
-        let found = found.f_double_value(&[]).unwrap();
-        assert!(
-            (found - expected).abs() < 1e-5,
-            "{found}, expected {expected}"
-        );
+    for (step, total, expected, gradient) in [
+        (
+            step_of_sets(rows(), None),
+            3.5,
+            2.796_398_2,
+            [
+                -0.017_978_126,
+                0.038_420_204,
+                -0.011_352_658,
+                0.035_714_287,
+                0.816_492_14,
+                0.051_086_97,
+            ],
+        ),
+        (
+            single,
+            4.0,
+            2.351_566_8,
+            [
+                0.043_822_598,
+                0.009_778_143,
+                -0.053_600_743,
+                -0.714_657_4,
+                0.709_874_4,
+                0.004_783_097,
+            ],
+        ),
+    ] {
+        let step = Step {
+            loss_scale: 4.0,
+            ..step
+        };
+        assert_eq!(step.total_weight(), total);
+        let logits = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.0, 3.0, -2.0]);
+        let logits = logits.view([2, 3]).set_requires_grad(true);
+        let (loss, scaled) = losses(&logits, &step, total).unwrap();
+        let loss = loss.double_value(&[]);
+        assert!((loss - expected).abs() < 1e-5, "{loss}, not {expected}");
+        scaled.backward();
+        let found = values(&(logits.grad() / 4.0)).unwrap();
+        assert_close(&found, &gradient, 1e-6, "gradient of the logits");
+    }
+}
+
+/// The mean over rows that all weigh 0 is 0, not NaN.
+#[test]
+fn rows_without_weight_have_no_gradient() {
+    for make in [step_of_weighted_rows, step_of_sets] {
+        let step = Step {
+            row_weights: vec![0.0; 3],
+            ..make(rows(&[4, 2, 6]), None)
+        };
+        let found = one(&shape(Pooling::Max)).gradients(step).unwrap();
+        assert_eq!(found.loss, 0.0);
+        for gradient in &found.tensors {
+            let gradient = values(gradient).unwrap();
+            assert!(gradient.iter().all(|&value| value == 0.0), "{gradient:?}");
+        }
     }
 }
 
 /// Compares with PyTorch's module of docs/reference/models/bilstm.md, which packs its sequences.
 #[test]
 fn logits_and_gradients_equal_pytorch() {
+    let mut cases = Vec::new();
     for pooling in POOLINGS {
         for lengths in [&[7, 3, 1, 5, 12][..], &[6, 6, 6]] {
-            let shape = shape(pooling);
-            let net = one(&shape);
-            let step = step(rows(lengths), None);
-            let theirs = pytorch(&net, &step, serde_json::json!({}));
-
-            let logits = net.first().logits(&step.rows).unwrap();
-            assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
-            // One thread, and one per direction.
-            for threads in [1, 2] {
-                let ours = several(&shape, threads).gradients(step.clone()).unwrap();
-                assert!((ours.loss - f64::from(theirs["loss"].data[0])).abs() < 1e-5);
-                for ((name, _), gradient) in shape.parameters().iter().zip(&ours.tensors) {
-                    let what = format!("gradient of {name}, {pooling:?}, {threads} threads");
-                    assert_close(
-                        &values(gradient).unwrap(),
-                        &theirs[&format!("gradient.{name}")].data,
-                        1e-5,
-                        &what,
-                    );
-                }
+            cases.push((one(&shape(pooling)), step(rows(lengths), None)));
+        }
+    }
+    let theirs = pytorch(&cases, &serde_json::json!({}));
+    for ((net, step), theirs) in cases.iter().zip(theirs) {
+        let shape = &net.first().shape;
+        let logits = net.first().logits(&step.rows).unwrap();
+        assert_close(&logits, &theirs["logits"].data, 1e-5, "logits");
+        // One thread, and one per direction.
+        for threads in [1, 2] {
+            let ours = several(shape, threads).gradients(step.clone()).unwrap();
+            assert!((ours.loss - f64::from(theirs["loss"].data[0])).abs() < 1e-5);
+            for ((name, _), gradient) in shape.parameters().iter().zip(&ours.tensors) {
+                let what = format!("gradient of {name}, {shape:?}, {threads} threads");
+                assert_close(
+                    &values(gradient).unwrap(),
+                    &theirs[&format!("gradient.{name}")].data,
+                    1e-5,
+                    &what,
+                );
             }
         }
     }
@@ -160,7 +254,7 @@ fn steps_equal_pytorch() {
     let mut net = one(&shape);
     let step = step(rows(&[7, 3, 1, 5, 12]), None);
     let more = serde_json::json!({ "steps": 3, "learning_rate": rate, "clip_norm": clip });
-    let theirs = pytorch(&net, &step, more);
+    let theirs = pytorch(&[(one(&shape), step.clone())], &more).remove(0);
 
     let mut adam = Adam::new(net.parameters()).unwrap();
     let mut scales = Vec::new();
@@ -275,13 +369,17 @@ fn replicas_have_the_gradients_of_a_single_network() {
         step: 9,
         first_row: 0,
     });
+    type Make = fn(Vec<Vec<u32>>, Option<Dropout>) -> Step;
     // Two and four threads: pairs with one direction each of the same rows.
-    for (lengths, count) in [
-        (&[4, 9, 2, 7, 7][..], 2),
-        (&[4, 4, 4, 4], 3),
-        (&[5], 2),
-        (&[4, 9, 2, 7, 7], 4),
-        (&[5], 4),
+    for (lengths, count, step) in [
+        (&[4, 9, 2, 7, 7][..], 2, step as Make),
+        (&[4, 4, 4, 4], 3, step),
+        (&[5], 2, step),
+        (&[4, 9, 2, 7, 7], 4, step),
+        (&[5], 4, step),
+        (&[4, 9, 2, 7, 7], 3, step_of_sets),
+        (&[4, 9, 2, 7, 7], 4, step_of_sets),
+        (&[4, 9, 2, 7, 7], 3, step_of_weighted_rows),
     ] {
         let shape = shape(Pooling::Max);
         let alone = one(&shape).gradients(step(rows(lengths), dropout)).unwrap();

@@ -1,15 +1,28 @@
 //! The model folder, read with the documented Python code, and `explain`.
 
+use std::path::Path;
+
 use serde_json::Value;
-use testkit::{movie_csv, torch_judge};
+use testkit::{movie_csv, torch_judge_cases};
 
 use super::Home;
 
-/// Compares the logits with those of the documented PyTorch module.
+/// Compares the logits of each model with those of the documented PyTorch module.
 #[track_caller]
-fn compare(home: &Home) {
+fn compare(homes: &[Home]) {
     let rows = movie_csv();
-    let theirs = torch_judge("read_bilstm", &[&home.path("model"), &rows]);
+    let cases = homes.iter().map(|home| {
+        let paths = [home.path("model"), movie_csv()];
+        paths.map(|path| path.to_str().unwrap().to_owned()).to_vec()
+    });
+    let results = torch_judge_cases("read_bilstm", &cases.collect::<Vec<_>>());
+    for (home, theirs) in homes.iter().zip(&results) {
+        assert_equal_answers(theirs, home, &rows);
+    }
+}
+
+#[track_caller]
+fn assert_equal_answers(theirs: &Value, home: &Home, rows: &Path) {
     let arguments = ["--input", rows.to_str().unwrap(), "--format", "jsonl"];
     let outcome = home.bilstm("predict", &arguments);
     outcome.expect_code(0);
@@ -35,15 +48,16 @@ fn compare(home: &Home) {
 
 #[test]
 fn pytorch_reads_the_model() {
-    let home = Home::new();
-    for pooling in ["max", "last", "mean", "attention"] {
+    let homes = ["max", "last", "mean", "attention"].map(|pooling| {
+        let home = Home::new();
         home.train(
             &movie_csv(),
             &["--epochs", "2", "--num-layers", "2", "--pooling", pooling],
         )
         .expect_code(0);
-        compare(&home);
-    }
+        home
+    });
+    compare(&homes);
 }
 
 /// Writes a tokenizer file that requests padding and truncation, which must not happen.
@@ -92,29 +106,27 @@ fn tokenizer_file_is_used_and_saved_with_the_model() {
     );
     assert!(!home.path("model/vocabulary.txt").exists());
     std::fs::remove_file(&file).unwrap();
-    compare(&home);
+    compare(&[home]);
 }
 
 /// For files that pad with the unknown token or with a word.
 #[test]
 fn padding_id_does_not_occur_in_texts() {
-    let home = Home::new();
-    let file = tokenizer(&home);
-    let given: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    let vocabulary = given["model"]["vocab"].as_object().unwrap();
-    let word = vocabulary["the"].as_u64().unwrap();
-    let unknown = vocabulary["[UNK]"].as_u64().unwrap();
-    for pad in [unknown, word] {
-        let mut changed = given.clone();
-        changed["padding"]["pad_id"] = pad.into();
+    let homes = ["[UNK]", "the"].map(|pad| {
+        let home = Home::new();
+        let file = tokenizer(&home);
+        let mut changed: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let pad = changed["model"]["vocab"][pad].clone();
+        changed["padding"]["pad_id"] = pad.clone();
         std::fs::write(&file, changed.to_string()).unwrap();
         let flags = ["--epochs", "1", "--tokenizer", file.to_str().unwrap()];
         home.train(&movie_csv(), &flags).expect_code(0);
         let config = std::fs::read(home.path("model/config.json")).unwrap();
         let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
         assert_ne!(config["pad"], pad, "{config}");
-        compare(&home);
-    }
+        home
+    });
+    compare(&homes);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use serde_json::json;
 use testkit::{movie_csv, run};
 
 use super::Home;
@@ -171,8 +172,9 @@ fn patience_stops_training() {
     );
 }
 
+/// Issue 17: weights of rows, beside class weights.
 #[test]
-fn balanced_class_weight_finds_the_rare_class() {
+fn weights_of_classes_and_rows_find_the_rare_class() {
     let home = Home::new();
     let mut rows: Vec<testkit::Row> = testkit::movie_rows();
     let mut kept = 0;
@@ -182,28 +184,29 @@ fn balanced_class_weight_finds_the_rare_class() {
             kept <= 40
         }
     });
-    let path = home.path("skewed.csv");
-    std::fs::write(&path, testkit::to_csv(&rows)).unwrap();
-    let predicted = |weight: &str| {
-        home.train(
-            &path,
-            &[
-                "--class-weight",
-                weight,
-                "--epochs",
-                "3",
-                "--validation-split",
-                "0.3",
-            ],
-        )
-        .expect_code(0);
+    let line = |row: &testkit::Row| {
+        let weight = if row.label == "1" { 7.5 } else { 1.0 };
+        let row = json!({"text": row.text, "label": row.label, "weight": weight});
+        format!("{row}\n")
+    };
+    let path = home.path("skewed.jsonl");
+    std::fs::write(&path, rows.iter().map(line).collect::<String>()).unwrap();
+    let predicted = |weights: [&str; 2]| {
+        let flags = ["--epochs", "3", "--validation-split", "0.3"];
+        home.train(&path, &[&flags[..], &weights].concat())
+            .expect_code(0);
         let metrics = home.metrics();
         let rare = metrics["validation"]["per_class"][1].clone();
         assert_eq!(rare["label"], "1");
         rare["predicted"].as_u64().unwrap()
     };
-    let (none, balanced) = (predicted("none"), predicted("balanced"));
-    assert!(balanced > none, "{balanced} {none}");
+    let none = predicted(["--class-weight", "none"]);
+    let balanced = predicted(["--class-weight", "balanced"]);
+    let by_row = predicted(["--weight-column", "weight"]);
+    assert!(
+        balanced > none && by_row > none,
+        "{balanced} {by_row} {none}"
+    );
 }
 
 #[test]

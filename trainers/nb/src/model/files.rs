@@ -41,7 +41,7 @@ pub(super) fn save(model: &NbModel, dir: &Path) -> Result<(), Error> {
         feature_log_prob,
         class_log_prior,
         temperature,
-        independent,
+        multi_label,
     } = &model.naive_bayes;
     let (terms, classes) = (model.terms.len(), model.classes.len());
     let arrays = Arrays::from([
@@ -58,7 +58,7 @@ pub(super) fn save(model: &NbModel, dir: &Path) -> Result<(), Error> {
         version: VERSION,
         id2label: ids().collect(),
         label2id: ids().map(|(id, label)| (label, id)).collect(),
-        problem_type: ProblemType::if_multi_label(*independent),
+        problem_type: ProblemType::if_multi_label(*multi_label),
         words: model.words.clone(),
         term_frequency: features.tf,
         weighting: features.weighting,
@@ -97,7 +97,7 @@ pub(super) fn load(dir: &Path) -> Result<NbModel, Error> {
             feature_log_prob: array("feature_log_prob", &[terms.len(), classes])?,
             class_log_prior: array("class_log_prior", &[classes])?,
             temperature: config.temperature,
-            independent: config.problem_type == Some(ProblemType::MultiLabelClassification),
+            multi_label: config.problem_type == Some(ProblemType::MultiLabelClassification),
         },
         classes: config.id2label.into_values().collect(),
         terms,

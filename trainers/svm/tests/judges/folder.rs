@@ -1,20 +1,41 @@
 //! Reads the model folder with the documented Python code and compares predictions.
 
 use serde_json::Value;
-use testkit::judge;
+use testkit::judge_cases;
 
 use super::{close, data, number, predict, train};
 
+/// Compares the models of these flags.
 #[track_caller]
-fn compare(set: &str, flags: &[&str]) {
+fn compare(set: &str, all_flags: &[&str]) {
     let (rows, test) = (
         data(&format!("{set}/train.csv")),
         data(&format!("{set}/test.csv")),
     );
-    let folder = tempfile::tempdir().unwrap();
-    train(&rows, folder.path(), flags);
-    let read = judge("read_model", &[folder.path(), &test]);
-    let answers = predict(folder.path(), &test);
+    let home = tempfile::tempdir().unwrap();
+    let (mut answers, mut cases) = (Vec::new(), Vec::new());
+    for flags in all_flags {
+        let folder = home.path().join(cases.len().to_string());
+        train(
+            &rows,
+            &folder,
+            &flags.split_whitespace().collect::<Vec<_>>(),
+        );
+        answers.push(predict(&folder, &test));
+        cases.push(
+            [&folder, &test]
+                .map(|path| path.to_str().unwrap().to_owned())
+                .to_vec(),
+        );
+    }
+    for (read, answers) in judge_cases("read_model", &cases).iter().zip(&answers) {
+        assert_equal(read, answers);
+    }
+}
+
+/// Asserts that the answers of `predict` are those of the documented code.
+#[track_caller]
+fn assert_equal(read: &Value, answers: &str) {
     let (mut sure, mut rows) = (0, 0);
     for (row, answer) in answers.lines().enumerate() {
         let answer: Value = serde_json::from_str(answer).unwrap();
@@ -71,55 +92,32 @@ fn compare(set: &str, flags: &[&str]) {
 
 #[test]
 fn two_classes() {
-    compare("sms_spam", &[]);
-    compare(
-        "sms_spam",
-        &[
-            "--calibration",
-            "none",
-            "--sublinear-tf",
-            "--min-word-length",
-            "1",
-        ],
-    );
+    let uncalibrated = "--calibration none --sublinear-tf --min-word-length 1";
+    compare("sms_spam", &["", uncalibrated]);
 }
 
 #[test]
 fn two_classes_with_naive_bayes_weights() {
-    compare("sms_spam", &["--weighting", "nbsvm", "--max-ngrams", "3"]);
+    compare("sms_spam", &["--weighting nbsvm --max-ngrams 3"]);
 }
 
 #[test]
 fn four_classes() {
-    compare("ag_news", &["--stopwords", "english"]);
-    compare("ag_news", &["--calibration", "none"]);
+    compare("ag_news", &["--stopwords english", "--calibration none"]);
 }
 
 #[test]
 fn four_classes_with_naive_bayes_weights() {
-    compare("ag_news", &["--weighting", "nbsvm"]);
+    compare("ag_news", &["--weighting nbsvm"]);
 }
 
 /// scikit-learn has the same tokens with every analyzer that is in the folder.
 #[test]
 fn analyzers() {
-    for flags in [
-        &["--analyzer", "char", "--no-lowercase"][..],
-        &[
-            "--analyzer",
-            "char_wb",
-            "--min-ngrams",
-            "2",
-            "--max-ngrams",
-            "5",
-        ],
-        &[
-            "--token-pattern",
-            r"[^\W\d_]+|[!?]",
-            "--strip-accents",
-            "unicode",
-        ],
-    ] {
-        compare("sms_spam", flags);
-    }
+    let flags = [
+        "--analyzer char --no-lowercase",
+        "--analyzer char_wb --min-ngrams 2 --max-ngrams 5",
+        r"--token-pattern [^\W\d_]+|[!?] --strip-accents unicode",
+    ];
+    compare("sms_spam", &flags);
 }

@@ -246,11 +246,7 @@ impl Engine for CandleEngine {
         }
         let losses = self.map_shares(batch, |net, share, first| {
             let rows = share.lengths.len();
-            let mut target = target.clone();
-            target.labels = &target.labels[first..first + rows];
-            if let Some(dropout_key) = &mut target.dropout_key {
-                dropout_key.first_row += first as u64;
-            }
+            let target = target.part(first..first + rows);
             let tokens = net.tokens(&share)?;
             let (logits, tape) = net.forward(&tokens, target.dropout_key, true)?; // (rows, classes) f32
             let (loss, gradient) = loss::loss(&logits.flatten_all()?.to_vec1::<f32>()?, &target);

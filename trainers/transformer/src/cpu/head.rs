@@ -55,10 +55,9 @@ pub(super) fn losses(
     let classes = pass.architecture().num_labels;
     let rows = pass.chunk.rows.iter().zip(logits.chunks_exact_mut(classes));
     rows.map(|(row, logits)| {
-        let label = target.labels[row.number];
         let loss = match target.sets {
-            None => loss(target, label as usize, logits),
-            Some(sets) => target.binary_cross_entropy(sets.get(label), logits),
+            None => loss(target, row.number, logits),
+            Some(sets) => target.binary_cross_entropy(sets, row.number, logits),
         };
         (row.number, loss)
     })
@@ -66,16 +65,18 @@ pub(super) fn losses(
 }
 
 /// Cross entropy with label smoothing: label y has weight 1 - smoothing, the rest is spread over
-/// all classes. All of it is times the class weight of y. PyTorch weighs each term by its own class
-/// instead: then a row of a frequent class mostly learns the rare ones.
-fn loss(target: &LossTarget<'_>, label: usize, logits: &mut [f32]) -> f64 {
+/// all classes. All of it is times the class weight of y and the weight of the row. PyTorch weighs
+/// each term by its own class instead: then a row of a frequent class mostly learns the rare ones.
+fn loss(target: &LossTarget<'_>, row: usize, logits: &mut [f32]) -> f64 {
+    let label = target.labels[row] as usize;
     let max_logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits
         .iter()
         .map(|&logit| f64::from(logit - max_logit).exp())
         .sum();
     let smoothed = target.label_smoothing / logits.len() as f64;
-    let weight = f64::from(target.class_weights[label]) / target.total_weight;
+    let weight = f64::from(target.class_weights[label]) * target.row_weight(row);
+    let weight = weight / target.total_weight;
     let share = |class: usize| {
         let label = if class == label {
             1.0 - target.label_smoothing

@@ -116,6 +116,7 @@ fn context<'a>(params: &'a TransformerParams, table: &'a RowTable) -> TrainConte
         rows: EncodedRows::new(table, vec![encoder]).unwrap(),
         architecture: small(Family::Bert),
         class_weights: vec![1.0; 2],
+        other_weights: Vec::new(),
     }
 }
 

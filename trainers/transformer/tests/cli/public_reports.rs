@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use testkit::{Outcome, movie_csv, torch_judge};
 
-use super::model::{compare, compare_sets};
+use super::model::{compare, compare_all, compare_sets};
 use super::{Home, kit};
 
 fn read(path: &Path) -> Value {
@@ -273,7 +273,7 @@ fn class_weights_and_label_smoothing_agree() {
 /// NEURAL A4: autotrain#476.
 #[test]
 fn truncation_side_of_the_folder_is_obeyed() {
-    for in_settings in [true, false] {
+    let models = [true, false].map(|in_settings| {
         let home = Home::new();
         let dir = pretrained(&home);
         match in_settings {
@@ -307,8 +307,9 @@ fn truncation_side_of_the_folder_is_obeyed() {
         ];
         train_from(&home, &dir, &rows, &flags);
         assert_eq!(home.metrics()["accuracy"], 1.0);
-        compare(&home, &rows);
-    }
+        (home, rows)
+    });
+    compare_all(&models);
 }
 
 /// Replaces the tokenizer by RoBERTa's kind: the bytes of a text, without merges.
@@ -359,6 +360,7 @@ fn transformers_tokenizes_as_in_training() {
     };
     let class =
         |class: &str, key: &str, value: Value| json!({ "tokenizer_class": class, key: value });
+    let mut models = Vec::new();
     for (tokenizer, settings) in [
         (Some(bert(false)), None),
         (
@@ -399,14 +401,15 @@ fn transformers_tokenizes_as_in_training() {
         let rows = (0..60).map(|row| (texts[row % 5].to_owned(), (row % 2).to_string()));
         let rows = csv(&home, rows);
         train_from(&home, &dir, &rows, &QUICK);
-        println!("{tokenizer:?} {settings:?}");
-        compare(&home, &rows);
+        models.push((home, rows));
     }
+    compare_all(&models);
 }
 
 /// NEURAL A5: tokens that tokenizer.json does not have, and settings of steps in a sequence.
 #[test]
 fn added_tokens_and_steps_in_a_sequence_are_as_in_transformers() {
+    let mut models = Vec::new();
     for (file, class) in [
         ("tokenizer_config.json", "PreTrainedTokenizerFast"),
         ("tokenizer_config.json", "BertTokenizer"),
@@ -443,14 +446,15 @@ fn added_tokens_and_steps_in_a_sequence_are_as_in_transformers() {
         let rows = (0..60).map(|row| (texts[row % 4].to_owned(), (row % 2).to_string()));
         let rows = csv(&home, rows);
         train_from(&home, &dir, &rows, &QUICK);
-        compare(&home, &rows);
         let model = read(&home.path("model/tokenizer.json"));
         let added = model["added_tokens"].as_array().unwrap();
         let found = added.iter().find(|token| token["content"] == "covid-19");
         assert_eq!(found.unwrap()["id"], id, "{file} {class}");
         let lowercase = &model["normalizer"]["normalizers"][0]["lowercase"];
         assert_eq!(*lowercase, class == "BertTokenizer");
+        models.push((home, rows));
     }
+    compare_all(&models);
 }
 
 /// NEURAL A5: explicit settings count, as in transformers.

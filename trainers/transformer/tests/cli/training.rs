@@ -1,6 +1,7 @@
 //! Divergence, early stopping, and the effect of each option.
 
-use testkit::movie_csv;
+use serde_json::{Value, json};
+use testkit::{Row, movie_csv, movie_rows};
 
 use super::Home;
 
@@ -210,4 +211,41 @@ fn every_training_option_changes_the_model() {
     models.sort();
     models.dedup();
     assert!(models.len() == count, "some flag does nothing");
+}
+
+/// Issue 17: a label whose rows weigh more gets a higher probability.
+#[test]
+fn weights_of_rows_and_labels_raise_the_probability() {
+    let home = Home::new();
+    let [file, own] = ["rows.jsonl", "own.json"].map(|name| home.path(name));
+    let line = |row: &Row| {
+        let weight = if row.label == "1" { 20 } else { 1 };
+        let row = json!({"text": row.text, "label": row.label, "weight": weight});
+        format!("{row}\n")
+    };
+    let rows = movie_rows();
+    std::fs::write(&file, rows[..120].iter().map(line).collect::<String>()).unwrap();
+    std::fs::write(&own, r#"{"1": 20}"#).unwrap();
+    let mean = |flags: &[&str]| {
+        let fixed = "--epochs 4 --learning-rate 0.01 --validation-split 0 --no-report";
+        let fixed: Vec<&str> = fixed.split(' ').collect();
+        home.train(&file, &[&fixed[..], flags].concat())
+            .expect_code(0);
+        let flags = ["--format", "jsonl", "--all-classes", "--input"];
+        let input = [file.to_str().unwrap()];
+        let outcome = home.transformer("predict", &[&flags[..], &input].concat());
+        let probability = |line: &str| {
+            let answer: Value = serde_json::from_str(line).unwrap();
+            answer["probabilities"]["1"].as_f64().unwrap()
+        };
+        let lines = outcome.expect_code(0).stdout.lines();
+        lines.map(probability).sum::<f64>() / 120.0
+    };
+    let (none, weighted) = (mean(&[]), mean(&["--weight-column", "weight"]));
+    assert!(weighted > none + 0.05, "{weighted} {none}");
+    let several = "--multi-label --class-weight";
+    let several: Vec<&str> = several.split(' ').collect();
+    let [none, weighted] =
+        ["none", own.to_str().unwrap()].map(|weights| mean(&[&several[..], &[weights]].concat()));
+    assert!(weighted > none + 0.05, "{weighted} {none}");
 }
