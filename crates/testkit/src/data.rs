@@ -96,7 +96,7 @@ pub fn several_label_rows(count: usize, seed: u64) -> Vec<Row> {
 pub fn two_label_rows(count: usize) -> Vec<(String, [bool; 2])> {
     let row = |number: usize| {
         let mut text = format!("film number{}", number % 7);
-        let (good, long) = (number % 2 == 0, number % 3 == 0);
+        let (good, long) = (number.is_multiple_of(2), number.is_multiple_of(3));
         for (words, is_there) in [(" fine lovely", good), (" endless slow", long)] {
             text.push_str(if is_there { words } else { "" });
         }

@@ -7,7 +7,7 @@ use crate::architecture::{Activation, Architecture, Dropout, Family, Parameter, 
 use crate::distributed::tests::run_hosts;
 use crate::engine::{AdamWStep, Batch, Engine, LossTarget, Params};
 use crate::reference::{
-    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, LONG_LENGTHS, batch, distance, params,
+    ADAMW_STEP, FAMILIES, LABELS, LENGTHS, LONG_LENGTHS, ReferenceCase, batch, distance, params,
     reference_outputs, small, target, wide,
 };
 
@@ -48,7 +48,8 @@ fn engine(make: MakeEngine<'_>, architecture: &Architecture) -> Box<dyn Engine> 
     make(architecture, &params(architecture), &all(architecture))
 }
 
-pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
+/// One class per row, in all families and activations.
+fn cases<'a>() -> Vec<ReferenceCase<'a>> {
     let mut cases = Vec::new();
     for (mut architecture, activation) in [
         (small(Family::Bert), Activation::GeluErf),
@@ -79,6 +80,11 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
         }
         cases.push((architecture, params, batch, target(false)));
     }
+    cases
+}
+
+pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
+    let mut cases = cases();
     // Rows with several classes or none, weights of rows and of both sides of each class.
     let architecture = small(Family::Bert);
     let mut sets = LabelSets::default();
