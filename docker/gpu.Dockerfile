@@ -20,7 +20,7 @@ WORKDIR /source
 COPY . .
 # The driver is not in the image; the linker uses its stub.
 ENV PATH=/root/.cargo/bin:$PATH CUDA_COMPUTE_CAP=${CAP} LIBRARY_PATH=/usr/local/cuda/lib64/stubs
-RUN cargo build --release --locked --package transformer --features parquet,nccl && \
+RUN cargo build --release --locked --package transformer --features parquet,serve,nccl && \
     strip target/release/transformer
 
 # It has cuBLAS, cuRAND and NCCL. NVIDIA's container runtime adds the driver.

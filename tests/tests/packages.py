@@ -39,7 +39,7 @@ class Packages(unittest.TestCase):
 
     def test_options_for_cargo(self):
         self.assertEqual(
-            self.run_script("features", "-p", "svm").stdout, "--features svm/parquet\n"
+            self.run_script("features", "-p", "svm").stdout, "--features svm/parquet,svm/serve\n"
         )
         self.assertEqual(self.run_script("features", "-p", "launcher").stdout, "")
         self.assertEqual(self.run_script("needs", "-p", "launcher").stdout, "servers\n")

@@ -415,7 +415,7 @@ impl<'a> BlockDecoder<'a, '_> {
             spans.push(self.value(field, record, findings)?);
         }
         let texts = spans.into_iter().map(|span| Some(self.get(span?)));
-        let joined = joined(texts, self.options.text_pair);
+        let joined = join_texts(texts, self.options.text_pair);
         Ok(Some(self.store(&joined)))
     }
 
@@ -659,7 +659,7 @@ impl<'a> BlockDecoder<'a, '_> {
             [text] => text.value().map(|text| self.store(text)),
             texts => {
                 let texts = texts.iter().map(Cell::value);
-                Some(self.store(&joined(texts, options.text_pair)))
+                Some(self.store(&join_texts(texts, options.text_pair)))
             }
         };
         let label = match &options.multi_label {
@@ -777,7 +777,7 @@ pub(super) fn weight(text: &str) -> Option<f64> {
 }
 
 /// Joins texts that are not blank with blanks; the texts of a pair with [`join_pair`].
-fn joined<'a>(mut texts: impl Iterator<Item = Option<&'a str>>, is_pair: bool) -> String {
+pub fn join_texts<'a>(mut texts: impl Iterator<Item = Option<&'a str>>, is_pair: bool) -> String {
     if is_pair {
         let mut text = || texts.next().flatten().unwrap_or_default();
         return join_pair(text(), text());

@@ -38,7 +38,7 @@ pub use audit::similar_label;
 pub use channel::sources;
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
-pub use decode::{Batch, Kept, Row, join_pair, split_pair};
+pub use decode::{Batch, Kept, Row, join_pair, join_texts, split_pair};
 pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;

@@ -28,8 +28,9 @@ pub trait Trainer {
     type Encoder: Encode;
     /// The trained model.
     type Model: Model;
-    /// Arguments of `evaluate`, `predict` and `explain`, such as a device; [`NoArgs`] for none.
-    type PredictArgs: clap::Args + Clone;
+    /// Arguments of `evaluate`, `predict`, `explain` and `serve`, such as a device; [`NoArgs`] for
+    /// none.
+    type PredictArgs: clap::Args + Clone + Send + Sync + 'static;
 
     /// True if it writes checkpoints: adds `--checkpoint-dir` and `--checkpoint-every`.
     const CHECKPOINTS: bool = false;
@@ -242,7 +243,7 @@ impl SplitScores {
 }
 
 /// A trained model.
-pub trait Model: Sized + Sync {
+pub trait Model: Sized + Send + Sync + 'static {
     /// Working memory of a predicting thread.
     type Scratch: Send;
 

@@ -38,6 +38,15 @@ variables! {
         "secret of a job with several hosts; hosts with another one are refused";
     LEADER = "TRAINYARD_LEADER",
         "`host:port` of the rendezvous on the first of several hosts; by default its name and 29400";
+    BIND_TO_PORT = "SAGEMAKER_BIND_TO_PORT", "port of `serve`; by default 8080";
+    BATCH = "SAGEMAKER_BATCH", "true: `serve` runs in a batch transform job";
+    BATCH_STRATEGY = "SAGEMAKER_BATCH_STRATEGY",
+        "SINGLE_RECORD: a request of a batch transform job has one record";
+    MAX_PAYLOAD = "SAGEMAKER_MAX_PAYLOAD_IN_MB",
+        "maximum size of a request of a batch transform job; 0: no limit";
+    MAX_CONCURRENT = "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
+        "maximum number of requests of a batch transform job at the same time";
+    MULTI_MODEL = "SAGEMAKER_MULTI_MODEL", "true: `serve` loads models by requests";
     NO_COLOR = "NO_COLOR", "1: no colours on a terminal";
     HOME = "HOME", "home folder; `.cache/huggingface` below it is the cache of pretrained models";
     XDG_CACHE_HOME = "XDG_CACHE_HOME",

@@ -1,6 +1,7 @@
 //! The arguments that all trainers share.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -311,9 +312,14 @@ impl DataArgs {
     }
 
     pub(super) fn threads(&self) -> NonZeroUsize {
-        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        self.threads.unwrap_or_else(cores).min(MAX_THREADS)
+        or_cores(self.threads)
     }
+}
+
+/// Returns a number of threads; by default one per core that this process may use.
+fn or_cores(threads: Option<NonZeroUsize>) -> NonZeroUsize {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    threads.unwrap_or_else(cores).min(MAX_THREADS)
 }
 
 /// Refuses a column that is given twice.
@@ -756,6 +762,53 @@ pub(super) struct SecondTextArgs {
     /// Second text of the pair, if the model was trained with --text-pair
     #[arg(value_name = "SECOND")]
     pub(super) second: Option<String>,
+}
+
+/// Arguments of `serve`.
+#[cfg_attr(
+    not(feature = "serve"),
+    expect(dead_code, reason = "without the feature the command is an error")
+)]
+#[derive(Args, Clone, Debug)]
+pub(super) struct ServeArgs {
+    /// Folder of the model [default: /opt/ml/model, as in a container]
+    #[arg(long, value_name = "DIR")]
+    pub(super) model_dir: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1; 0.0.0.0 in a container]
+    ///
+    /// 127.0.0.1 answers this machine only.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) host: Option<IpAddr>,
+    /// Port to listen on; 0: any free one [default: SAGEMAKER_BIND_TO_PORT, or 8080]
+    #[arg(long, value_name = "N")]
+    pub(super) port: Option<u16>,
+    /// Threads that classify, at most 256 [default: one per core]
+    #[arg(long, value_name = "N", value_parser = integer::<NonZeroUsize>(1..=MAX_THREADS.get() as u64))]
+    threads: Option<NonZeroUsize>,
+    /// Seconds from a request to its answer, at most
+    ///
+    /// A request that cannot be answered in time is refused with status 503. SageMaker waits 60
+    /// seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 55, value_parser = integer::<u64>(1..=3600))]
+    pub(super) timeout: u64,
+    /// Requests that wait for a thread, at most
+    ///
+    /// Further ones are refused with status 429.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = integer::<usize>(1..=65_536))]
+    pub(super) max_queue: usize,
+    /// No page at GET /
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(super) no_ui: bool,
+    /// File with the key that requests must have [default: requests need none]
+    #[arg(long, value_name = "FILE")]
+    pub(super) api_key_file: Option<PathBuf>,
+}
+
+#[cfg(feature = "serve")]
+impl ServeArgs {
+    pub(super) fn threads(&self) -> NonZeroUsize {
+        or_cores(self.threads)
+    }
 }
 
 /// Arguments of `describe`.

@@ -1,4 +1,4 @@
-//! The command line of every trainer: `train`, `evaluate`, `predict`, `check`, `explain`,
+//! The command line of every trainer: `train`, `evaluate`, `predict`, `serve`, `check`, `explain`,
 //! `describe`.
 
 mod against;
@@ -13,6 +13,7 @@ mod hyperparameters;
 mod json_schema;
 mod predict;
 mod run_file;
+mod serve;
 mod suggest;
 mod train;
 
@@ -114,6 +115,7 @@ fn command<T: Trainer>() -> Command {
         .subcommand(train::command::<T>())
         .subcommand(evaluate::command::<T>())
         .subcommand(predict::command::<T>())
+        .subcommand(serve::command::<T>())
         .subcommand(explain::command::<T>())
         .subcommand(check::command::<T>())
         .subcommand(describe::command::<T>())
@@ -166,7 +168,8 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
     // The file that `predict` is writing; removed on a signal.
     let unfinished = Arc::default();
     stop::exit_on_abort()?;
-    if matches.subcommand_name() != Some("train") {
+    // `train` saves a model and `serve` answers requests before they end.
+    if !matches!(matches.subcommand_name(), Some("train" | "serve")) {
         stop::end_at_once(Arc::clone(&unfinished))?;
     }
     match matches.subcommand() {
@@ -191,6 +194,9 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
         }
         Some(("predict", matches)) => {
             predict::run::<T>(&from_matches(matches)?, from_matches(matches)?, &unfinished)
+        }
+        Some(("serve", matches)) => {
+            serve::run::<T>(paths, &from_matches(matches)?, from_matches(matches)?)
         }
         Some(("explain", matches)) => {
             let mut args: ExplainArgs = from_matches(matches)?;

@@ -1,0 +1,267 @@
+//! The parts of a request: types, limits, body.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
+
+use crate::records::LineFormat;
+use crate::render::Output;
+use crate::reply::Refusal;
+
+/// The format of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Lines(LineFormat),
+}
+
+/// Returns the format of a request; without a content type it is JSON.
+///
+/// # Errors
+/// The type is not supported.
+pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(Format::Json);
+    };
+    let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
+    let mut parts = value.split(';').map(str::trim);
+    let format = match parts.next().unwrap_or_default() {
+        "application/json" => Some(Format::Json),
+        "application/jsonlines"
+        | "application/x-jsonlines"
+        | "application/jsonl"
+        | "application/x-ndjson" => Some(Format::Lines(LineFormat::JsonLines)),
+        "text/csv" => Some(Format::Lines(LineFormat::Csv)),
+        "text/plain" => Some(Format::Lines(LineFormat::Plain)),
+        _ => None,
+    };
+    let other_charset = parts.find(|part| {
+        let charset = part.strip_prefix("charset=");
+        charset.is_some_and(|name| !matches!(name.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"))
+    });
+    let unsupported = |message: &str, help: &str| {
+        Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            message,
+            help,
+        ))
+    };
+    match (format, other_charset) {
+        (Some(format), None) => Ok(format),
+        (Some(_), Some(_)) => unsupported("expected UTF-8, found another charset", "send UTF-8"),
+        (None, _) => unsupported(
+            "expected another content type",
+            "send the header `content-type: application/json`, application/jsonlines, text/csv or \
+             text/plain",
+        ),
+    }
+}
+
+/// Returns the format of the answer.
+///
+/// # Errors
+/// None of the accepted types is supported.
+pub(crate) fn output(headers: &HeaderMap, format: Format) -> Result<Output, Refusal> {
+    let default = match format {
+        Format::Json => Output::Json,
+        Format::Lines(LineFormat::Csv) => Output::Csv,
+        Format::Lines(_) => Output::JsonLines,
+    };
+    let mut values = headers.get_all(ACCEPT).iter().peekable();
+    if values.peek().is_none() {
+        return Ok(default);
+    }
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut found = values
+        .flat_map(|value| value.split(','))
+        .filter_map(|item| {
+            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+            let refused = parameters
+                .split(';')
+                .any(|one| matches!(one.trim(), "q=0" | "q=0.0"));
+            let output = match name.trim().to_ascii_lowercase().as_str() {
+                "" | "*/*" | "application/*" => default,
+                "application/json" => Output::Json,
+                "application/jsonlines"
+                | "application/x-jsonlines"
+                | "application/jsonl"
+                | "application/x-ndjson" => Output::JsonLines,
+                "text/csv" | "text/*" => Output::Csv,
+                _ => return None,
+            };
+            (!refused).then_some(output)
+        });
+    found.next().ok_or_else(|| {
+        Refusal::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "expected another type in the header `accept`",
+            "accept application/json, application/jsonlines or text/csv",
+        )
+    })
+}
+
+/// SageMaker's header for options of a container.
+const CUSTOM_ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
+
+/// True if the probabilities of all classes are wanted: `all_classes=true` in the query or in
+/// SageMaker's custom attributes.
+pub(crate) fn wants_all_classes(uri: &Uri, headers: &HeaderMap) -> bool {
+    let attributes = headers.get(CUSTOM_ATTRIBUTES);
+    let attributes = attributes.and_then(|value| value.to_str().ok());
+    let options = [uri.query(), attributes].into_iter().flatten();
+    let mut options = options.flat_map(|options| options.split(['&', ',', ';']));
+    options.any(|option| option.trim() == "all_classes=true")
+}
+
+/// Returns the length of the body, if the header has it.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Refuses a body that is larger than `most` by its header.
+///
+/// # Errors
+/// It is larger.
+pub(crate) fn check_length(headers: &HeaderMap, most: usize) -> Result<(), Refusal> {
+    match content_length(headers).filter(|length| *length > most) {
+        Some(length) => Err(too_large(length, most)),
+        None => Ok(()),
+    }
+}
+
+fn too_large(length: usize, most: usize) -> Refusal {
+    Refusal::too_large(&format!("{length} bytes"), &format!("{most} bytes"))
+}
+
+/// Returns how many KiB these bytes are, for a semaphore.
+pub(crate) fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
+}
+
+/// Reads a body of at most `most` bytes. `memory`: the KiB that bodies may take; the permit keeps
+/// those of this one.
+///
+/// # Errors
+/// It is too large, does not arrive before the deadline, or there is no memory for it.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    most: usize,
+    deadline: Instant,
+    memory: &Arc<Semaphore>,
+) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
+    check_length(headers, most)?;
+    let length = content_length(headers);
+    let reserved = kibibytes(length.unwrap_or(most));
+    let permit = Arc::clone(memory).try_acquire_many_owned(reserved);
+    let permit = permit.map_err(|_| Refusal::busy("other requests need the memory", 1))?;
+    let mut bytes = Vec::with_capacity(length.unwrap_or(0));
+    loop {
+        let frame = match timeout_at(deadline.into(), body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) => {
+                let message = "the body ended before its length, or its chunks are wrong";
+                return Err(Refusal::bad(message, "send the whole body"));
+            }
+            Ok(None) => return Ok((bytes, permit)),
+            Err(_) => {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                let message = "the body did not arrive in time";
+                return Err(Refusal::new(status, message, "send it faster, or in parts"));
+            }
+        };
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > most {
+                return Err(too_large(bytes.len() + data.len(), most));
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+}
+
+/// Returns the body as text.
+///
+/// # Errors
+/// It is not UTF-8.
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let message = format!("expected UTF-8, found another byte at {at} of the body");
+        Refusal::bad(message, "encode the body in UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn content_types() {
+        let of = |value| format(&headers(CONTENT_TYPE, value));
+        assert_eq!(of("application/json; charset=UTF-8"), Ok(Format::Json));
+        assert_eq!(of("text/csv"), Ok(Format::Lines(LineFormat::Csv)));
+        assert_eq!(format(&HeaderMap::new()), Ok(Format::Json));
+        for other in [
+            "text/csv; charset=latin-1",
+            "application/x-www-form-urlencoded",
+            "",
+        ] {
+            assert_eq!(
+                of(other).unwrap_err().status,
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            );
+        }
+    }
+
+    #[test]
+    fn accepted_types() {
+        let of = |value, format| output(&headers(ACCEPT, value), format);
+        let csv = Format::Lines(LineFormat::Csv);
+        assert_eq!(of("*/*", csv), Ok(Output::Csv));
+        assert_eq!(
+            of("text/html, application/jsonlines;q=0.9", csv),
+            Ok(Output::JsonLines)
+        );
+        assert_eq!(
+            of("application/json;q=0, text/*", Format::Json),
+            Ok(Output::Csv)
+        );
+        assert_eq!(output(&HeaderMap::new(), Format::Json), Ok(Output::Json));
+        assert_eq!(
+            of("image/png", csv).unwrap_err().status,
+            StatusCode::NOT_ACCEPTABLE
+        );
+    }
+
+    #[test]
+    fn all_classes_are_wanted_by_query_or_attribute() {
+        let uri = |text: &'static str| Uri::from_static(text);
+        let none = HeaderMap::new();
+        assert!(wants_all_classes(
+            &uri("/invocations?a=1&all_classes=true"),
+            &none
+        ));
+        assert!(!wants_all_classes(
+            &uri("/invocations?all_classes=false"),
+            &none
+        ));
+        let attributes = headers(
+            HeaderName::from_static(CUSTOM_ATTRIBUTES),
+            "x=1, all_classes=true",
+        );
+        assert!(wants_all_classes(&uri("/invocations"), &attributes));
+    }
+}

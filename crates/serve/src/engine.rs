@@ -1,0 +1,366 @@
+//! The worker pool: threads that score the texts of all requests in batches.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+
+use crate::classifier::{Classifier, Scorer};
+use crate::metrics::Metrics;
+use crate::queue::{MIN_BATCH_BYTES, Part, Queue, Reply, Request};
+
+/// Duration of a batch: a text waits for one batch at least, if all threads are busy.
+const BATCH_SECONDS: f64 = 0.05;
+/// Bytes of a batch before the speed of the model is known.
+const FIRST_BATCH_BYTES: usize = 16 * 1024;
+/// Weight of the newest batch in the mean speed.
+const SPEED_WEIGHT: f64 = 0.2;
+
+/// The reason why a request has no scores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// As many requests wait as may.
+    QueueFull {
+        /// Seconds after which there is probably room.
+        retry_after: u64,
+    },
+    /// The deadline has passed, or will pass before there are scores.
+    TooLate,
+    /// The server stops.
+    Stopping,
+    /// The model returned an error or panicked.
+    Broken(String),
+}
+
+/// A model that answers requests.
+pub(crate) struct Served {
+    pub(crate) classifier: Arc<dyn Classifier>,
+    /// The labels as JSON.
+    pub(crate) labels: Vec<String>,
+    /// Working memory that no thread uses at the moment.
+    scorers: Mutex<Vec<Scorer>>,
+    /// Bytes per second of a thread, as the bits of an f64; 0 if unknown.
+    speed: AtomicU64,
+}
+
+impl Served {
+    pub(crate) fn new(classifier: Arc<dyn Classifier>) -> Arc<Self> {
+        let classes = &classifier.info().classes;
+        let labels = classes
+            .iter()
+            .map(|label| serde_json::json!(label).to_string());
+        Arc::new(Self {
+            labels: labels.collect(),
+            classifier,
+            scorers: Mutex::default(),
+            speed: AtomicU64::new(0),
+        })
+    }
+
+    fn speed(&self) -> f64 {
+        f64::from_bits(self.speed.load(Ordering::Relaxed))
+    }
+
+    /// Adds a batch to the mean speed. Of two threads at the same time, one may be lost.
+    fn measure(&self, bytes: usize, took: Duration) {
+        let new = bytes as f64 / took.as_secs_f64().max(1e-6);
+        let mean = match self.speed() {
+            0.0 => new,
+            old => old + SPEED_WEIGHT * (new - old),
+        };
+        self.speed.store(mean.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Maximum bytes of a batch: as many as take [`BATCH_SECONDS`].
+    pub(crate) fn batch_bytes(&self) -> usize {
+        let most = self.classifier.info().max_batch_bytes.max(MIN_BATCH_BYTES);
+        let bytes = match self.speed() {
+            0.0 => FIRST_BATCH_BYTES,
+            speed => (speed * BATCH_SECONDS) as usize,
+        };
+        bytes.clamp(MIN_BATCH_BYTES, most)
+    }
+
+    /// Seconds that these bytes take on all threads; 0 if unknown.
+    fn seconds(&self, bytes: usize, threads: usize) -> f64 {
+        match self.speed() {
+            0.0 => 0.0,
+            speed => bytes as f64 / speed / threads as f64,
+        }
+    }
+
+    fn scorers(&self) -> MutexGuard<'_, Vec<Scorer>> {
+        self.scorers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Scores texts. A panic is an error; the working memory is then not used again.
+    fn score(&self, texts: &[&str]) -> Result<Scores, String> {
+        let idle = self.scorers().pop();
+        let scored = catch_unwind(AssertUnwindSafe(|| {
+            let mut scorer = idle.unwrap_or_else(|| Arc::clone(&self.classifier).scorer());
+            scorer(texts).map(|scores| (scores, scorer))
+        }));
+        match scored {
+            Ok(Ok((scores, scorer))) if scores.rows() == texts.len() => {
+                self.scorers().push(scorer);
+                Ok(scores)
+            }
+            Ok(Ok(_)) => Err("it returned another number of rows".to_owned()),
+            Ok(Err(error)) => Err(error.into_parts().0),
+            Err(_) => Err("it panicked".to_owned()),
+        }
+    }
+}
+
+struct State {
+    queue: Queue,
+    /// Number of threads without work.
+    idle: usize,
+    is_closed: bool,
+}
+
+/// The queue and the threads that work on it.
+pub(crate) struct Engine {
+    state: Mutex<State>,
+    ready: Condvar,
+    threads: usize,
+    max_queue: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl Engine {
+    pub(crate) fn new(threads: usize, max_queue: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                queue: Queue::default(),
+                idle: 0,
+                is_closed: false,
+            }),
+            ready: Condvar::new(),
+            threads,
+            max_queue,
+            metrics,
+        })
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system has too few threads.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<Vec<JoinHandle<()>>, Error> {
+        let start = |number: usize| {
+            let engine = Arc::clone(self);
+            std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || engine.work())
+                .map_err(|error| {
+                    Error::new(format!("cannot start threads: {error}"))
+                        .help("pass fewer --threads, or raise the limit that `ulimit -u` shows")
+                })
+        };
+        (0..self.threads).map(start).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of threads.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Puts a request into the queue. Without a deadline it is part of a streamed request, which
+    /// limits the number of its parts itself.
+    ///
+    /// # Errors
+    /// There is no room, too little time, or the server stops.
+    pub(crate) fn submit(
+        &self,
+        model: &Arc<Served>,
+        texts: Vec<String>,
+        deadline: Option<Instant>,
+    ) -> Result<Reply, Failure> {
+        let (request, reply) = Request::new(Arc::clone(model), texts, deadline);
+        let mut state = self.state();
+        if state.is_closed {
+            return Err(Failure::Stopping);
+        }
+        if let Some(deadline) = deadline {
+            let waiting = model.seconds(state.queue.bytes(), self.threads);
+            if state.queue.len() >= self.max_queue {
+                let retry_after = waiting.ceil().clamp(1.0, 60.0) as u64;
+                return Err(Failure::QueueFull { retry_after });
+            }
+            let own = model.seconds(request.cost_from(0), self.threads);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if state.queue.len() > 0 && waiting + own > left.as_secs_f64() {
+                return Err(Failure::TooLate);
+            }
+        }
+        state.queue.push(request);
+        self.metrics.set_queue(state.queue.len());
+        let is_idle = state.idle > 0;
+        drop(state);
+        if is_idle {
+            self.ready.notify_one();
+        }
+        Ok(reply)
+    }
+
+    /// Ends the threads after their batches. Requests in the queue are refused.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        state
+            .queue
+            .drain()
+            .for_each(|request| request.fail(Failure::Stopping));
+        drop(state);
+        self.ready.notify_all();
+    }
+
+    fn work(&self) {
+        while let Some(batch) = self.next() {
+            self.score(&batch);
+        }
+    }
+
+    /// Waits for a batch; `None` at the end.
+    fn next(&self) -> Option<Vec<Part>> {
+        let mut state = self.state();
+        loop {
+            let batch = state.queue.take(Instant::now(), self.threads);
+            if !batch.is_empty() {
+                self.metrics.set_queue(state.queue.len());
+                let is_more = state.queue.len() > 0 && state.idle > 0;
+                drop(state);
+                if is_more {
+                    self.ready.notify_one();
+                }
+                return Some(batch);
+            }
+            if state.is_closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self
+                .ready
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    /// Scores a batch. If that fails, scores each request by itself: none harms another.
+    fn score(&self, batch: &[Part]) {
+        let Some(first) = batch.first() else {
+            return;
+        };
+        let model = &first.request.model;
+        let texts: Vec<&str> = batch.iter().flat_map(Part::texts).collect();
+        let started = Instant::now();
+        match model.score(&texts) {
+            Ok(scores) => {
+                model.measure(batch.iter().map(Part::cost).sum(), started.elapsed());
+                self.metrics.batch(texts.len());
+                let mut row = 0;
+                for part in batch {
+                    part.finish(&scores, row);
+                    row += part.len();
+                }
+            }
+            Err(message) if batch.len() == 1 => first.request.fail(Failure::Broken(message)),
+            Err(_) => batch.chunks(1).for_each(|alone| self.score(alone)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{failing_model, length_model, lengths};
+
+    fn engine(threads: usize, max_queue: usize) -> Arc<Engine> {
+        Engine::new(threads, max_queue, Arc::new(Metrics::new()))
+    }
+
+    fn soon() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(60))
+    }
+
+    fn texts(number: usize) -> Vec<String> {
+        (0..number)
+            .map(|at| "y".repeat(1 + at * 37 % 501))
+            .collect()
+    }
+
+    #[test]
+    fn every_request_has_its_own_scores() {
+        let (engine, model) = (engine(2, 100), length_model());
+        let threads = engine.start().unwrap();
+        let sizes = [1, 3, 700, 2, 90, 1];
+        let replies = sizes.map(|size| engine.submit(&model, texts(size), soon()).unwrap());
+        for (size, reply) in sizes.into_iter().zip(replies) {
+            let scores = reply.blocking_recv().unwrap().unwrap();
+            let texts = texts(size);
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            assert_eq!(scores.decision, lengths(&texts).decision);
+        }
+        engine.close();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        let failure = engine.submit(&model, texts(1), soon()).err();
+        assert_eq!(failure, Some(Failure::Stopping));
+    }
+
+    #[test]
+    fn full_queue_is_refused() {
+        // Without threads.
+        let (engine, model) = (engine(1, 2), length_model());
+        let replies = [1, 2].map(|_| engine.submit(&model, texts(1), soon()).unwrap());
+        let failure = engine.submit(&model, texts(1), soon()).err();
+        assert_eq!(failure, Some(Failure::QueueFull { retry_after: 1 }));
+        drop(replies);
+    }
+
+    /// The speed is known: 1000 bytes per second.
+    #[test]
+    fn deadline_that_cannot_be_met_is_refused_before_the_work() {
+        let (engine, model) = (engine(1, 10), length_model());
+        model.measure(1000, Duration::from_secs(1));
+        let long = || vec!["x".repeat(50_000)];
+        let reply = engine.submit(&model, long(), soon());
+        assert!(reply.is_ok(), "the first one may be slower or faster");
+        let failure = engine.submit(&model, long(), soon()).err();
+        assert_eq!(failure, Some(Failure::TooLate));
+    }
+
+    /// One of the texts makes the model panic, another one makes it fail.
+    #[test]
+    fn failing_request_does_not_harm_others() {
+        let (engine, model) = (engine(1, 10), failing_model());
+        let wanted = ["good", "panic", "fine", "error"];
+        let replies = wanted.map(|text| {
+            engine
+                .submit(&model, vec![text.to_owned()], soon())
+                .unwrap()
+        });
+        let threads = engine.start().unwrap();
+        let answers = replies.map(|reply| reply.blocking_recv().unwrap());
+        let broken = |message: &str| Failure::Broken(message.to_owned());
+        assert_eq!(answers[0].as_ref().unwrap().decision, [-4.0, 4.0]);
+        assert_eq!(answers[1].as_ref().unwrap_err(), &broken("it panicked"));
+        assert_eq!(answers[2].as_ref().unwrap().decision, [-4.0, 4.0]);
+        assert_eq!(answers[3].as_ref().unwrap_err(), &broken("no device"));
+        engine.close();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    }
+}

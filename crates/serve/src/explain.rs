@@ -1,0 +1,70 @@
+//! The words that decided.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::body;
+use crate::engine::{Failure, Served};
+use crate::invocations::score;
+use crate::json;
+use crate::render::{Output, Renderer, Shape};
+use crate::reply::{Refusal, json_response};
+
+/// Maximum bytes of a text that is explained: networks need a pass per word.
+const MAX_BYTES: usize = 64 * 1024;
+/// Features per class.
+const TOP: usize = 15;
+
+/// Answers a request to `/explain`: the prediction for a text, and its strongest features.
+pub(crate) async fn explain(
+    app: &Arc<App>,
+    model: Arc<Served>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let deadline = app.deadline();
+    let (parts, body) = request.into_parts();
+    let (bytes, _permit) =
+        body::read(&parts.headers, body, MAX_BYTES, deadline, &app.memory).await?;
+    let document = json::invocations(model.classifier.info(), body::utf8(&bytes)?)?;
+    let help = "send {\"inputs\": \"a text\"}";
+    let mut records = document.records.into_iter();
+    let text = match (records.next(), records.next()) {
+        (Some(Ok(text)), None) => text,
+        (Some(Err(error)), None) => return Err(Refusal::bad(error, help)),
+        _ => return Err(Refusal::bad("expected one text", help)),
+    };
+    let permit = Arc::clone(&app.explanations).try_acquire_owned();
+    let permit = permit.map_err(|_| Refusal::busy("another text is being explained", 1))?;
+    let scores = score(app, &model, vec![text.clone()], deadline).await?;
+    let renderer = Renderer {
+        shape: Shape::Rows {
+            in_predictions: false,
+        },
+        output: Output::Json,
+        all_classes: true,
+    };
+    let mut rows = Vec::new();
+    renderer.write(&mut rows, &model, &[None], &scores);
+    // What the renderer writes is JSON.
+    let rows: Value = serde_json::from_slice(&rows).unwrap_or_default();
+    let explained = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        model.classifier.explain(&text, TOP)
+    });
+    match explained.await {
+        Ok(Ok(classes)) => {
+            let document = json!({ "prediction": rows[0], "classes": classes });
+            Ok(json_response(StatusCode::OK, &document))
+        }
+        Ok(Err(error)) => Err(Refusal::bad(
+            error.into_parts().0,
+            "see the docs of the trainer",
+        )),
+        Err(_) => Err(Failure::Broken("it panicked".to_owned()).into()),
+    }
+}

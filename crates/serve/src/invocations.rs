@@ -1,0 +1,189 @@
+//! Requests for predictions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use evaluation::metrics::Scores;
+use tokio::time::timeout_at;
+
+use crate::app::App;
+use crate::body::{self, Format};
+use crate::engine::{Failure, Served};
+use crate::json::{self, Document};
+use crate::queue::Reply;
+use crate::records::{LineFormat, Record, RecordReader, max_records};
+use crate::render::{Output, Renderer, Shape};
+use crate::reply::{Refusal, body_response};
+use crate::stream;
+
+/// Number of records of a response, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) records: usize,
+    pub(crate) bad: usize,
+}
+
+/// Answers a request to `/invocations`.
+pub(crate) async fn invoke(
+    app: &Arc<App>,
+    model: Arc<Served>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let deadline = app.deadline();
+    let (parts, body) = request.into_parts();
+    let format = body::format(&parts.headers)?;
+    let output = body::output(&parts.headers, format)?;
+    let all_classes = body::wants_all_classes(&parts.uri, &parts.headers);
+    let format = match (format, app.config.batch) {
+        (Format::Lines(LineFormat::Plain), Some(batch)) if batch.is_single_record => {
+            Format::Lines(LineFormat::Whole)
+        }
+        (format, _) => format,
+    };
+    let renderer = Renderer {
+        shape: Shape::Rows {
+            in_predictions: false,
+        },
+        output,
+        all_classes,
+    };
+    if let (Format::Lines(format), Some(batch)) = (format, app.config.batch) {
+        if let Some(most) = batch.max_payload {
+            body::check_length(&parts.headers, most)?;
+        }
+        return stream::respond(app, model, format, renderer, (body, batch.max_payload)).await;
+    }
+    let most = app.max_body();
+    let (bytes, permit) = body::read(&parts.headers, body, most, deadline, &app.memory).await?;
+    let info = model.classifier.info();
+    let (records, renderer) = match format {
+        Format::Json => {
+            let document = json::invocations(info, body::utf8(&bytes)?)?;
+            of_document(document, renderer)
+        }
+        Format::Lines(format) => (lines(&model, format, &bytes)?, renderer),
+    };
+    drop(bytes);
+    let response = answer(app, &model, records, renderer, deadline).await;
+    drop(permit);
+    response
+}
+
+/// Answers a request to `/predict`.
+pub(crate) async fn predict(
+    app: &Arc<App>,
+    model: Arc<Served>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let deadline = app.deadline();
+    let (parts, body) = request.into_parts();
+    if body::format(&parts.headers)? != Format::Json {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        let help = "send the header `content-type: application/json`, or use /invocations";
+        return Err(Refusal::new(status, "expected JSON", help));
+    }
+    let most = app.max_body();
+    let (bytes, permit) = body::read(&parts.headers, body, most, deadline, &app.memory).await?;
+    let document = json::predict(model.classifier.info(), body::utf8(&bytes)?)?;
+    drop(bytes);
+    let renderer = Renderer {
+        shape: document.shape,
+        output: Output::Json,
+        all_classes: false,
+    };
+    let response = answer(app, &model, document.records, renderer, deadline).await;
+    drop(permit);
+    response
+}
+
+fn of_document(document: Document, renderer: Renderer) -> (Vec<Record>, Renderer) {
+    let renderer = Renderer {
+        shape: document.shape,
+        all_classes: renderer.all_classes || document.all_classes,
+        ..renderer
+    };
+    (document.records, renderer)
+}
+
+/// Reads all records of a body.
+fn lines(model: &Served, format: LineFormat, bytes: &[u8]) -> Result<Vec<Record>, Refusal> {
+    let info = model.classifier.info();
+    let most = max_records(info);
+    let mut reader = RecordReader::new(info, format);
+    reader.push(bytes);
+    let records: Vec<Record> = std::iter::from_fn(|| reader.next(true))
+        .take(most + 1)
+        .collect();
+    if records.len() > most {
+        return Err(Refusal::too_large("more", &format!("{most} records")));
+    }
+    Ok(records)
+}
+
+/// Separates the texts of records from their errors; there is an entry of the second per record.
+pub(crate) fn split(records: Vec<Record>) -> (Vec<String>, Vec<Option<String>>) {
+    let mut texts = Vec::with_capacity(records.len());
+    let errors = records.into_iter().map(|record| match record {
+        Ok(text) => {
+            texts.push(text);
+            None
+        }
+        Err(error) => Some(error),
+    });
+    let errors = errors.collect();
+    (texts, errors)
+}
+
+/// Scores records and writes the answer. If all are bad, the request is.
+async fn answer(
+    app: &Arc<App>,
+    model: &Arc<Served>,
+    records: Vec<Record>,
+    renderer: Renderer,
+    deadline: Instant,
+) -> Result<Response, Refusal> {
+    let (texts, errors) = split(records);
+    let counts = Counts {
+        records: errors.len(),
+        bad: errors.len() - texts.len(),
+    };
+    app.metrics.records(counts.records, counts.bad);
+    if let (true, Some(Some(error)), None) = (texts.is_empty(), errors.first(), app.config.batch) {
+        let help = "GET /openapi.json describes requests";
+        return Err(Refusal::bad(error.clone(), help));
+    }
+    let scores = score(app, model, texts, deadline).await?;
+    let mut out = Vec::new();
+    renderer.write(&mut out, model, &errors, &scores);
+    let content_type = renderer.output.content_type();
+    let mut response = body_response(StatusCode::OK, content_type, out);
+    response.extensions_mut().insert(counts);
+    Ok(response)
+}
+
+/// Scores texts.
+pub(crate) async fn score(
+    app: &Arc<App>,
+    model: &Arc<Served>,
+    texts: Vec<String>,
+    deadline: Instant,
+) -> Result<Scores, Refusal> {
+    if texts.is_empty() {
+        return Ok(Scores::default());
+    }
+    let reply = app.engine.submit(model, texts, Some(deadline))?;
+    match timeout_at(deadline.into(), wait(reply)).await {
+        Ok(scores) => Ok(scores?),
+        Err(_) => Err(Failure::TooLate.into()),
+    }
+}
+
+/// Waits for scores.
+pub(crate) async fn wait(reply: Reply) -> Result<Scores, Failure> {
+    // The sender is dropped only by a thread that panicked.
+    let lost = || Failure::Broken("it panicked".to_owned());
+    reply.await.unwrap_or_else(|_| Err(lost()))
+}

@@ -1,0 +1,37 @@
+//! Answers requests with a model over HTTP, by SageMaker's hosting contract.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`classifier`] | the model as the server sees it |
+//! | `server` | the life of the server: listens, loads, drains |
+//! | `routes`, `invocations`, `stream`, `explain` | the answers to requests |
+//! | `body`, `json`, `records` | requests: types, limits, records |
+//! | `render`, `reply` | answers with predictions, and others |
+//! | `queue`, `engine` | batches of the texts of all requests, and the threads that score them |
+//! | `models` | models in memory, also those that requests load |
+//! | `config`, `metrics`, `log`, `app` | settings, Prometheus, log, and what requests share |
+
+mod app;
+mod body;
+pub mod classifier;
+mod config;
+mod engine;
+mod explain;
+mod invocations;
+mod json;
+mod log;
+mod metrics;
+mod models;
+mod queue;
+mod records;
+mod render;
+mod reply;
+mod routes;
+mod server;
+mod stream;
+#[cfg(test)]
+mod testing;
+
+pub use classifier::{Classifier, Load, ModelInfo, Scorer};
+pub use config::{Batch, Config, flag, number};
+pub use server::run;

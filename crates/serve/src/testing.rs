@@ -1,0 +1,92 @@
+//! Models for tests.
+
+use std::sync::Arc;
+
+use diagnostics::Error;
+use evaluation::metrics::Scores;
+use evaluation::report::ClassFeatures;
+
+use crate::classifier::{Classifier, ModelInfo, Scorer};
+use crate::engine::Served;
+
+/// Scores of two classes by the length of the text.
+pub(crate) fn lengths(texts: &[&str]) -> Scores {
+    let scores = texts.iter().map(|text| text.len() as f32);
+    Scores {
+        classes: 2,
+        decision: scores.flat_map(|score| [-score, score]).collect(),
+        probability: Some(texts.iter().flat_map(|_| [0.25, 0.75]).collect()),
+    }
+}
+
+struct LengthModel {
+    info: ModelInfo,
+    /// True if the texts `panic` and `error` make it fail.
+    fails: bool,
+}
+
+impl Classifier for LengthModel {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn scorer(self: Arc<Self>) -> Scorer {
+        Box::new(move |texts| {
+            assert!(!self.fails || !texts.contains(&"panic"), "a test of panics");
+            match self.fails && texts.contains(&"error") {
+                true => Err(Error::new("no device")),
+                false => Ok(lengths(texts)),
+            }
+        })
+    }
+
+    fn explain(&self, _text: &str, _top: usize) -> Result<Vec<ClassFeatures>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// Properties of a model of one text column and the classes `neg` and `pos`.
+pub(crate) fn info() -> ModelInfo {
+    ModelInfo {
+        program: "toy".to_owned(),
+        version: "1".to_owned(),
+        classes: ["neg", "pos"].map(str::to_owned).to_vec(),
+        text_columns: vec!["text".to_owned()],
+        max_batch_bytes: 4096,
+        ..ModelInfo::default()
+    }
+}
+
+fn model(fails: bool) -> Arc<Served> {
+    let info = info();
+    Served::new(Arc::new(LengthModel { info, fails }))
+}
+
+/// A model of [`lengths`] with several labels per text, and this text between them.
+pub(crate) fn several_labels_model(separator: Option<&str>) -> Arc<Served> {
+    let info = ModelInfo {
+        multi_label: true,
+        label_separator: separator.map(str::to_owned),
+        ..info()
+    };
+    let fails = false;
+    Served::new(Arc::new(LengthModel { info, fails }))
+}
+
+/// A classifier of [`lengths`].
+pub(crate) fn length_classifier() -> Arc<dyn Classifier> {
+    Arc::new(LengthModel {
+        info: info(),
+        fails: false,
+    })
+}
+
+/// A model of [`lengths`].
+pub(crate) fn length_model() -> Arc<Served> {
+    model(false)
+}
+
+/// A model that panics at the text `panic` and fails at `error`.
+pub(crate) fn failing_model() -> Arc<Served> {
+    model(true)
+}
