@@ -1,14 +1,15 @@
 //! The parts of a request: types, limits, body.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, StatusCode, Uri};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use crate::records::LineFormat;
 use crate::render::Output;
@@ -129,11 +130,39 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<usize> {
 ///
 /// # Errors
 /// It is larger.
-pub(crate) fn check_length(headers: &HeaderMap, most: usize) -> Result<(), Refusal> {
+pub(crate) async fn check_length(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<Body, Refusal> {
     match content_length(headers).filter(|length| *length > most) {
-        Some(length) => Err(too_large(length, most)),
-        None => Ok(()),
+        Some(length) => {
+            // Such a client waits for an answer before it sends the body.
+            if !headers.contains_key(EXPECT) {
+                discard(body).await;
+            }
+            Err(too_large(length, most))
+        }
+        None => Ok(body),
     }
+}
+
+/// Drops the rest of a body that is too large: many clients read an answer only after they have
+/// sent everything, and would see a closed connection instead of the answer.
+async fn discard(mut body: Body) {
+    const MAX_BYTES: usize = 64 << 20;
+    const TIME: Duration = Duration::from_secs(2);
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > MAX_BYTES {
+                break;
+            }
+        }
+    };
+    // The client has lost its chance.
+    let _ = timeout(TIME, read).await;
 }
 
 fn too_large(length: usize, most: usize) -> Refusal {
@@ -152,12 +181,12 @@ pub(crate) fn kibibytes(bytes: usize) -> u32 {
 /// It is too large, does not arrive before the deadline, or there is no memory for it.
 pub(crate) async fn read(
     headers: &HeaderMap,
-    mut body: Body,
+    body: Body,
     most: usize,
     deadline: Instant,
     memory: &Arc<Semaphore>,
 ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
-    check_length(headers, most)?;
+    let mut body = check_length(headers, body, most).await?;
     let length = content_length(headers);
     let reserved = kibibytes(length.unwrap_or(most));
     let permit = Arc::clone(memory).try_acquire_many_owned(reserved);
@@ -179,6 +208,7 @@ pub(crate) async fn read(
         };
         if let Ok(data) = frame.into_data() {
             if bytes.len() + data.len() > most {
+                discard(body).await;
                 return Err(too_large(bytes.len() + data.len(), most));
             }
             bytes.extend_from_slice(&data);

@@ -51,9 +51,8 @@ pub(crate) async fn invoke(
         all_classes,
     };
     if let (Format::Lines(format), Some(batch)) = (format, app.config.batch) {
-        if let Some(most) = batch.max_payload {
-            body::check_length(&parts.headers, most)?;
-        }
+        let most = batch.max_payload.unwrap_or(usize::MAX);
+        let body = body::check_length(&parts.headers, body, most).await?;
         return stream::respond(app, model, format, renderer, (body, batch.max_payload)).await;
     }
     let most = app.max_body();

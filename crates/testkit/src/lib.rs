@@ -29,6 +29,7 @@ mod random;
 mod registry;
 pub mod resume;
 mod sandbox;
+mod server;
 mod tls;
 mod workspace;
 
@@ -50,7 +51,8 @@ pub use random::SplitMix64;
 pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry, free_port, registry};
 pub use sandbox::{
     SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,
-    skip, small_disk_allowed,
+    skip, small_disk_allowed, with_read_only_mount,
 };
+pub use server::{Answer, Server};
 pub use tls::{PythonServer, certificates};
 pub use workspace::{Workspace, assert_equal_seeds_give_equal_models};

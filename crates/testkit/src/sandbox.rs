@@ -136,6 +136,18 @@ pub fn on_read_only_folder(command: Command, folder: &Path) -> Outcome {
         mode(0o755).expect("the folder belongs to the test");
         return outcome;
     }
+    let outcome = run(with_read_only_mount(&command, folder));
+    assert!(
+        outcome.code() != Some(99),
+        "no read-only mount: {}",
+        outcome.stderr
+    );
+    outcome
+}
+
+/// Returns the command with `folder` mounted so that it cannot be written; it exits with 99 if that
+/// fails. Needs [`small_disk_allowed`].
+pub fn with_read_only_mount(command: &Command, folder: &Path) -> Command {
     let mut outer = unshare(&["--mount"]);
     outer
         .args([
@@ -145,13 +157,7 @@ pub fn on_read_only_folder(command: Command, folder: &Path) -> Outcome {
             "sh",
         ])
         .arg(folder);
-    let outcome = run(wrap(outer, &command));
-    assert!(
-        outcome.code() != Some(99),
-        "no read-only mount: {}",
-        outcome.stderr
-    );
-    outcome
+    wrap(outer, command)
 }
 
 /// Returns the command as process 1 of a new process table, as in a container: the kernel ignores

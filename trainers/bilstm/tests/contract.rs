@@ -38,6 +38,13 @@ fn trainer() -> testkit::Trainer {
 
 testkit::contract_suite!(trainer());
 
+/// `serve`, as SageMaker runs it.
+#[cfg(feature = "serve")]
+#[test]
+fn hosting_contract() {
+    testkit::contract::hosting(&trainer());
+}
+
 /// `train --config`, also with the run file that a training wrote.
 #[test]
 fn run_files_train_the_same_model() {

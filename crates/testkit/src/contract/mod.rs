@@ -3,6 +3,7 @@
 //! Each test is a function; [`contract_suite!`](crate::contract_suite) creates a `#[test]` for it.
 //! [`Trainer`] describes how to train.
 
+mod hosting;
 mod inputs;
 mod outputs;
 mod run_file;
@@ -12,6 +13,7 @@ mod storage;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use hosting::*;
 pub use inputs::*;
 pub use outputs::*;
 pub use run_file::*;

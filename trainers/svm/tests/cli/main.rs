@@ -16,6 +16,7 @@ mod multi_label;
 mod predict;
 mod public_reports;
 mod rows;
+mod serve;
 mod terminal;
 
 use std::ffi::OsStr;
