@@ -79,6 +79,7 @@ enum Command {
     Download(commands::download::DownloadArgs),
     Doctor(commands::doctor::DoctorArgs),
     Recommend(commands::recommend::RecommendArgs),
+    Serve(commands::serve::ServeArgs),
     Infra(commands::infra::InfraArgs),
 }
 
@@ -213,6 +214,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         },
         Command::Doctor(args) => commands::doctor::run(args, context).await,
         Command::Recommend(args) => commands::recommend::run(args, context).await,
+        Command::Serve(args) => commands::serve::run(args).await,
         Command::Infra(args) => commands::infra::run(args, context).await,
     }
 }

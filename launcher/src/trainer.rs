@@ -163,8 +163,18 @@ impl TrainerPackage {
 
     /// Returns the binary for this machine: next to `trainyard`, on the PATH, or compiled by cargo.
     pub(crate) async fn host_binary(&self) -> Result<PathBuf> {
+        self.host_binary_with(&[]).await
+    }
+
+    /// Returns the binary for this machine with the command `serve`.
+    pub(crate) async fn serving_binary(&self) -> Result<PathBuf> {
+        self.host_binary_with(&["serve"]).await
+    }
+
+    /// Compiles with those of the features that the images have.
+    async fn host_binary_with(&self, features: &[&str]) -> Result<PathBuf> {
         if let Some(source) = &self.source {
-            return self.compile(source).await;
+            return self.compile(source, features).await;
         }
         self.existing_binary().ok_or_else(|| {
             let error = Error::usage(format!("no binary `{}` on this machine", self.name));
@@ -199,9 +209,14 @@ impl TrainerPackage {
         binary.is_file().then_some(binary)
     }
 
-    async fn compile(&self, source: &Source) -> Result<PathBuf> {
+    async fn compile(&self, source: &Source, features: &[&str]) -> Result<PathBuf> {
         let arguments = ["build", "--release", "--locked", "-p", &self.name];
-        self.run_cargo(source, Command::new(cargo()), &arguments.map(str::to_owned))
+        let mut arguments = arguments.map(str::to_owned).to_vec();
+        let known = |feature: &&&str| source.image_features.iter().any(|own| own == **feature);
+        for feature in features.iter().filter(known) {
+            arguments.extend(["--features".to_owned(), (*feature).to_owned()]);
+        }
+        self.run_cargo(source, Command::new(cargo()), &arguments)
             .await
             .map(|compiled| compiled.binary)
     }

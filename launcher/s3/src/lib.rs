@@ -36,6 +36,7 @@ pub use download::Download;
 pub use local_files::{escaping_links, stays_inside};
 pub use model::{ModelDownload, UnpackOptions};
 pub use unfinished::UnfinishedUploads;
+pub use unpack::unpack_model;
 pub use upload::Upload;
 pub use url::S3Url;
 

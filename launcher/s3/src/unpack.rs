@@ -61,6 +61,21 @@ impl From<Error> for UnpackError {
     }
 }
 
+/// Unpacks the archive of a model into an existing, empty folder, as
+/// [`ModelDownload`](crate::ModelDownload) does.
+///
+/// # Errors
+/// The archive cannot be read, or has other entries than files and folders of usual sizes.
+pub fn unpack_model(archive: &Path, into: &Path) -> Result<()> {
+    let file = fs::File::open(archive).map_err(Error::io("read", archive))?;
+    let packed = file.metadata().map_err(Error::io("read", archive))?.len();
+    let file = io::BufReader::with_capacity(128 << 10, file);
+    match unpack(file, into, Limits::new(packed, None)) {
+        Ok(_) => Ok(()),
+        Err(refused) => Err(refused.error),
+    }
+}
+
 /// Unpacks into an existing, empty folder. On an error the folder is incomplete and must be
 /// deleted.
 pub(crate) fn unpack(

@@ -24,6 +24,7 @@ mod request;
 mod results;
 mod run;
 mod scratch;
+mod serve;
 mod setup;
 mod signals;
 
@@ -41,6 +42,7 @@ pub(crate) use local_jobs::{or_local_job, with_local_jobs};
 pub(crate) use orphans::{JobContainer, containers, describe_folders};
 pub(crate) use reexec::exec_trainer;
 pub(crate) use scratch::orphan_folders;
+pub(crate) use serve::{Serving, serve};
 
 use report::LocalJobReport;
 use results::{Delivered, Results};

@@ -54,6 +54,11 @@ pub(super) async fn binary(job: &Job, given: Option<&Path>) -> Result<PathBuf> {
         Some(path) => path.to_owned(),
         None => job.trainer.host_binary().await?,
     };
+    executable(&path)
+}
+
+/// Returns the whole path of a program.
+pub(super) fn executable(path: &Path) -> Result<PathBuf> {
     let shown = diagnostics::sanitize(&path.to_string_lossy()).into_owned();
     let path = path.canonicalize().map_err(|error| {
         Error::usage(format!(
@@ -121,7 +126,7 @@ impl<'a> ProcessBackend<'a> {
     }
 
     fn command(&self, base: &Path) -> Result<Command> {
-        let mut command = reexec::command(self.binary.as_os_str())?;
+        let mut command = reexec::command(self.binary.as_os_str(), "train")?;
         command
             .env_clear()
             .envs(environment(self.setup, base))

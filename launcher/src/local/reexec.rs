@@ -13,8 +13,8 @@ use diagnostics::{Error, Result, eprint_line};
 /// Internal argument, which `trainyard` passes to itself.
 const REEXEC: &str = "__exec-trainer";
 
-/// Returns a command that executes `binary train`.
-pub(super) fn command(binary: &OsStr) -> Result<Async> {
+/// Returns a command that executes `binary SUBCOMMAND`.
+pub(super) fn command(binary: &OsStr, subcommand: &str) -> Result<Async> {
     let own = std::env::current_exe().map_err(|error| {
         Error::new(format!("cannot find the binary of `trainyard`: {error}"))
             .help("mount /proc, or use `--instance-type local`")
@@ -24,7 +24,7 @@ pub(super) fn command(binary: &OsStr) -> Result<Async> {
         .arg(REEXEC)
         .arg(std::process::id().to_string())
         .arg(binary)
-        .arg("train");
+        .arg(subcommand);
     Ok(command)
 }
 

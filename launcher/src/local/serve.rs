@@ -1,0 +1,249 @@
+//! `TRAINER serve` on this machine: as a process, or in the Docker engine as SageMaker starts it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptions, KillContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptions,
+};
+use futures_util::StreamExt as _;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::docker_error::explain;
+use super::layout::BASE;
+use super::scratch::Scratch;
+use super::signals::Signals;
+use super::{process, reexec};
+use crate::build::{self, BuildOptions};
+use crate::engine;
+use crate::pipe;
+use crate::trainer::TrainerPackage;
+use diagnostics::{Error, Exit, Result, eprint_line};
+
+/// SageMaker's port of a container.
+const PORT: &str = "8080/tcp";
+
+/// A server to start.
+pub(crate) struct Serving {
+    pub(crate) trainer: TrainerPackage,
+    /// Archive or folder.
+    pub(crate) model: PathBuf,
+    pub(crate) port: u16,
+    /// True for the Docker engine.
+    pub(crate) in_engine: bool,
+    pub(crate) image: Option<String>,
+    pub(crate) binary: Option<PathBuf>,
+    pub(crate) options: Vec<String>,
+}
+
+/// Serves until the server ends or a signal stops it.
+pub(crate) async fn serve(serving: Serving) -> Result<Exit> {
+    let mut signals = Signals::install()?;
+    let unpacked = unpacked(&serving.model)?;
+    let model = unpacked.as_ref().map_or(&*serving.model, Scratch::path);
+    let code = match serving.in_engine {
+        true => in_engine(&serving, model, &mut signals).await?,
+        false => in_process(&serving, model, &mut signals).await?,
+    };
+    match code {
+        0 => Ok(Exit::Ok),
+        code => Err(
+            Error::new(format!("the server ended with exit code {code}"))
+                .help("see its messages above"),
+        ),
+    }
+}
+
+/// Unpacks an archive; `None` for a folder.
+fn unpacked(model: &Path) -> Result<Option<Scratch>> {
+    if model.is_dir() {
+        return Ok(None);
+    }
+    let scratch = Scratch::new()?;
+    let folder = scratch.path().join("model");
+    std::fs::create_dir(&folder).map_err(Error::io("write", &folder))?;
+    s3::unpack_model(model, &folder)?;
+    Ok(Some(scratch))
+}
+
+async fn in_process(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i64> {
+    let binary = match &serving.binary {
+        Some(binary) => binary.clone(),
+        None => {
+            signals
+                .run_or_cancel(serving.trainer.serving_binary())
+                .await?
+        }
+    };
+    let binary = process::executable(&binary)?;
+    let mut command = reexec::command(binary.as_os_str(), "serve")?;
+    command
+        .arg("--model-dir")
+        .arg(model_folder(model))
+        .args(["--port", &serving.port.to_string()])
+        .args(&serving.options)
+        .stdin(Stdio::null())
+        // Ctrl-C goes to the launcher alone, which sends SIGTERM.
+        .process_group(0)
+        .kill_on_drop(true);
+    let cannot = |error: io::Error| {
+        let shown = binary.to_string_lossy();
+        let shown = diagnostics::sanitize(&shown);
+        Error::new(format!("cannot start `{shown}`: {error}"))
+            .help("pass a program for this machine as `--trainer-binary FILE`")
+    };
+    let mut child = command.spawn().map_err(cannot)?;
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            // The second one is passed on too: it ends the server at once.
+            _ = signals.next() => if let Some(pid) = pid {
+                // It has not been waited for, so the id is still its own.
+                let _ = kill_process(pid, Signal::TERM);
+            },
+        }
+    };
+    let status = status.map_err(|error| {
+        Error::new(format!("cannot wait for the server: {error}")).help("start it again")
+    })?;
+    Ok(status.code().map_or(-1, i64::from))
+}
+
+/// Returns the folder with the model: an archive was unpacked into a folder of its own.
+fn model_folder(model: &Path) -> PathBuf {
+    let inner = model.join("model");
+    match model.join("config.json").exists() || !inner.is_dir() {
+        true => model.to_owned(),
+        false => inner,
+    }
+}
+
+async fn in_engine(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i64> {
+    let docker = engine::connect().await?;
+    let image = match &serving.image {
+        Some(image) => image.clone(),
+        None => {
+            let build = async {
+                let built = build::build(&serving.trainer, &BuildOptions::default()).await?;
+                engine::load(&built, &docker).await
+            };
+            signals.run_or_cancel(build).await?
+        }
+    };
+    let options: Option<CreateContainerOptions> = None;
+    let created = docker
+        .create_container(options, container(serving, &image))
+        .await
+        .map_err(|error| explain("create the container", &error))?;
+    let code = run(&docker, &created.id, &model_folder(model), signals).await;
+    let options = RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    if let Err(error) = docker.remove_container(&created.id, Some(options)).await {
+        let error = explain("remove the container", &error);
+        eprint_line(format!("warning: {}", error.without_prefix()));
+    }
+    code
+}
+
+/// Returns the body of the engine's create request. Only this machine reaches the port.
+fn container(serving: &Serving, image: &str) -> ContainerCreateBody {
+    let binding = PortBinding {
+        host_ip: Some("127.0.0.1".to_owned()),
+        host_port: Some(serving.port.to_string()),
+    };
+    let command = std::iter::once("serve".to_owned()).chain(serving.options.iter().cloned());
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        cmd: Some(command.collect()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        exposed_ports: Some(vec![PORT.to_owned()]),
+        host_config: Some(HostConfig {
+            port_bindings: Some(HashMap::from([(PORT.to_owned(), Some(vec![binding]))])),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// Copies the model into the container, and runs it to its end. Returns its exit code.
+async fn run(docker: &Docker, id: &str, model: &Path, signals: &mut Signals) -> Result<i64> {
+    copy_model(docker, id, model).await?;
+    let attach = AttachContainerOptionsBuilder::default()
+        .stdout(true)
+        .stderr(true)
+        .stream(true)
+        .build();
+    let attached = docker
+        .attach_container(id, Some(attach))
+        .await
+        .map_err(|error| explain("read the container's log", &error))?;
+    let mut output = attached.output;
+    let log = tokio::spawn(async move {
+        while let Some(Ok(piece)) = output.next().await {
+            eprint_line(String::from_utf8_lossy(&piece.into_bytes()).trim_end());
+        }
+    });
+    docker
+        .start_container(id, None)
+        .await
+        .map_err(|error| explain("start the container", &error))?;
+    let options: Option<WaitContainerOptions> = None;
+    let mut wait = Box::pin(docker.wait_container(id, options));
+    let ended = loop {
+        tokio::select! {
+            ended = wait.next() => break ended,
+            _ = signals.next() => {
+                let term = KillContainerOptionsBuilder::default().signal("SIGTERM").build();
+                // It fails if the server has just ended.
+                let _ = docker.kill_container(id, Some(term)).await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(super::backend::LOG_TIMEOUT, log).await;
+    match ended {
+        Some(Ok(response)) => Ok(response.status_code),
+        Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
+        Some(Err(error)) => Err(explain("wait for the container", &error)),
+        None => Err(
+            Error::new("the Docker engine does not report the end of the container")
+                .help("`docker ps --all` shows it"),
+        ),
+    }
+}
+
+async fn copy_model(docker: &Docker, id: &str, model: &Path) -> Result<()> {
+    let (writer, stream) = pipe::writer();
+    let (model, below) = (model.to_owned(), BASE.trim_start_matches('/'));
+    let filling = tokio::task::spawn_blocking(move || -> io::Result<()> {
+        let mut tar = tar::Builder::new(io::BufWriter::with_capacity(1 << 16, writer));
+        let filled = tar.append_dir_all(format!("{below}/model"), &model);
+        let filled = filled.and_then(|()| tar.finish());
+        if let Err(error) = &filled
+            && let Ok(writer) = tar.into_inner()
+        {
+            writer.get_ref().fail(io::Error::other(error.to_string()));
+        }
+        filled
+    });
+    let options = UploadToContainerOptionsBuilder::default().path("/").build();
+    let uploaded = docker
+        .upload_to_container(id, Some(options), bollard::body_try_stream(stream))
+        .await;
+    let filled = filling.await.map_err(io::Error::other);
+    if let Err(error) = filled.and_then(|filled| filled)
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let message = format!("cannot copy the model into the container: {error}");
+        return Err(Error::new(message).help("expected files and folders that you may read"));
+    }
+    uploaded.map_err(|error| explain("copy the model into the container", &error))
+}

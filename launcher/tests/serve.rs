@@ -1,0 +1,99 @@
+//! `trainyard serve`: the model reaches `TRAINER serve`, and signals too.
+#![allow(clippy::expect_used, reason = "tests report by panicking")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use testkit::{run, start};
+
+/// Prints its arguments and the model, and exits with 7 after SIGTERM.
+const TRAINER: &str = r#"#!/bin/sh
+trap 'exit 7' TERM
+echo "arguments: $1 $2 $4 $5 $6 $7"
+echo "model: $(cat "$3/config.json")"
+: > started
+while :; do sleep 0.05; done
+"#;
+
+fn serve(folder: &Path, more: &[&str]) -> Command {
+    let trainer = folder.join("trainer");
+    fs::write(&trainer, TRAINER).expect("a writable folder");
+    fs::set_permissions(&trainer, fs::Permissions::from_mode(0o755)).expect("its own file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    command
+        .current_dir(folder)
+        .args(["serve", "svm", "--trainer-binary"])
+        .arg(trainer)
+        .args(more);
+    command
+}
+
+fn model(folder: &Path) -> PathBuf {
+    let model = folder.join("svm-model");
+    fs::create_dir_all(&model).expect("a writable folder");
+    fs::write(model.join("config.json"), "{\"a\": 1}").expect("a writable folder");
+    model
+}
+
+#[test]
+fn archive_and_folder_are_served_until_ctrl_c() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let folder = model(home.path());
+    let archive = home.path().join("model.tar.gz");
+    let mut tar = Command::new("tar");
+    tar.arg("-czf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(&folder)
+        .arg(".");
+    run(tar).expect_code(0);
+    for path in [&folder, &archive] {
+        let _ = fs::remove_file(home.path().join("started"));
+        let path = path.to_str().expect("UTF-8");
+        let more = ["--model", path, "--port", "1234", "--", "--timeout", "10"];
+        let mut running = start(serve(home.path(), &more));
+        let until = Instant::now() + Duration::from_secs(30);
+        while !home.path().join("started").exists() {
+            assert!(Instant::now() < until && !running.ended(), "it starts");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running.sigint();
+        let outcome = running.finish(Duration::from_secs(30));
+        outcome.expect_code(1);
+        let expected = "arguments: serve --model-dir --port 1234 --timeout 10\nmodel: {\"a\": 1}\n";
+        assert_eq!(outcome.stdout, expected);
+        assert!(
+            outcome.stderr.contains("the server ended with exit code 7"),
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let folder = model(home.path());
+    let folder = folder.to_str().expect("UTF-8");
+    for (more, expected) in [
+        (
+            vec!["--model", folder, "--instance-type", "ml.m5.large"],
+            "expected `local-process` or `local`",
+        ),
+        (
+            vec!["--model", folder, "--instance-type", "local"],
+            "`--trainer-binary` needs `--instance-type local-process`",
+        ),
+        (
+            vec!["--model", "missing.tar.gz"],
+            "cannot read `missing.tar.gz`",
+        ),
+    ] {
+        let outcome = run(serve(home.path(), &more));
+        assert_ne!(outcome.code(), Some(0));
+        assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+    }
+}
