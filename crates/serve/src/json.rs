@@ -158,7 +158,10 @@ pub(crate) fn record(info: &ModelInfo, json: &str) -> Record {
             let texts: Vec<String> = parse(json)?;
             join(info, &texts)
         }
-        Kind::Object => of_fields(info, &parse(json)?),
+        Kind::Object => {
+            let fields: BTreeMap<String, &RawValue> = parse(json)?;
+            of_fields(info, &fields)
+        }
         Kind::Other(found) => Err(format!("expected a text or an object, found {found}")),
     }
 }
@@ -234,7 +237,7 @@ impl fmt::Display for Kind {
             Self::Text => "a text that is not valid",
             Self::List => "a list",
             Self::Object => "an object",
-            Self::Other(name) => name,
+            Self::Other(name) => *name,
         })
     }
 }
@@ -340,7 +343,7 @@ mod tests {
             text_columns: ["a", "b"].map(str::to_owned).to_vec(),
             ..info()
         };
-        let joined = Ok(dataset::join_pair("x", "y"));
+        let joined: Record = Ok(dataset::join_pair("x", "y"));
         for body in [
             r#"[["x", "y"]]"#,
             r#"{"inputs": {"text": "x", "text_pair": "y"}}"#,

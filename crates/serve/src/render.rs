@@ -211,7 +211,7 @@ impl Renderer {
         };
         let joined = |values: Vec<String>| match (&info.label_separator, info.multi_label) {
             (_, false) => values.concat(),
-            (Some(separator), true) => values.join(separator),
+            (Some(separator), true) => values.join(separator.as_str()),
             (None, true) => format!("[{}]", values.join(",")),
         };
         let labels = row.predicted.iter().map(|class| *class as usize);

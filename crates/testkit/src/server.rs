@@ -52,7 +52,7 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let (_, value) = headers.find(|(header, _)| header == name)?;
-        Some(value)
+        Some(value.as_str())
     }
 
     /// Fails unless the status is `status`.

@@ -767,7 +767,7 @@ pub(super) struct SecondTextArgs {
 /// Arguments of `serve`.
 #[cfg_attr(
     not(feature = "serve"),
-    expect(dead_code, reason = "without the feature the command is an error")
+    allow(dead_code, reason = "without the feature the command is an error")
 )]
 #[derive(Args, Clone, Debug)]
 pub(super) struct ServeArgs {
