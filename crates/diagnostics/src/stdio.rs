@@ -36,10 +36,11 @@ pub fn eprint_metrics(message: impl Display, metrics: &impl MetricText) {
     eprint_text(format_args!("{}{metrics}", LogText::new(message)));
 }
 
-/// Prints a value as a line of JSON to standard error.
+/// Prints a value as a line of JSON to standard error, in one write: servers print one per request.
 pub fn eprint_json(value: &impl Serialize) {
     if let Ok(json) = serde_json::to_string(value) {
-        eprint_text(sanitize_json(&json));
+        let line = format!("{}\n", sanitize_json(&json));
+        let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 }
 

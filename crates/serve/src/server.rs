@@ -27,8 +27,9 @@ use crate::routes::router;
 const MAX_CONNECTIONS: usize = 1024;
 /// Maximum bytes of the buffer of a connection, and thus of the headers of a request.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
-/// Time in which the headers of a request must arrive.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which the headers of a request must arrive, also of the next one of a connection: AWS's
+/// load balancers close idle connections after 60 s, which must not be later than this.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(65);
 /// Time from SIGTERM to the end, at most: SageMaker kills after 30 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time until the next try after a connection could not be accepted.
