@@ -61,6 +61,16 @@ impl ModelInfo {
         }
     }
 
+    /// Returns names that may replace those of the text columns: Hugging Face's.
+    pub(crate) fn other_columns(&self) -> &'static [&'static [&'static str]] {
+        const PAIRS: &[&[&str]] = &[&["text", "text_pair"]];
+        const TEXTS: &[&[&str]] = &[&["text"], &["inputs"]];
+        match self.text_pair {
+            true => PAIRS,
+            false => TEXTS,
+        }
+    }
+
     /// Joins the texts of a record as the training data was joined.
     pub(crate) fn join(&self, texts: &[&str]) -> String {
         match texts {

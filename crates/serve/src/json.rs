@@ -195,12 +195,9 @@ fn of_fields(info: &ModelInfo, fields: &BTreeMap<String, &RawValue>) -> Record {
             .collect()
     };
     let own: Vec<&str> = info.text_columns.iter().map(String::as_str).collect();
-    let others: [&[&str]; 2] = match info.text_pair {
-        true => [&["text", "text_pair"]; 2],
-        false => [&["text"], &["inputs"]],
-    };
     let found = of(&own).filter(|found| !found.is_empty());
-    let Some(values) = found.or_else(|| others.into_iter().find_map(of)) else {
+    let mut others = info.other_columns().iter();
+    let Some(values) = found.or_else(|| others.find_map(|names| of(names))) else {
         return Err(format!("expected the keys `{}`", own.join("`, `")));
     };
     let text = |value: &&RawValue| {

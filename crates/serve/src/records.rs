@@ -250,12 +250,9 @@ fn header(info: &ModelInfo, row: &[Vec<u8>]) -> Option<Vec<usize>> {
         names.iter().map(at).collect()
     };
     let own: Vec<&str> = info.text_columns.iter().map(String::as_str).collect();
-    let others: [&[&str]; 2] = match info.text_pair {
-        true => [&["text", "text_pair"]; 2],
-        false => [&["text"], &["inputs"]],
-    };
     let own = of(&own).filter(|columns| !columns.is_empty());
-    own.or_else(|| others.into_iter().find_map(of))
+    let mut others = info.other_columns().iter();
+    own.or_else(|| others.find_map(|names| of(names)))
 }
 
 /// A CSV row at the start of some bytes.
