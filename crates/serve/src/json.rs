@@ -114,9 +114,9 @@ fn object(
     Ok(document)
 }
 
-/// Reads a body of `/predict`, the route of text-embeddings-inference: `inputs` is a text, a pair as
-/// a list of two texts, or a list of lists with one or two texts each. For models of single texts,
-/// a list of texts is a list of records.
+/// Reads a body of `/predict`, the route of text-embeddings-inference: `inputs` is a text, a pair
+/// as a list of two texts, or a list of lists with one or two texts each. For models of single
+/// texts, a list of texts is a list of records.
 ///
 /// # Errors
 /// As [`invocations`].

@@ -128,8 +128,8 @@ impl Part {
         self.rows.len()
     }
 
-    /// Adds the scores of the texts, which begin at the row `first` of `scores`. Sends the answer if
-    /// they were the last.
+    /// Adds the scores of the texts, which begin at the row `first` of `scores`. Sends the answer
+    /// if they were the last.
     pub(crate) fn finish(&self, scores: &Scores, first: usize) {
         let mut answer = self.request.answer();
         let (width, rows) = (scores.classes, self.request.texts.len());

@@ -30,8 +30,8 @@ impl Output {
 /// The shape of the answer to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// As Hugging Face's pipelines: the best label with its probability as `score`, or a list of the
-    /// `top` best ones.
+    /// As Hugging Face's pipelines: the best label with its probability as `score`, or a list of
+    /// the `top` best ones.
     HuggingFace { top: Option<usize> },
     /// As text-embeddings-inference: all labels; of a single record without the outer list.
     Tei { is_single: bool, raw_scores: bool },

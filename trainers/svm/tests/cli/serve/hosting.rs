@@ -191,7 +191,8 @@ fn hostile_connections_harm_nobody() {
     );
     let attacks: [&[u8]; 8] = [
         both.as_bytes(),
-        b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nabcd",
+        b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\
+          content-length: 5\r\n\r\nabcd",
         b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
         b"POST /invocations HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\
           connection: close\r\n\r\nzz\r\n",
