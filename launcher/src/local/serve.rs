@@ -141,6 +141,10 @@ async fn in_engine(serving: &Serving, model: &Path, signals: &mut Signals) -> Re
         .create_container(options, container(serving, &image))
         .await
         .map_err(|error| explain("create the container", &error))?;
+    let port = serving.port;
+    eprint_line(format!(
+        "port {PORT} of the container is http://127.0.0.1:{port}"
+    ));
     let code = run(&docker, &created.id, &model_folder(model), signals).await;
     let options = RemoveContainerOptionsBuilder::default()
         .force(true)
@@ -189,7 +193,8 @@ async fn run(docker: &Docker, id: &str, model: &Path, signals: &mut Signals) -> 
     let mut output = attached.output;
     let log = tokio::spawn(async move {
         while let Some(Ok(piece)) = output.next().await {
-            eprint_line(String::from_utf8_lossy(&piece.into_bytes()).trim_end());
+            let text = piece.into_bytes();
+            String::from_utf8_lossy(&text).lines().for_each(eprint_line);
         }
     });
     docker
