@@ -191,6 +191,36 @@ fn sets_are_those_of_one_versus_rest() {
     }
 }
 
+/// Issue 17: `OneVsRestClassifier` predicts a label that all rows have for every text; the terms of
+/// this one are rare, and so less likely in the rows than in no rows, where all are equally likely.
+#[test]
+fn label_of_all_rows_is_always_predicted() {
+    let workspace = workspace();
+    let rare = |number: usize| format!("rare{}", number % 40);
+    let row = |number: usize| Row {
+        text: "film ".repeat(15) + &rare(number) + " " + &rare(number + 1),
+        label: ["every", "even|every"][(number + 1) % 2].to_owned(),
+    };
+    let rows = workspace.path("rows.csv");
+    std::fs::write(&rows, to_csv(&(0..40).map(row).collect::<Vec<_>>())).unwrap();
+    let text = (0..10).map(|number| rare(3 * number)).collect::<Vec<_>>();
+    let several = "--multi-label --label-separator | --validation-split 0";
+    for flags in ["", "--no-fit-prior", "--model-type complement --norm"] {
+        let flags = several.split(' ').chain(flags.split_whitespace());
+        workspace
+            .train(&rows, &flags.collect::<Vec<_>>())
+            .expect_code(0);
+        let outcome = nb(
+            &workspace,
+            "predict",
+            &["--format", "jsonl", &text.join(" ")],
+        );
+        let answer = outcome.expect_code(0).json();
+        let labels = answer["labels"].as_array().unwrap();
+        assert!(labels.contains(&json!("every")), "{labels:?}");
+    }
+}
+
 /// Issue 17: weights of rows with several labels weigh all of their labels.
 #[test]
 fn weights_of_rows_with_several_labels_are_used() {
