@@ -108,6 +108,10 @@ const MIN_PART: usize = 6;
 pub(super) fn is_unsegmented(text: &str) -> bool {
     // Quick for most texts: the letters of these scripts have three or four bytes.
     let wide = text.bytes().filter(|&byte| byte >= 0xe0).count();
+    if wide == 0 {
+        return false;
+    }
+    let text = without_addresses(text);
     if wide * 6 < text.len() {
         return false;
     }
@@ -118,6 +122,18 @@ pub(super) fn is_unsegmented(text: &str) -> bool {
     }
     let parts = text.split_whitespace().count();
     unsegmented * 2 > letters && unsegmented >= parts.saturating_sub(1) * MIN_PART
+}
+
+/// Removes addresses, mentions and hashtags in ASCII, which texts of any script have.
+fn without_addresses(text: &str) -> String {
+    let is_other = |character: char| !character.is_ascii_graphic();
+    let is_address =
+        |run: &str| run.contains(['@', '#']) || run.contains("://") || run.starts_with("www.");
+    let runs = text.split_inclusive(is_other).map(|run| {
+        let ascii = run.trim_end_matches(is_other);
+        &run[if is_address(ascii) { ascii.len() } else { 0 }..]
+    });
+    runs.collect()
 }
 
 /// True for Thai, Lao, Burmese, Khmer, Japanese and Chinese.
@@ -152,6 +168,10 @@ mod tests {
             ("หนังเรื่องนี้เสียเวลา เพลงน่าเบื่อจริงๆ", true),
             ("この映画はとても面白かった。iPhone で見た", true),
             ("王小明", true),
+            ("王小明 https://t.co/1ZYccaZ91b", true),
+            ("电影真好看https://t.co/1ZYccaZ91b", true),
+            ("@user12345678 电影好看 #movie www.example.com/film", true),
+            ("see https://t.co/1ZYccaZ91b about 电影", false),
             ("这 部 电影 真 的 糟糕", false),
             ("หนัง เรื่อง นี้ น่า เบื่อ", false),
             ("이 영화는 정말 재미있었다", false),
