@@ -1,6 +1,7 @@
 //! The command line of every trainer: `train`, `evaluate`, `predict`, `check`, `explain`,
 //! `describe`.
 
+mod address;
 mod against;
 mod args;
 mod check;
@@ -163,6 +164,11 @@ fn is_help(error: &clap::Error) -> bool {
 }
 
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(subcommand) = command::<T>().find_subcommand(name)
+    {
+        address::refuse(subcommand, matches)?;
+    }
     // The file that `predict` is writing; removed on a signal.
     let unfinished = Arc::default();
     stop::exit_on_abort()?;
