@@ -60,6 +60,7 @@ impl Trainer for BiLstm {
     }
 
     fn preflight(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
+        params.class_weight.check_file()?;
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => {
                 device::find_devices(lstm.device, lstm.precision).map(|_| ())
