@@ -108,7 +108,7 @@ pub fn stop_words_without_match<'a>(
     let with_tokens = stop_words.iter().map(|word| {
         let (tokens, prepared) = scanner.scan(word);
         let tokens = tokens.iter().map(|token| token.bytes(prepared));
-        let others = tokens.filter(|token| !list.contains(token));
+        let others = tokens.filter(|token| !list.contains(*token));
         let others = others.map(|token| String::from_utf8_lossy(token).into_owned());
         (word.as_str(), others.collect::<Vec<_>>())
     });

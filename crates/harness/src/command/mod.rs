@@ -32,7 +32,10 @@ use evaluation::metrics::{Evaluation, Scores, evaluate_labels};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
-use self::args::{ErrorFormat, ExplainArgs, GlobalArgs, SecondTextArgs, TrainArgs, WeightArgs};
+use self::args::{
+    CheckArgs, ErrorFormat, ExplainArgs, GlobalArgs, PairArgs, SecondTextArgs, TrainArgs,
+    WeightArgs,
+};
 use crate::model_dir::{self, CONFIG};
 use crate::{Model, Trainer};
 
@@ -205,7 +208,13 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
             }
             explain::run::<T>(&args, from_matches(matches)?)
         }
-        Some(("check", matches)) => check::run(&from_matches(matches)?),
+        Some(("check", matches)) => {
+            let mut args: CheckArgs = from_matches(matches)?;
+            if T::TEXT_PAIRS {
+                args.text_pair = from_matches::<PairArgs>(matches)?.text_pair;
+            }
+            check::run(&args)
+        }
         Some(("describe", matches)) => describe::run::<T>(&from_matches(matches)?),
         // clap requires a subcommand and accepts only these.
         _ => Err(Error::usage("expected a command, found none").help("try --help")),

@@ -62,6 +62,7 @@ pub(super) fn run<T: Trainer>(
     let output = args.output.as_deref().and_then(output_file);
     let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
     columns.text_pair = model.is_text_pair();
+    let kept = args.kept();
     let writer = PredictionWriter {
         classes: model.classes(),
         several: model.is_multi_label(),
@@ -71,7 +72,7 @@ pub(super) fn run<T: Trainer>(
         no_probabilities: AtomicBool::new(false),
         files: if sources.len() > 1 { &sources } else { &[] },
         to_terminal: output.is_none() && io::stdout().is_terminal(),
-        kept: &args.keep_columns,
+        kept: &kept,
     };
     writer.check_names()?;
     if let Some(path) = &output {
@@ -147,7 +148,8 @@ fn predict_stream<M: Model>(
 ) -> Result<(), Error> {
     let unused = args.read.unused(sources.iter());
     unused.iter().for_each(eprint_line);
-    let kept = args.keep_columns.iter().map(|kept| kept.column.clone());
+    let kept = writer.kept.iter().map(|kept| kept.column.clone());
+    let mut has_written = false;
     let streamed = stream(
         sources,
         &ReadOptions {
@@ -166,9 +168,19 @@ fn predict_stream<M: Model>(
             let places = batch.rows().map(|row| (row.place.source, row.place.record));
             Ok(writer.rows(places, &scores, Some(batch)))
         },
-        |text: Result<String, Error>| write(&text?),
-    )
-    .map_err(stream_error)?;
+        |text: Result<String, Error>| {
+            let text = text?;
+            has_written |= !text.is_empty();
+            write(&text)
+        },
+    );
+    if has_written && streamed.is_err() && args.output.as_deref().and_then(output_file).is_none() {
+        eprint_line(
+            "warning: the predictions of the rows before the error are on standard output\n  help: \
+             ignore them, or pass --output FILE, which is written completely or not at all",
+        );
+    }
+    let streamed = streamed.map_err(stream_error)?;
     streamed.findings.warnings().for_each(eprint_line);
     Ok(())
 }
@@ -411,7 +423,9 @@ impl PredictionWriter<'_> {
             } else {
                 "input"
             };
-            let renamed = quoted_for_shell(&format!("{column}={kind}_{name}"));
+            let new = KeptColumn::written(&format!("{kind}_{name}"));
+            let column = KeptColumn::written(column);
+            let renamed = quoted_for_shell(&format!("{column}={new}"));
             let help = format!("write it under another name: --keep-columns {renamed}");
             return Err(Error::usage(message).help(help));
         }

@@ -406,6 +406,55 @@ fn kept_columns_stand_before_the_predictions() {
     }
 }
 
+/// Issue 17: a comma or `=` in the name of a column; and a damaged second file, whose error left the
+/// predictions of the first one without a remark.
+#[test]
+fn kept_columns_have_any_name_and_partial_output_is_stated() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    std::fs::create_dir(workspace.path("rows")).unwrap();
+    let first = workspace.write("rows/a.csv", "\"x,y\",a=b,text\n1,2,good\n");
+    let keep = ["--keep-columns", "\"x,y\",\"a=b\"=z"];
+    let predict = |path: &str, more: &[&str]| {
+        let flags = [&["--input", path, "--threads", "1"], &keep[..], more].concat();
+        workspace.svm("predict", &flags)
+    };
+    let outcome = predict(first.to_str().unwrap(), &[]);
+    let stdout = &outcome.expect_code(0).stdout;
+    assert!(stdout.starts_with("\"x,y\",z,record,"), "{stdout}");
+    assert!(stdout.contains("\n1,2,1,"), "{stdout}");
+
+    workspace.write("rows/b.csv", "\"x,y\",a=b,text\n1,2\n");
+    let folder = workspace.path("rows");
+    let outcome = predict(folder.to_str().unwrap(), &[]);
+    let outcome = outcome.expect_code(1);
+    assert_eq!(records(&outcome.stdout).len(), 1);
+    let stated = "warning: the predictions of the rows before the error are on standard output";
+    assert!(outcome.stderr.contains(stated), "{}", outcome.stderr);
+    let output = workspace.path("o.csv");
+    let more = ["--output", output.to_str().unwrap()];
+    let outcome = predict(folder.to_str().unwrap(), &more);
+    assert!(!outcome.expect_code(1).stderr.contains(stated) && !output.exists());
+}
+
+/// Issue 17: the file was opened after all data was read, and needed an ending.
+#[test]
+fn file_of_class_weights_is_read_before_the_data() {
+    let workspace = Workspace::new();
+    workspace.write("weights", "label;weight\n0;1\n1;2\n");
+    let train = |weights: &str| {
+        let mut command = workspace.command("train", &["--no-report", "--class-weight", weights]);
+        command.arg("--train").arg(movie_csv());
+        command.current_dir(workspace.path(""));
+        run(command)
+    };
+    let outcome = train("missing.json");
+    let output = outcome.expect_code(1).output();
+    assert!(output.contains("cannot read `missing.json`"), "{output}");
+    assert!(!output.contains("rows read"), "{output}");
+    let output = train("weights").expect_code(0).output();
+    assert!(output.contains("600 rows read"), "{output}");
+}
+
 /// USER 24: nothing is predicted if a name is taken.
 #[test]
 fn names_of_kept_columns_are_checked_first() {
@@ -414,6 +463,10 @@ fn names_of_kept_columns_are_checked_first() {
         (
             &["--keep-columns", "label"][..],
             "--keep-columns label=true_label",
+        ),
+        (
+            &["--keep-columns", "\"x,y\"=label"],
+            "--keep-columns '\"x,y\"=true_label'",
         ),
         (
             &["--keep-columns", "id=score"],
