@@ -208,3 +208,48 @@ fn unknown_kept_columns_are_errors() {
     let message = kept(&Source::file(&file.path, Format::CSV), &["id"], 4096).unwrap_err();
     has(&message, &["error[D004]: expected one column named `id`"]);
 }
+
+/// Issue 17: a line is the whole text, also for a model of several text columns; it is not a pair.
+#[test]
+fn lines_are_whole_texts_for_several_text_columns() {
+    let two = ReadOptions {
+        text_column: "title".to_owned(),
+        other_text_columns: vec!["body".to_owned()],
+        keep_columns: vec!["title".to_owned()],
+        ..options()
+    };
+    let numbered = ReadOptions {
+        text_column: "1".to_owned(),
+        other_text_columns: vec!["2".to_owned()],
+        label_column: "0".to_owned(),
+        no_header: true,
+        ..options()
+    };
+    let lines = given("a.txt", "A great film\n\nDull\n");
+    let fast_text = given("a.ft", "__label__x A great film\n__label__y Dull\n");
+    for columns in [&two, &numbered] {
+        let blank = ReadOptions {
+            keep_blank: true,
+            ..columns.clone()
+        };
+        let source = Source::file(&lines.path, Format::Lines);
+        let (texts, ended) = streamed(&[source], &blank);
+        assert_eq!(texts, ["A great film", "", "Dull"]);
+        assert!(ended.is_ok());
+        let (texts, _) = streamed(&fast_text.source(), columns);
+        assert_eq!(texts, ["A great film", "Dull"]);
+        let expected = [pair("A great film", "x"), pair("Dull", "y")];
+        assert_eq!(fast_text.pairs(columns), expected);
+    }
+    let pairs = ReadOptions {
+        text_pair: true,
+        ..two
+    };
+    has(
+        &fast_text.messages(&pairs),
+        &[
+            "error[D007]: a line has one text, expected the pair of the columns `title`, `body`",
+            "pass a file with both columns",
+        ],
+    );
+}
