@@ -295,6 +295,10 @@ pub(super) fn own_labels(
     let help = if may_swap && (2..=rows / 2).contains(&texts()) {
         let [text, label] = [text, label].map(|name| quoted_for_shell(name));
         format!("text and label look swapped: pass --text-column {label} --label-column {text}")
+    } else if names.iter().all(|name| name.contains(['|', ';', '\t'])) {
+        "check the delimiter, and pass --delimiter if it is in the labels; otherwise, pass the \
+         column with the classes as --label-column"
+            .to_owned()
     } else if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         "pass the column with the classes as --label-column; numbers that were measured have to be \
          grouped into classes first"

@@ -242,6 +242,8 @@ const FILES: &[Case] = &[
         |s| s.append("--text-column data.text")),
     ("[D005]", "check a.jsonl", &[("a.jsonl", b"{\"texts\":\"a\",\"label\":1}\n{\"texts\":\"b\",\"label\":2}\n")],
         |s| s.append("--text-column texts")),
+    ("[D005]", "check a.csv --no-header --label-column 0 --text-column 1", &[("a.csv", b"0|a; b\n1|c; d\n")],
+        |s| { s.states("or --delimiter '|'"); s.words.push("--delimiter=|".to_owned()); }),
     ("[D006]", "check a.csv", &[("a.csv", GZIP.split_at(30).0)],
         |s| s.rewrite("download the file again; it is truncated", "a.csv", GZIP)),
     ("[D006]", "check a.csv", &[("a.csv", GZIP_AND_MORE)],
@@ -462,6 +464,8 @@ const DATA: &[Case] = &[
         s.states("pass --text-column text --label-column label");
         s.words = "check a.csv --text-column text --label-column label".split(' ').map(str::to_owned).collect();
     }),
+    ("[D037]", "check a.csv --no-header --label-column 0 --text-column 1", &[("a.csv", PIPES)],
+        |s| { s.states("check the delimiter, and pass --delimiter"); s.words.push("--delimiter=|".to_owned()); }),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nA!,x\nc,y\n")],
         |s| s.edit("remove it from one of the two", "b.csv", "A!,x\n", "")),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", NEAR), ("b.csv", b"text,label\nA b c d e f g h i j k l m n o p q r s t u v w x y other,x\nc,y\n")],
@@ -487,6 +491,10 @@ const DATA: &[Case] = &[
 
 const NEAR: &[u8] = b"text,label\na b c d e f g h i j k l m n o p q r s t u v w x y z,x\nb,y\n\
     A b c d e f g h i j k l m n o p q r s t u v w x y,x\n";
+
+/// Rows with one comma each, whose delimiter is `|`.
+const PIPES: &[u8] = b"0|a, 1\n1|b, 1\n0|c, 1\n1|d, 1\n0|e, 1\n1|f, 1\n0|g, 1\n1|h, 1\n0|i, 1\n\
+    1|j, 1\n0|k, 1\n1|l, 1\n0|m, 1\n1|n, 1\n0|o, 1\n1|p, 1\n0|q, 1\n1|r, 1\n0|s, 1\n1|t, 1\n0|u, 1\n1|v, 1\n";
 
 const SINGLE: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
     m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,odd\n";

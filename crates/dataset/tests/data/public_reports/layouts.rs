@@ -483,3 +483,57 @@ fn pairs_of_texts_are_taken_apart() {
         &["error[D013]: row has no text", "2 such rows"],
     );
 }
+
+/// Issue 17: the first row alone does not decide between two delimiters.
+#[test]
+fn files_without_a_header_are_not_split_by_the_first_row_alone() {
+    let numbered = ReadOptions {
+        no_header: true,
+        ..columns(&["1"], "0")
+    };
+    for delimiter in ["|", "\t"] {
+        let row = |row: usize| {
+            let (start, film) = (["Re", "Fwd"][row / 2 % 2], ["bad", "good"][row % 2]);
+            format!("{}{delimiter}{start}: hello; {film} film {row}\n", row % 2)
+        };
+        let bytes: String = (0..60).map(row).collect();
+        let file = given("a.csv", &bytes);
+        let byte = delimiter.as_bytes()[0];
+        let other = match byte {
+            b'|' => ["split at `;`, and if it is split at `|`", "--delimiter '|'"],
+            _ => [
+                "split at `;`, and if it is split at tabs",
+                "--delimiter tab",
+            ],
+        };
+        let message = file.messages(&numbered);
+        has(
+            &message,
+            &["error[D005]: the first row has the columns if it is"],
+        );
+        has(&message, &other);
+        has(&message, &["pass --delimiter ';' or "]);
+        let delimited = ReadOptions {
+            delimiter: Some(byte),
+            ..numbered.clone()
+        };
+        assert_eq!(
+            file.pairs(&delimited)[1],
+            pair("Re: hello; good film 1", "1")
+        );
+        // Other rows have one column only at the other delimiter.
+        let few = format!("0{delimiter}a; b\n1{delimiter}c\n0{delimiter}d\n");
+        let (found, findings) = all(&given("a.csv", few).path, &numbered);
+        assert_eq!(found, [pair("a; b", "0"), pair("c", "1"), pair("d", "0")]);
+        has(&findings, &["warning[D030]: the file is split at"]);
+    }
+    let rows: String = (0..30).map(|row| format!("{row}|a; b {row}\n")).collect();
+    let split = ReadOptions {
+        delimiter: Some(b';'),
+        ..numbered
+    };
+    let rows = given("a.csv", rows).read(&split).unwrap();
+    let error = dataset::unusable_labels(&rows, &[], &split).unwrap();
+    assert_eq!(error.code, "D037");
+    has(&error.help, &["pass --delimiter"]);
+}
