@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use diagnostics::quoted_for_shell;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::input::FileError;
@@ -94,6 +94,9 @@ pub(super) fn refuse_layout(
     }
     let found = match line {
         "{" => Some(("an object over several lines", ".".to_owned())),
+        _ if several_objects(line.as_bytes()) => {
+            Some(("several objects on a line", ".".to_owned()))
+        }
         _ => one_object(line, options, labels),
     };
     let Some((what, filter)) = found else {
@@ -125,6 +128,16 @@ pub(super) fn begins_array(json: &[u8]) -> bool {
     let inner = json.trim_ascii_start().strip_prefix(b"[");
     let first = inner.and_then(|inner| inner.trim_ascii_start().first());
     matches!(first, Some(b'{' | b']'))
+}
+
+/// True if another object follows the first one, also on the same line, as Kinesis Firehose writes
+/// them.
+pub(super) fn several_objects(json: &[u8]) -> bool {
+    let json = json.trim_ascii_start();
+    let mut values = serde_json::Deserializer::from_slice(json).into_iter::<IgnoredAny>();
+    let has_first = json.starts_with(b"{") && matches!(values.next(), Some(Ok(_)));
+    let rest = json.get(values.byte_offset()..).unwrap_or_default();
+    has_first && rest.trim_ascii_start().starts_with(b"{")
 }
 
 /// Returns the first key of an array's first object.

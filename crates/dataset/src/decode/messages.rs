@@ -9,6 +9,7 @@ use crate::codes::{self, Code};
 use crate::columns::first_row;
 use crate::delimited::lines;
 use crate::encoding;
+use crate::json;
 use crate::{Format, Quoting, ReadOptions, Source};
 
 #[derive(Clone, Copy)]
@@ -424,6 +425,14 @@ impl Reporter<'_> {
         error: &serde_json::Error,
         findings: &mut Findings,
     ) {
+        if !is_element(record) && json::several_objects(self.bytes(record)) {
+            // Dropping the line would drop rows that are not counted.
+            let message = format!("{}, expected one", codes::SEVERAL_OBJECTS.meaning);
+            let place = Some(self.place(record, record.start));
+            let help = "convert the file: jq -c . FILE > FILE.jsonl".to_owned();
+            findings.error(&codes::SEVERAL_OBJECTS, message, place, help);
+            return;
+        }
         self.malformed(&codes::NOT_JSON, findings, || {
             // The parser's place is relative to the record.
             let text = error.to_string();

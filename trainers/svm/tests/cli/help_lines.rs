@@ -336,6 +336,9 @@ const FORMATS: &[Case] = &[
     ("[D007]", "check a.json", &[("a.json", b"{\"data\":[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]}")],
         // What jq does, which is not on every machine.
         |s| s.rewrite("jq -c '.[\"data\"][]' FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
+    ("[D007]", "check a.json", &[("a.json", b"{\"text\":\"a\",\"label\":1}{\"text\":\"b\",\"label\":2}")],
+        // What jq does.
+        |s| s.rewrite("jq -c . FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
     ("[D007]", "check a.csv", &[("a.csv", b"t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0x\0\n\0b\0,\0y\0\n\0")],
         |s| s.append("--encoding utf-16le")),
     ("[D007]", "check a.csv", &[("a.csv", b"PK\x03\x04\x14\0")],
@@ -404,6 +407,8 @@ const ROWS: &[Case] = &[
         |s| s.append("--drop-malformed")),
     ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2} 3\n")],
         |s| s.edit("write one JSON object per line", "a.jsonl", " 3", "")),
+    ("[D061]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2} {\"text\":\"c\",\"label\":2}\n")],
+        |s| s.edit("jq -c . FILE > FILE.jsonl", "a.jsonl", "} {", "}\n{")),
     ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1},\n{\"text\":\"b\",\"label\":2},\r\n")],
         |s| s.shell("a.jsonl")),
     ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1,}\n{\"text\":\"b\",\"label\":2}\n")],
@@ -494,7 +499,8 @@ const NEAR: &[u8] = b"text,label\na b c d e f g h i j k l m n o p q r s t u v w 
 
 /// Rows with one comma each, whose delimiter is `|`.
 const PIPES: &[u8] = b"0|a, 1\n1|b, 1\n0|c, 1\n1|d, 1\n0|e, 1\n1|f, 1\n0|g, 1\n1|h, 1\n0|i, 1\n\
-    1|j, 1\n0|k, 1\n1|l, 1\n0|m, 1\n1|n, 1\n0|o, 1\n1|p, 1\n0|q, 1\n1|r, 1\n0|s, 1\n1|t, 1\n0|u, 1\n1|v, 1\n";
+    1|j, 1\n0|k, 1\n1|l, 1\n0|m, 1\n1|n, 1\n0|o, 1\n1|p, 1\n0|q, 1\n1|r, 1\n0|s, 1\n1|t, 1\n\
+    0|u, 1\n1|v, 1\n";
 
 const SINGLE: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
     m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,odd\n";

@@ -537,3 +537,42 @@ fn files_without_a_header_are_not_split_by_the_first_row_alone() {
     assert_eq!(error.code, "D037");
     has(&error.help, &["pass --delimiter"]);
 }
+
+/// Issue 17: Kinesis Firehose writes objects without line ends, into files without an ending.
+#[test]
+fn objects_without_line_ends_are_refused_not_lost() {
+    let one = |text: &str| format!("{{\"text\":\"{text}\",\"label\":0}}");
+    let two = one("a } {") + &one("b");
+    for name in ["a.json", "a.jsonl", "rows", "a.csv"] {
+        let (found, findings) = all(&given(name, &two).path, &dropping());
+        assert!(found.is_empty());
+        has(
+            &findings,
+            &[
+                "error[D007]: the file has several objects on a line",
+                "convert it: jq -c . FILE > FILE.jsonl",
+            ],
+        );
+    }
+    // In a folder, such files are rows; one object alone is not.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.csv"), "text,label\na,x\n").unwrap();
+    std::fs::write(folder.path().join("part-0"), &two).unwrap();
+    std::fs::write(folder.path().join("info.json"), one("c")).unwrap();
+    let (_, findings) = all(folder.path(), &dropping());
+    has(
+        &findings,
+        &["error[D007]", "part-0", "warning[D034]", "info.json"],
+    );
+    // Below the first row, no rows are dropped that are not counted.
+    let bytes = format!("{}\n{} {}\n5\n", one("a"), one("b"), one("c"));
+    let message = given("a.jsonl", bytes).messages(&dropping());
+    has(
+        &message,
+        &[
+            "error[D061]: the line has several JSON objects, expected one",
+            "a.jsonl:2:1 (record 2)\n  help: convert the file: jq -c . FILE > FILE.jsonl",
+            "warning[D015]",
+        ],
+    );
+}
