@@ -237,6 +237,12 @@ pub(super) fn class_name_key(label: &str) -> String {
     format!("{label}-metadata.class-name")
 }
 
+/// Returns the path of the class names in an augmented manifest with several labels per row, for the
+/// key of their numbers.
+pub(super) fn class_map_key(label: &str) -> String {
+    format!("{label}-metadata.class-map")
+}
+
 /// Limits for listing column names: a file without a header has texts in their place.
 const MAX_NAMES: usize = 12;
 const MAX_NAME_CHARS: usize = 40;

@@ -81,6 +81,25 @@ pub(super) fn kept(value: Option<&RawValue>) -> Result<(Cell, bool), serde_json:
     })
 }
 
+/// Replaces the numbers in a list of labels by their names in the object `names`. Returns false, and
+/// changes nothing, if it does not have all of them; `None` for an empty list.
+pub(super) fn rename(labels: &mut Cell, names: Option<&RawValue>) -> Option<bool> {
+    let Some(numbers) = labels.value().and_then(items) else {
+        return Some(false);
+    };
+    let names: BTreeMap<String, String> = names
+        .and_then(|names| serde_json::from_str(names.get()).ok())
+        .unwrap_or_default();
+    let name = |number: &&RawValue| names.get(number.get().trim_matches('"'));
+    let found: Option<Vec<&String>> = numbers.iter().map(name).collect();
+    let Some(found) = found else {
+        return Some(false);
+    };
+    let is_named = (!found.is_empty()).then_some(true);
+    *labels = Cell::Value(serde_json::json!(found).to_string());
+    is_named
+}
+
 /// Refuses other layouts of JSON, by their first line.
 pub(super) fn refuse_layout(
     line: &str,

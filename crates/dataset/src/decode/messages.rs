@@ -20,7 +20,7 @@ pub(super) struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    fn place(&self, record: &Record, at: u32) -> Place {
+    pub(super) fn place(&self, record: &Record, at: u32) -> Place {
         let file = self
             .sources
             .get(self.block.source as usize)

@@ -190,6 +190,11 @@ const MANIFEST: &[u8] =
     b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
     {\"source\":\"b\",\"label\":1,\"label-metadata\":{\"class-name\":\"y\"}}\n";
 
+/// Rows with several labels, which have class names.
+const MAP_MANIFEST: &[u8] =
+    b"{\"source\":\"a\",\"label\":[0],\"label-metadata\":{\"class-map\":{\"0\":\"x\"}}}\n\
+    {\"source\":\"b\",\"label\":[1,0],\"label-metadata\":{\"class-map\":{\"0\":\"x\",\"1\":\"y\"}}}\n";
+
 const MIXED_MANIFEST: &[u8] =
     b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
     {\"source\":\"c\",\"label\":1}\n";
@@ -328,6 +333,11 @@ const FORMATS: &[Case] = &[
         |s| s.edit("or end it with `]`", "a.json", ":2}", ":2}]")),
     ("[D045]", "check a.manifest --text-column source", &[("a.manifest", MANIFEST)],
         |s| s.append("--label-column label-metadata.class-name")),
+    ("[D045]", "check a.manifest --text-column source --multi-label", &[("a.manifest", MAP_MANIFEST)], |s| {
+        s.states("rename the file to end in .jsonl");
+        std::fs::rename(s.path("a.manifest"), s.path("a.jsonl")).unwrap();
+        s.set("a.manifest", "a.jsonl");
+    }),
     ("error[D045]", "check a.manifest --text-column source", &[("a.manifest", MIXED_MANIFEST)], |s| {
         let row = "{\"source\":\"c\",\"label\":1}";
         let named = row.replace(":1}", ":1,\"label-metadata\":{\"class-name\":\"y\"}}");

@@ -135,7 +135,10 @@ fn labels_of_augmented_manifests_are_class_names() {
     let file = given("train.manifest", bytes + &row("c", "1", ""));
     has(
         &file.messages(&columns(&["source"], "mood")),
-        &["error[D045]: `1` rows with a label have no class name"],
+        &[
+            "error[D045]: `1` row with a label has no class name",
+            "train.manifest:3:1 (record 3)",
+        ],
     );
     // Other files have the labels that they have.
     let file = given("train.jsonl", row("a", "0", good));
