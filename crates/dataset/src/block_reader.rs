@@ -165,6 +165,8 @@ fn open(
                 None => return Ok(None),
             }
         }
+        // An empty file has no format.
+        Format::Parquet | Format::Arrow if source.is_empty() => Kind::Jsonl,
         #[cfg(feature = "parquet")]
         Format::Parquet => {
             let parquet = Parquet::open(source, options, labels, findings)?;

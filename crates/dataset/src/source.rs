@@ -116,6 +116,12 @@ impl Source {
         path.is_some_and(|path| Format::of_name(path).is_none())
     }
 
+    /// True for a file without bytes.
+    pub(super) fn is_empty(&self) -> bool {
+        let meta = self.path.as_deref().map(fs::metadata);
+        meta.is_some_and(|meta| meta.is_ok_and(|meta| meta.is_file() && meta.len() == 0))
+    }
+
     /// True for a manifest by its name.
     pub(super) fn is_manifest(&self) -> bool {
         let end = self.path.as_deref().and_then(extension);

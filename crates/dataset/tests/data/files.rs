@@ -320,3 +320,27 @@ fn pipes_are_not_opened_twice() {
       help: pass a file instead
     ");
 }
+
+/// Issue 17: an empty file has no format; among others, it is a warning.
+#[test]
+fn empty_files_of_all_formats_have_no_rows() {
+    for name in ["a.csv", "a.jsonl", "a.ft", "a.parquet", "a.arrow"] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(given(name, "").messages(&options()).replace(name, "FILE"), @r"
+            error[D003]: the file is empty
+              --> FILE
+              help: add at least one row; a CSV file also needs a header
+            ");
+        }
+        let folder = given(name, "");
+        std::fs::write(folder.folder.path().join("b.csv"), "text,label\na,x\n").unwrap();
+        let found = dataset::sources(folder.folder.path()).unwrap();
+        let rows = read(&found, &options(), Texts::default, &GO).unwrap();
+        assert_eq!(pairs(&rows), [pair("a", "x")], "{name}");
+        let findings = rows.findings.to_string();
+        assert!(
+            findings.contains("warning[D003]: the file is empty"),
+            "{findings}"
+        );
+    }
+}
