@@ -650,9 +650,18 @@ impl<'a> BlockDecoder<'a, '_> {
         let names = std::iter::once(&options.text_column).chain(&options.other_text_columns);
         let texts = object.texts.iter().zip(names);
         let texts = texts.map(|(cell, name)| (cell, name, "a string"));
-        let label = std::iter::once((&object.label, &options.label_column, LABEL));
+        let label = (self.labels != Labels::Ignored).then_some(&object.label);
+        let label = label.map(|cell| (cell, &options.label_column, LABEL));
         for (cell, column, expected) in texts.chain(label) {
-            if let Cell::Wrong(kind) = cell {
+            let wrong = match cell {
+                Cell::Wrong(kind) => Some((column.as_str(), *kind, expected)),
+                // Dropped as missing, it would be lost.
+                Cell::Absent => {
+                    json::not_an_object(line, column).map(|(part, kind)| (part, kind, "an object"))
+                }
+                Cell::Null | Cell::Value(_) => None,
+            };
+            if let Some((column, kind, expected)) = wrong {
                 reporter.wrong_type(record, column, kind, expected, &mut counts.findings);
                 return Err(Refused::Malformed);
             }

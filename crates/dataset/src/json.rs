@@ -313,6 +313,16 @@ fn inside<'a>(value: &'a RawValue, path: &str) -> Result<Option<&'a RawValue>, s
     Ok(parse(value.get(), &[path], None)?.pop().flatten())
 }
 
+/// Returns the first part of a path that has another value than an object, and the value's type.
+pub(super) fn not_an_object<'p>(json: &str, path: &'p str) -> Option<(&'p str, &'static str)> {
+    let found = |at: usize| {
+        let value = parse(json, &[&path[..at]], None).ok()?.pop().flatten()?;
+        let is_other = !value.get().starts_with(['{', 'n']);
+        is_other.then(|| (&path[..at], kind(value.get())))
+    };
+    path.match_indices('.').find_map(|(at, _)| found(at))
+}
+
 /// Depth to which the keys of nested objects are listed.
 const MAX_DEPTH: usize = 4;
 
@@ -332,6 +342,7 @@ fn kind(raw: &str) -> &'static str {
     match raw.as_bytes().first() {
         Some(b'[') => "an array",
         Some(b'{') => "an object",
+        Some(b'"') => "a string",
         Some(b't' | b'f') => "true or false",
         _ => "a number",
     }

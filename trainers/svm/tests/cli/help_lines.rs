@@ -433,6 +433,8 @@ const ROWS: &[Case] = &[
         |s| s.edit("fix it", "a.jsonl", "5", "\"5\"")),
     ("[D016]", "check a.jsonl", &[("a.jsonl", b"{\"text\":1,\"t\":\"a\",\"label\":1}\n{\"text\":2,\"t\":\"b\",\"label\":2}\n")],
         |s| { s.states("or pass another column"); s.words.push("--text-column=t".to_owned()); }),
+    ("[D016]", "check a.jsonl --text-column data.text", &[("a.jsonl", b"{\"data\":{\"text\":\"a\"},\"label\":1}\n{\"data\":[\"b\"],\"label\":2}\n")],
+        |s| s.edit("fix it", "a.jsonl", "[\"b\"]", "{\"text\":\"b\"}")),
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \"b\" c\",x\nd,y\n")],
         |s| s.edit("must be doubled", "a.csv", "\"b\"", "\"\"b\"\"")),
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a\" ,x\n\"b\" ,\"y\" \r\n")], |s| s.shell("a.csv")),

@@ -88,6 +88,27 @@ fn nested_keys_are_columns() {
             "did you mean --text-column data.text?",
         ],
     );
+    // Issue 17: a list or a string in the place of an object is not a missing value.
+    let json = "{\"data\":[{\"text\":\"a\"}],\"label\":0}\n{\"data\":\"b\",\"label\":0}\n\
+                {\"data\":{\"text\":\"c\"},\"label\":1}\n{\"data\":null,\"label\":1}\n{\"label\":1}\n";
+    let missing = ReadOptions {
+        drop_missing: true,
+        ..columns(&["data.text"], "label")
+    };
+    has(
+        &given("a.jsonl", json).messages(&missing),
+        &[
+            "error[D016]: expected `data` to be an object, found an array",
+            "2 such rows",
+            "warning[D013]: row has no text",
+        ],
+    );
+    let other = columns(&["data.meta.text"], "label");
+    let json = "{\"data\":{\"meta\":\"a\"},\"label\":0}\n";
+    has(
+        &given("a.jsonl", json).messages(&other),
+        &["error[D016]: expected `data.meta` to be an object, found a string"],
+    );
     // A deep object is not searched without end.
     let deep = format!(
         "{{\"a\":{}1{}}}\n",
