@@ -1,5 +1,7 @@
 //! Messages about rows that cannot be used or look wrong.
 
+use std::collections::HashSet;
+
 use diagnostics::{Place, Severity, shortened};
 use memchr::{memchr_iter, memmem};
 
@@ -177,6 +179,13 @@ impl Reporter<'_> {
                 char::from(delimiter).escape_default()
             ));
         }
+        if self.has_row_names(fields) {
+            return Some(format!(
+                "if the first column has the names of the rows, name it in the header: \
+                 sed '1s/^/id{}/' FILE > NEW-FILE",
+                char::from(delimiter).escape_default()
+            ));
+        }
         let surplus = fields.checked_sub(self.block.columns)? as usize;
         let end = vec![delimiter; surplus];
         let is_surplus = surplus > 0 && bytes.ends_with(&end) && surplus <= MAX_SURPLUS;
@@ -186,6 +195,24 @@ impl Reporter<'_> {
                 String::from_utf8_lossy(&end)
             )
         })
+    }
+
+    /// True if each row of the block has one field more than the header, and begins with a number of
+    /// its own, as R's `write.table` writes rows.
+    fn has_row_names(&self, fields: u32) -> bool {
+        let surplus = self.block.columns + 1;
+        if fields != surplus || self.options.no_header || self.block.records.len() < 2 {
+            return false;
+        }
+        let number = |record: &Record| {
+            let is_longer =
+                matches!(record.body, RecordBody::Count { fields, .. } if fields == surplus);
+            let name = before(self.bytes(record), self.block.delimiter);
+            let name = std::str::from_utf8(name).ok().filter(|_| is_longer)?;
+            name.trim_matches('"').parse().ok()
+        };
+        let numbers: Option<HashSet<i64>> = self.block.records.iter().map(number).collect();
+        numbers.is_some_and(|numbers| numbers.len() == self.block.records.len())
     }
 
     fn blank_help(&self) -> String {

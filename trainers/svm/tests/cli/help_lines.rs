@@ -375,6 +375,7 @@ const ROWS: &[Case] = &[
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\", c\",x\nd,y\n")],
         |s| s.append("--escape '\\'")),
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\na,x,\nb,y,\n")], |s| s.shell("a.csv")),
+    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n1,a,x\n2,b,y\n")], |s| s.shell("a.csv")),
     // What pandas does.
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\n'a, b',x\n'c, d',y\n")],
         |s| s.rewrite("quotechar=\"'\"", "a.csv", b"text,label\n\"a, b\",x\n\"c, d\",y\n")),

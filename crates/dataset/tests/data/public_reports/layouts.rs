@@ -600,3 +600,36 @@ fn objects_without_line_ends_are_refused_not_lost() {
         ],
     );
 }
+
+/// Issue 17: R's `write.table` does not name the column of row names.
+#[test]
+fn unnamed_row_names_are_recognised() {
+    let named = "sed '1s/^/id,/' FILE > NEW-FILE";
+    for bytes in [
+        "text,label\n0,a,x\n1,b,y\n2,c,x\n",
+        "\"text\",\"label\"\n\"17\",\"a, b\",\"x\"\n\"3\",\"c\",\"y\"\n",
+    ] {
+        let message = messages("a.csv", bytes);
+        has(&message, &["error[D010]: row has `3` fields", named]);
+        let file = given(
+            "a.csv",
+            bytes.replacen('t', "id,t", 1).replace("\"id,t", "id,\"t"),
+        );
+        assert_eq!(file.pairs(&options())[1].1, "y");
+    }
+    has(
+        &messages("a.tsv", "text\tlabel\n1\ta\tx\n2\tb\ty\n"),
+        &[r"sed '1s/^/id\t/' FILE"],
+    );
+    // Commas in texts.
+    for bytes in [
+        "label,text\n0,a, b\n1,c, d\n0,e, f\n",
+        "label,text\n0,a, b\n1,c, d\n2,e\n",
+        "text,label\n1,b,x\n",
+    ] {
+        has(
+            &messages("a.csv", bytes),
+            &["quote texts that contain the delimiter"],
+        );
+    }
+}
