@@ -487,6 +487,7 @@ impl Open {
             labels,
             place: place(source, self.line),
             stdin: source.path.is_none(),
+            no_format: source.has_no_format(),
             binary,
         };
         let (findings, unescaped) = (&mut block.findings, &mut block.unescaped);

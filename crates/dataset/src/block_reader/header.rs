@@ -51,6 +51,8 @@ pub(super) struct HeaderTask<'a> {
     pub(super) place: Place,
     /// True if the source is standard input.
     pub(super) stdin: bool,
+    /// True if the name of the file does not show its format.
+    pub(super) no_format: bool,
     /// True if the file begins with many control characters.
     pub(super) binary: bool,
 }
@@ -120,6 +122,9 @@ impl HeaderTask<'_> {
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
                         named_in = NamedIn::SplitHeader(delimiter_name(other.delimiter));
                         header = names;
+                    }
+                    if self.no_format && self.labels == Labels::Ignored {
+                        named_in = NamedIn::FirstLine;
                     }
                 }
             }

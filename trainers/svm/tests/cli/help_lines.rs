@@ -249,6 +249,8 @@ const FILES: &[Case] = &[
         |s| s.append("--text-column texts")),
     ("[D005]", "check a.csv --no-header --label-column 0 --text-column 1", &[("a.csv", b"0|a; b\n1|c; d\n")],
         |s| { s.states("or --delimiter '|'"); s.words.push("--delimiter=|".to_owned()); }),
+    ("[D005]", "predict --model-dir model --input a.txt", &[("a.txt", b"good film\nbad film\n")],
+        |s| s.append("--input-format lines")),
     ("[D006]", "check a.csv", &[("a.csv", GZIP.split_at(30).0)],
         |s| s.rewrite("download the file again; it is truncated", "a.csv", GZIP)),
     ("[D006]", "check a.csv", &[("a.csv", GZIP_AND_MORE)],

@@ -253,3 +253,36 @@ fn lines_are_whole_texts_for_several_text_columns() {
         ],
     );
 }
+
+/// Issue 17: `predict --input texts.txt`, whose lines are texts without a header.
+#[test]
+fn files_of_plain_lines_are_recognised() {
+    let help =
+        "if each line is a text, pass --input-format lines; otherwise, pass --text-column NAME";
+    for bytes in [
+        "good film\nbad film\n",
+        "good, fine\nbad\n",
+        "good; fine\nbad\n",
+    ] {
+        let file = given("texts.txt", bytes);
+        let (_, ended) = streamed(&sources(&file.path).unwrap(), &options());
+        let message = ended.unwrap_err().to_string();
+        has(
+            &message,
+            &["no column is named `text`; the first line has `good", help],
+        );
+        let lines = Source::file(&file.path, Format::Lines);
+        assert_eq!(streamed(&[lines], &options()).0.len(), 2);
+        // With labels, lines have no columns.
+        let found = sources(&file.path).unwrap();
+        let message = read(&found, &options(), Texts::default, &GO).unwrap_err();
+        let message = message.to_string();
+        has(&message, &["pass --no-header"]);
+    }
+    let file = given("texts.txt", "texts\ngood\n");
+    let (_, ended) = streamed(&sources(&file.path).unwrap(), &options());
+    has(
+        &ended.unwrap_err().to_string(),
+        &["did you mean --text-column texts?"],
+    );
+}
