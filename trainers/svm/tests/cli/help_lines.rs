@@ -218,6 +218,10 @@ const FILES: &[Case] = &[
         s.states("fetch it, and pass the file: aws s3 cp s3://bucket/words.csv .");
         s.set("s3://bucket/words.csv", "words.csv");
     }),
+    ("[D001]", "check hdfs://host/words.csv", &[], |s| {
+        s.states("fetch it, and pass the file");
+        s.set("hdfs://host/words.csv", "words.csv");
+    }),
     ("[D002]", "check data", &[("data/a.txt", GOOD)], |s| {
         s.states("or pass one file");
         s.set("data", "data/a.txt");

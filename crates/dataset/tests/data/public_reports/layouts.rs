@@ -391,6 +391,58 @@ fn addresses_are_refused_with_the_command_that_fetches() {
             "aws s3 cp --recursive s3://b/data-v1.2 data",
         ),
         ("s3://b/a.txt", "aws s3 cp s3://b/a.txt ."),
+        // Issue 17: names of other programs, patterns, pages, and repositories that are not data sets.
+        ("s3a://b/k/a.csv", "aws s3 cp s3://b/k/a.csv ."),
+        ("S3://b/k/", "aws s3 cp --recursive s3://b/k/ data"),
+        (
+            "s3://b/p/*.csv",
+            "aws s3 cp --recursive s3://b/p/ data --exclude '*' --include '*.csv'",
+        ),
+        (
+            "gs://b/*.csv",
+            "gcloud storage cp --recursive 'gs://b/*.csv' .",
+        ),
+        (
+            "hf://datasets/o/n/data/*.parquet",
+            "hf download o/n --include 'data/*.parquet' --repo-type dataset --local-dir data",
+        ),
+        (
+            "hf://datasets/o/n@refs/convert/parquet/default/train/0.parquet",
+            "hf download o/n FILE --revision REVISION --repo-type dataset --local-dir data",
+        ),
+        (
+            "hf://datasets/o/n@refs%2Fconvert%2Fparquet/default/train/0.parquet",
+            "hf download o/n FILE --revision REVISION --repo-type dataset",
+        ),
+        (
+            "hf://datasets/o/n@~parquet/default/train/0.parquet",
+            "hf download o/n FILE --revision REVISION --repo-type dataset",
+        ),
+        (
+            "hf://spaces/o/n/a.csv",
+            "hf download o/n a.csv --repo-type space --local-dir data",
+        ),
+        ("hf://o/n/a.csv", "hf download o/n a.csv --local-dir data"),
+        (
+            "https://huggingface.co/datasets/o/n",
+            "hf download o/n --repo-type dataset --local-dir data",
+        ),
+        (
+            "https://huggingface.co/datasets/o/n/blob/main/a.csv",
+            "curl -LO https://huggingface.co/datasets/o/n/resolve/main/a.csv",
+        ),
+        (
+            "https://github.com/o/n/blob/main/a.csv",
+            "curl -LO https://github.com/o/n/raw/main/a.csv",
+        ),
+        ("az://c/a.csv", "help: fetch it, and pass the file"),
+        ("hdfs://host/a.csv", "help: fetch it, and pass the file"),
+        ("dbfs:/a.csv", "help: fetch it, and pass the file"),
+        ("hf://", "help: fetch it, and pass the file"),
+        (
+            "file:///no/such/a.csv",
+            "help: pass its path: /no/such/a.csv",
+        ),
     ] {
         let message = sources(Path::new(address)).unwrap_err().to_string();
         has(
@@ -400,6 +452,15 @@ fn addresses_are_refused_with_the_command_that_fetches() {
                 command,
             ],
         );
+    }
+}
+
+/// Issue 17: names of files that look like addresses.
+#[test]
+fn other_names_with_colons_are_paths() {
+    for path in ["C:/data/a.csv", "./a:/b.csv", "no/such:/a.csv", "a:b.csv"] {
+        let message = sources(Path::new(path)).unwrap_err().to_string();
+        assert!(!message.contains("found an address"), "{message}");
     }
 }
 
