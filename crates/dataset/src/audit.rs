@@ -337,7 +337,12 @@ pub(super) fn single_rows<'a>(
             diagnostics::listed(single, MAX_PAIRS)
         ),
         place: None,
-        help: "add rows with {them}, or join labels".to_owned(),
+        // Several labels are one message.
+        help: match count {
+            1 => "add rows with it, or join labels",
+            _ => "add rows with them, or join labels",
+        }
+        .to_owned(),
     });
 }
 

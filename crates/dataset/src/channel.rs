@@ -25,13 +25,14 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
         .map_err(|error| address(path).unwrap_or_else(|| unreadable(path, &error)))?;
     if !meta.is_dir() {
         let known = Format::of_name(path);
-        // The delimiter is found in the header, and reading finds fastText's labels.
+        // The delimiter is found in the header.
         let content = || sniff::format(path).filter(|format| SNIFFED.contains(format));
         // A pipe can be read once.
         let sniffed = (known.is_none() && meta.is_file()).then(content).flatten();
         let format = known.or(sniffed).unwrap_or(Format::CSV);
         return Ok(vec![Source {
-            is_sniffed: sniffed.is_some(),
+            // Labels show fastText's format in any file.
+            is_sniffed: sniffed.is_some_and(|format| format != Format::FastText),
             ..Source::file(path, format)
         }]);
     }
@@ -60,13 +61,32 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
     // Empty files, such as `_SUCCESS`, have no rows.
     let is_empty =
         |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
-    others.retain(|path| !is_empty(path));
+    others.retain(|path| !is_empty(path) && !is_of_datasets(path, &found));
     found[0].skipped = others;
     Ok(found)
 }
 
 /// Formats that replace CSV if the name of a file does not show one.
-const SNIFFED: [Format; 3] = [Format::Jsonl, Format::Parquet, Format::Arrow];
+const SNIFFED: [Format; 4] = [
+    Format::Jsonl,
+    Format::Parquet,
+    Format::Arrow,
+    Format::FastText,
+];
+
+/// Files of `save_to_disk` of Hugging Face's datasets, beside its `.arrow` files or above them.
+const OF_DATASETS: [&str; 3] = ["state.json", "dataset_info.json", "dataset_dict.json"];
+
+/// True for a file that belongs to the Arrow files among those found, and has no rows.
+fn is_of_datasets(path: &Path, found: &[Source]) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let is_below = |source: &Source| {
+        let folder = path.parent().unwrap_or(path);
+        let file = source.path.as_deref();
+        source.format == Format::Arrow && file.is_some_and(|file| file.starts_with(folder))
+    };
+    name.is_some_and(|name| OF_DATASETS.contains(&name)) && found.iter().any(is_below)
+}
 
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()

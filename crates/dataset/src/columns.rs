@@ -243,8 +243,8 @@ pub(super) fn class_name_key(label: &str) -> String {
     format!("{label}-metadata.class-name")
 }
 
-/// Returns the path of the class names in an augmented manifest with several labels per row, for the
-/// key of their numbers.
+/// Returns the path of the class names in an augmented manifest with several labels per row, for
+/// the key of their numbers.
 pub(super) fn class_map_key(label: &str) -> String {
     format!("{label}-metadata.class-map")
 }

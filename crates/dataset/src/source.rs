@@ -156,9 +156,10 @@ impl Source {
             findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {
                 message: format!(
                     "the file is not read: a data file in a folder is a regular file that ends in \
-                     .csv, .tsv, .jsonl, .parquet or .arrow, or has no ending and looks like rows; \
-                     its name does not begin with a dot, or with `cache-` if it ends in .arrow, and \
-                     that of its folder neither with a dot nor with an underscore{}",
+                     .csv, .tsv, .jsonl, .ft, .parquet, .arrow or .feather, or in .json with \
+                     several objects, or has no ending and looks like rows; its name does not begin \
+                     with a dot, or with `cache-` if it ends in .arrow, and that of its folder \
+                     neither with a dot nor with an underscore{}",
                     match (all, self.skipped.len()) {
                         (true, 2) => format!("; nor is {}", listed(&self.skipped[1..])),
                         (true, _) => format!("; nor are {}", listed(&self.skipped[1..])),

@@ -195,7 +195,7 @@ fn folders_are_read_in_sorted_order() {
     warning[D003]: the file has no rows
       --> d.CSV
       help: add at least one row; a CSV file also needs a header
-    warning[D034]: the file is not read: a data file in a folder is a regular file that ends in .csv, .tsv, .jsonl, .parquet or .arrow, or has no ending and looks like rows; its name does not begin with a dot, or with `cache-` if it ends in .arrow, and that of its folder neither with a dot nor with an underscore; nor are `manifest.json`, `readme.txt`
+    warning[D034]: the file is not read: a data file in a folder is a regular file that ends in .csv, .tsv, .jsonl, .ft, .parquet, .arrow or .feather, or in .json with several objects, or has no ending and looks like rows; its name does not begin with a dot, or with `cache-` if it ends in .arrow, and that of its folder neither with a dot nor with an underscore; nor are `manifest.json`, `readme.txt`
       --> .hidden.csv
       help: 3 such files; rename them, or remove them from the folder
     ");

@@ -158,6 +158,8 @@ mod public_reports {
         let (count, found) = rows(30, "a,b\nc,d\n");
         assert_eq!(count, 2);
         assert!(found[0].contains("labels with a single row") && found[0].contains("`b`, `d`"));
+        assert!(found[0].contains("add rows with them, or join labels"));
+        assert!(rows(30, "a,b\n").1[0].contains("add rows with it, or join labels"));
         assert_eq!(rows(30, "").0, 0);
         assert_eq!(rows(10, "a,b\n").0, 0);
     }

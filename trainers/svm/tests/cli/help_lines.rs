@@ -646,6 +646,8 @@ const COMMANDS: &[Case] = &[
         &[("a.csv", b"text,label\na,pos\nb,neg\n")], |s| s.leave_out("--validation-split", 1)),
     ("--all-classes has no effect", "predict good --model-dir model --all-classes", &[],
         |s| s.leave_out("--all-classes", 0)),
+    ("no effect on files of this format", "check a.txt --escape ^", &[("a.txt", b"__label__x a\n__label__y b\n")],
+        |s| s.leave_out("--escape", 1)),
     ("no effect on files of this format", "check a.jsonl --delimiter ; --quoting none",
         &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")],
         |s| { s.leave_out("--delimiter", 1); s.leave_out("--quoting", 1); }),

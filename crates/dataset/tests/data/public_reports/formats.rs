@@ -66,6 +66,8 @@ fn fasttext_files_are_read() {
             };
             let file = given(name, bytes);
             assert_eq!(all(&file.path, &options).unwrap(), expected, "{name}");
+            // Issue 17: known before reading, so that options without effect are named.
+            assert_eq!(sources(&file.path).unwrap()[0].format(), Format::FastText);
         }
     }
     // A quote opens nothing, and texts may be in another encoding.
