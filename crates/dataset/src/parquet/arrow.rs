@@ -390,8 +390,8 @@ fn add_leaves(columns: &Fields, parent: &str, path: &[usize], to: &mut Vec<Leaf>
     }
 }
 
-/// Returns name and type of the columns of a parquet file that Arrow wrote as durations: parquet has
-/// no such type, and stores numbers.
+/// Returns name and type of the columns of a parquet file that Arrow wrote as durations: parquet
+/// has no such type, and stores numbers.
 pub(super) fn durations(metadata: &FileMetaData) -> Vec<(String, String)> {
     const SCHEMA: &str = "ARROW:schema";
     let mut pairs = metadata.key_value_metadata().into_iter().flatten();
