@@ -209,7 +209,7 @@ impl Reporter<'_> {
                 matches!(record.body, RecordBody::Count { fields, .. } if fields == surplus);
             let name = before(self.bytes(record), self.block.delimiter);
             let name = std::str::from_utf8(name).ok().filter(|_| is_longer)?;
-            name.trim_matches('"').parse().ok()
+            name.trim_matches('"').parse::<i64>().ok()
         };
         let numbers: Option<HashSet<i64>> = self.block.records.iter().map(number).collect();
         numbers.is_some_and(|numbers| numbers.len() == self.block.records.len())
