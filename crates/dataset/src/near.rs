@@ -47,7 +47,7 @@ fn shingles(text: &str, hashes: &mut Vec<u64>) {
         }
     };
     // Quick for most texts: the letters of these scripts have three or four bytes.
-    let may_be_unsegmented = text.bytes().any(|byte| byte >= 0xe0);
+    let may_be_unsegmented = !text.is_ascii() && text.bytes().any(|byte| byte >= 0xe0);
     for word in text.split(|c: char| !c.is_alphanumeric()) {
         if !may_be_unsegmented {
             push(word);

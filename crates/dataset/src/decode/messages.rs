@@ -285,6 +285,7 @@ impl Reporter<'_> {
                 "check for a quote that is never closed; if quotes are part of the text, pass \
                  --quoting none"
             }
+            false if json::several_objects(self.bytes(record)) => ONE_PER_LINE,
             false => "shorten or remove the record; each record has a line of its own",
         };
         // Cannot be dropped: the rest of the file was not read.
@@ -456,8 +457,12 @@ impl Reporter<'_> {
             // Dropping the line would drop rows that are not counted.
             let message = format!("{}, expected one", codes::SEVERAL_OBJECTS.meaning);
             let place = Some(self.place(record, record.start));
-            let help = "convert the file: jq -c . FILE > FILE.jsonl".to_owned();
-            findings.error(&codes::SEVERAL_OBJECTS, message, place, help);
+            findings.error(
+                &codes::SEVERAL_OBJECTS,
+                message,
+                place,
+                ONE_PER_LINE.to_owned(),
+            );
             return;
         }
         self.malformed(&codes::NOT_JSON, findings, || {
@@ -547,6 +552,9 @@ impl Reporter<'_> {
 fn is_element(record: &Record) -> bool {
     matches!(record.body, RecordBody::Json { is_element: true })
 }
+
+/// Help for files with several objects on a line.
+const ONE_PER_LINE: &str = "convert the file: jq -c . FILE > FILE.jsonl";
 
 /// Help for files in which a backslash makes the next byte part of the text.
 const ESCAPE: &str = r"pass --escape '\'";

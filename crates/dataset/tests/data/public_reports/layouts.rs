@@ -391,7 +391,15 @@ fn addresses_are_refused_with_the_command_that_fetches() {
             "aws s3 cp --recursive s3://b/data-v1.2 data",
         ),
         ("s3://b/a.txt", "aws s3 cp s3://b/a.txt ."),
-        // Issue 17: names of other programs, patterns, pages, and repositories that are not data sets.
+    ] {
+        has_command(address, command);
+    }
+}
+
+/// Issue 17: names of other programs, patterns, pages, and repositories that are not data sets.
+#[test]
+fn addresses_of_other_kinds_are_refused_with_commands_that_work() {
+    for (address, command) in [
         ("s3a://b/k/a.csv", "aws s3 cp s3://b/k/a.csv ."),
         ("S3://b/k/", "aws s3 cp --recursive s3://b/k/ data"),
         (
@@ -444,15 +452,20 @@ fn addresses_are_refused_with_the_command_that_fetches() {
             "help: pass its path: /no/such/a.csv",
         ),
     ] {
-        let message = sources(Path::new(address)).unwrap_err().to_string();
-        has(
-            &message,
-            &[
-                "error[D001]: expected a file or folder, found an address",
-                command,
-            ],
-        );
+        has_command(address, command);
     }
+}
+
+#[track_caller]
+fn has_command(address: &str, command: &str) {
+    let message = sources(Path::new(address)).unwrap_err().to_string();
+    has(
+        &message,
+        &[
+            "error[D001]: expected a file or folder, found an address",
+            command,
+        ],
+    );
 }
 
 /// Issue 17: names of files that look like addresses.
@@ -649,6 +662,13 @@ fn objects_without_line_ends_are_refused_not_lost() {
         &findings,
         &["error[D007]", "part-0", "warning[D034]", "info.json"],
     );
+    // A line that is too long to be read is one of objects, too.
+    let small = ReadOptions {
+        max_record_bytes: 60,
+        ..options()
+    };
+    let message = given("a.jsonl", two.repeat(9)).messages(&small);
+    has(&message, &["error[D017]", "jq -c . FILE > FILE.jsonl"]);
     // Below the first row, no rows are dropped that are not counted.
     let bytes = format!("{}\n{} {}\n5\n", one("a"), one("b"), one("c"));
     let message = given("a.jsonl", bytes).messages(&dropping());
