@@ -280,12 +280,14 @@ impl Reporter<'_> {
         let limit = self.options.max_record_bytes;
         let source = self.sources.get(self.block.source as usize);
         let is_delimited = source.is_some_and(|s| matches!(s.format, Format::Csv { .. }));
+        // The rest was read only in part.
+        let start = self.bytes(record).get(..limit).unwrap_or_default();
         let help = match is_delimited && self.options.quoting != Some(Quoting::None) {
             true => {
                 "check for a quote that is never closed; if quotes are part of the text, pass \
                  --quoting none"
             }
-            false if json::several_objects(self.bytes(record)) => ONE_PER_LINE,
+            false if json::several_objects(start) => ONE_PER_LINE,
             false => "shorten or remove the record; each record has a line of its own",
         };
         // Cannot be dropped: the rest of the file was not read.
