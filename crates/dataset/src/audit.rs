@@ -295,6 +295,10 @@ pub(super) fn own_labels(
     let help = if may_swap && (2..=rows / 2).contains(&texts()) {
         let [text, label] = [text, label].map(|name| quoted_for_shell(name));
         format!("text and label look swapped: pass --text-column {label} --label-column {text}")
+    } else if names.iter().all(|name| name.contains(['|', ';', '\t'])) {
+        "check the delimiter, and pass --delimiter if it is in the labels; otherwise, pass the \
+         column with the classes as --label-column"
+            .to_owned()
     } else if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         "pass the column with the classes as --label-column; numbers that were measured have to be \
          grouped into classes first"
@@ -333,7 +337,12 @@ pub(super) fn single_rows<'a>(
             diagnostics::listed(single, MAX_PAIRS)
         ),
         place: None,
-        help: "add rows with {them}, or join labels".to_owned(),
+        // Several labels are one message.
+        help: match count {
+            1 => "add rows with it, or join labels",
+            _ => "add rows with them, or join labels",
+        }
+        .to_owned(),
     });
 }
 

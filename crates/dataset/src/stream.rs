@@ -348,6 +348,7 @@ impl Merged {
             all.label |= seen.label;
             all.class_names += seen.class_names;
             all.other_labels += seen.other_labels;
+            all.first_other = all.first_other.take().or(seen.first_other);
             all.kept.resize(seen.kept.len(), false);
             for (all, seen) in all.kept.iter_mut().zip(seen.kept) {
                 *all |= seen;
@@ -415,22 +416,34 @@ fn report_class_names(source: u32, seen: &JsonKeys, task: ReadTask<'_>, findings
     if seen.class_names == 0 {
         return;
     }
-    let key = columns::class_name_key(&task.options.label_column);
-    let place = task.sources.get(source as usize).map(Source::place);
+    let label = &task.options.label_column;
+    let is_map = task.options.multi_label.is_some();
+    let key = match is_map {
+        true => columns::class_map_key(label),
+        false => columns::class_name_key(label),
+    };
+    let mut place = task.sources.get(source as usize).map(Source::place);
     let (severity, message, help) = match seen.other_labels {
         0 => (
             Severity::Warning,
             format!("the labels are the class names in `{}`", sanitize(&key)),
-            format!("pass --label-column {} to confirm", quoted_for_shell(&key)),
+            match is_map {
+                true => "if the numbers are meant, rename the file to end in .jsonl".to_owned(),
+                false => format!("pass --label-column {} to confirm", quoted_for_shell(&key)),
+            },
         ),
-        others => (
-            Severity::Error,
-            format!(
-                "`{others}` rows with a label have no class name in `{}`",
-                sanitize(&key)
-            ),
-            "write the class names of these rows, or remove those of the others".to_owned(),
-        ),
+        others => {
+            place.clone_from(&seen.first_other);
+            let rows = match others {
+                1 => "`1` row with a label has".to_owned(),
+                _ => format!("`{others}` rows with a label have"),
+            };
+            (
+                Severity::Error,
+                format!("{rows} no class name in `{}`", sanitize(&key)),
+                "write the class names of these rows, or remove those of the others".to_owned(),
+            )
+        }
     };
     findings.add(&codes::CLASS_NAMES, severity, || Finding {
         message,

@@ -49,6 +49,50 @@ fn lists_separators_prefixes_and_columns_agree() {
     assert_eq!(given("a.jsonl", json).pairs(&columns), expected);
 }
 
+/// Issue 17: manifests of jobs of Ground Truth with several labels have names by number.
+#[test]
+fn labels_of_augmented_manifests_are_named() {
+    let row = |text: &str, labels: &str, map: &str| {
+        format!(
+            "{{\"source\":\"{text}\",\"topics\":{labels},\"topics-metadata\":{{\"class-map\":{map}}}}}\n"
+        )
+    };
+    let bytes = row("one", "[0,2]", r#"{"0":"a","2":"c"}"#)
+        + &row("two", r#"["1"]"#, r#"{"1":"b"}"#)
+        + &row("three", "[]", "{}");
+    let options = ReadOptions {
+        text_column: "source".to_owned(),
+        label_column: "topics".to_owned(),
+        ..several(None, &[])
+    };
+    let file = given("a.manifest", &bytes);
+    let expected = [
+        pair("one", r#"["a","c"]"#),
+        pair("two", r#"["b"]"#),
+        pair("three", "[]"),
+    ];
+    assert_eq!(file.pairs(&options), expected);
+    let message = file.messages(&options);
+    let named = "warning[D045]: the labels are the class names in `topics-metadata.class-map`";
+    assert!(message.contains(named), "{message}");
+    // Other files have the labels that they have.
+    let file = given("a.jsonl", &bytes);
+    assert_eq!(file.pairs(&options)[0], pair("one", r#"["0","2"]"#));
+    // A number without a name, and a manifest without names.
+    let file = given("a.manifest", bytes + &row("four", "[0,5]", r#"{"0":"a"}"#));
+    let message = file.messages(&options);
+    let parts = [
+        "error[D045]: `1` row with a label has no class name",
+        "a.manifest:4:1 (record 4)",
+    ];
+    assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    let file = given(
+        "a.manifest",
+        row("one", "[0]", "{}") + &row("two", "[]", "{}"),
+    );
+    assert_eq!(file.messages(&options), "");
+}
+
 #[test]
 fn other_values_are_errors_with_a_place() {
     let message = given("a.csv", "text,a,b\none,1,2\n").messages(&ReadOptions {

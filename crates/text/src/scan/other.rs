@@ -1,5 +1,7 @@
 //! Tokens of all analyzers but the default one.
 
+use dataset::is_of_unsegmented_script;
+
 use super::Run;
 use crate::analyzer::{Analyzer, Tokens};
 use crate::characters::{is_space, is_word};
@@ -134,20 +136,6 @@ fn without_addresses(text: &str) -> String {
         &run[if is_address(ascii) { ascii.len() } else { 0 }..]
     });
     runs.collect()
-}
-
-/// True for Thai, Lao, Burmese, Khmer, Japanese and Chinese.
-fn is_of_unsegmented_script(character: char) -> bool {
-    matches!(
-        character,
-        '\u{e00}'..='\u{eff}'
-            | '\u{1000}'..='\u{109f}'
-            | '\u{1780}'..='\u{17ff}'
-            | '\u{3040}'..='\u{30ff}'
-            | '\u{3400}'..='\u{9fff}'
-            | '\u{f900}'..='\u{faff}'
-            | '\u{20000}'..='\u{3ffff}'
-    )
 }
 
 #[cfg(test)]

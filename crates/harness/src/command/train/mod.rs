@@ -406,7 +406,7 @@ fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
         // Equal texts stay in one split.
         let help = match corpus.rows.smallest_split(run.stream("split")) {
             Some(share) => format!("pass --validation-split {share:.2}, or --validation FILE"),
-            None => "pass --validation FILE: all rows of a class have the same text".to_owned(),
+            None => "pass --validation FILE: no class has two different texts".to_owned(),
         };
         run.warn(format!(
             "no class has enough different texts for a validation share of {validation_split}: nothing is \
