@@ -245,7 +245,7 @@ fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {
 
 /// Returns the error that a path is an address, if it is one; its help has the command that fetches
 /// the file.
-pub fn address(path: &Path) -> Option<Box<Diagnostic>> {
+fn address(path: &Path) -> Option<Box<Diagnostic>> {
     let (scheme, rest) = path.to_str()?.split_once(":/")?;
     let is_scheme = |scheme: &str| scheme.chars().all(|char| char.is_ascii_alphanumeric());
     // A single letter is a drive of Windows.

@@ -35,7 +35,7 @@ mod source;
 mod stream;
 
 pub use audit::similar_label;
-pub use channel::{address, sources};
+pub use channel::sources;
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
 pub use decode::{Batch, Kept, Row, join_pair, split_pair};
