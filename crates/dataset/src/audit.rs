@@ -204,6 +204,18 @@ pub fn similar_label<'a>(label: &str, names: &'a [String]) -> Option<&'a str> {
     names.find(|name| plain_label(name) == plain)
 }
 
+/// Characters that often stand between the labels in a field.
+const SEPARATORS: [char; 3] = ['|', ';', ','];
+
+/// Returns the character at which `label` is several known labels, if there is one.
+pub fn separator_in(label: &str, is_known: impl Fn(&str) -> bool) -> Option<char> {
+    let is_joined = |separator: &char| {
+        let mut parts = label.split(*separator).map(str::trim);
+        label.contains(*separator) && parts.all(&is_known)
+    };
+    SEPARATORS.into_iter().find(is_joined)
+}
+
 /// The words that `pandas.read_csv` reads as a missing value (pandas 3.1, `na_values`).
 const MISSING_VALUES: [&str; 18] = [
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",

@@ -531,8 +531,8 @@ pub(super) struct EvaluateArgs {
     /// Compare with another model on the same rows
     ///
     /// OTHER is the folder of a model of the same trainer, or the file that `predict` of any
-    /// trainer wrote for the same data: CSV if rows may have several labels. Prints the difference
-    /// of the accuracies with a 95 % interval, and the p-value of McNemar's test.
+    /// trainer wrote for the same data. Prints the difference of the accuracies with a 95 %
+    /// interval, and the p-value of McNemar's test.
     #[arg(long, value_name = "OTHER")]
     pub(super) against: Option<PathBuf>,
     /// Seed of the bootstrap of --against

@@ -21,7 +21,7 @@ use training::resource_usage::ResourceUsage;
 
 use super::against::{self, Against, ClassNumbers};
 use super::args::{self, EvaluateArgs};
-use super::predict::{refuse_input, refuse_model_file};
+use super::outputs::refuse_overwrite;
 use super::{Loaded, are_right, evaluate_rows, load};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
@@ -47,14 +47,7 @@ pub(super) fn command<T: Trainer>() -> Command {
 
 pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Result<(), Error> {
     let usage = ResourceUsage::start();
-    let outputs = [("--report", &args.report), ("--metrics", &args.metrics)];
-    let outputs = outputs
-        .into_iter()
-        .filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
-    for (flag, path) in outputs.clone() {
-        file_name(path, flag)?;
-        refuse_model_file(&args.model_dir, path, flag)?;
-    }
+    let outputs = args.outputs()?;
     let threads = args.read.threads().get();
     let model = load::<T>(&args.model_dir, own.clone(), threads)?;
     args.columns.check_labels(model.is_multi_label())?;
@@ -67,22 +60,23 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
         .unused(sources.iter())
         .iter()
         .for_each(eprint_line);
-    for (flag, path) in outputs {
-        refuse_input(&sources, path, flag)?;
-    }
-    let numbers = class_numbers(model.classes());
     let against = args.against.as_deref();
+    let trained = args.train.as_deref().map(args::sources).transpose()?;
+    let read = sources.iter().chain(trained.iter().flatten());
+    let read: Vec<&Path> = read.filter_map(Source::path).chain(against).collect();
+    let models: Vec<&Path> = against.into_iter().chain([&*args.model_dir]).collect();
+    refuse_overwrite(&outputs, &models, &read)?;
+    let numbers = class_numbers(model.classes());
     let data = (sources.as_slice(), &options);
-    let other = against
+    let (other, unlike) = against
         .map(|path| Against::load::<T>(path, (own, threads), &numbers, data))
-        .transpose()?;
+        .transpose()?
+        .unzip();
     if let Some(path) = against.filter(|path| path.is_dir() && !args.columns.text.is_given()) {
         against::check_columns(path, &args.model_dir)?;
     }
-    let trained = args.train.as_deref();
-    let trained = trained
-        .map(|path| text_hashes(path, &options))
-        .transpose()?;
+    let trained = trained.map(|sources| text_hashes(&sources, &options));
+    let trained = trained.transpose()?;
     let mut scored = Scoring {
         model: &model,
         other: other.as_ref(),
@@ -94,7 +88,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let missing = evaluated
         .evaluation
         .missing_classes("rows", "add rows of every class");
-    if let Some(warning) = missing {
+    for warning in missing.into_iter().chain(unlike.flatten()) {
         let warning = Warning::from(warning);
         eprint_line(&warning);
         scored.warnings.push(warning);
@@ -114,14 +108,14 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
 }
 
 /// Returns the hashes of the texts of the training data.
-fn text_hashes(path: &Path, options: &ReadOptions) -> Result<HashSet<u64>, Error> {
+fn text_hashes(sources: &[Source], options: &ReadOptions) -> Result<HashSet<u64>, Error> {
     let options = ReadOptions {
         hash: false,
         ..options.clone()
     };
     let mut hashes = HashSet::new();
     stream(
-        &args::sources(path)?,
+        sources,
         &options,
         Labels::Ignored,
         &AtomicBool::new(false),
@@ -247,10 +241,27 @@ fn write_output(path: &Path, flag: &str, content: String) -> Result<(), Error> {
 /// Returns the name of a file that is to be written; fails if the path has none.
 fn file_name<'a>(path: &'a Path, flag: &str) -> Result<&'a str, Error> {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| {
+    name.filter(|_| path.as_os_str() != "-").ok_or_else(|| {
         let message = format!("expected the name of a file, found `{}`", path.display());
-        Error::usage(message).help(format!("pass {flag} FILE"))
+        let json = match flag {
+            "--metrics" => "; --json prints the metrics",
+            _ => "",
+        };
+        Error::usage(message).help(format!("pass {flag} FILE{json}"))
     })
+}
+
+impl EvaluateArgs {
+    /// Returns the files to write, with their options.
+    fn outputs(&self) -> Result<Vec<(&str, &Path)>, Error> {
+        let outputs = [("--report", &self.report), ("--metrics", &self.metrics)];
+        let given = outputs
+            .into_iter()
+            .filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
+        given
+            .map(|(flag, path)| file_name(path, flag).map(|_| (flag, path)))
+            .collect()
+    }
 }
 
 /// Builds a report as `train` does, with these rows as the test rows.

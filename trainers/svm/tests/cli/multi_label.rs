@@ -400,30 +400,90 @@ fn comparison_is_that_of_whole_sets() {
 }
 
 #[test]
-fn models_of_other_labels_are_not_compared() {
-    let (workspace, other, file) = models_that_differ(&rows(list));
-    let file = file.to_str().unwrap();
-    let predicted = other.path("predicted.jsonl");
-    let flags = ["--input", file, "--output", predicted.to_str().unwrap()];
-    other.svm("predict", &flags).expect_code(0);
+fn model_with_one_label_is_not_compared() {
+    let (workspace, _, file) = models_that_differ(&rows(list));
     let single = Workspace::with_model(&["--no-report"]);
-    for (path, message, help) in [
-        (
-            predicted,
-            "expected CSV for several labels, found JSON",
-            "--output FILE.csv`",
-        ),
-        (
-            single.path("model"),
-            "expected a model with several labels per row for --against, found one with one label",
-            "help: pass a model of the same kind",
-        ),
+    let path = single.path("model");
+    let flags = [file.to_str().unwrap(), "--against", path.to_str().unwrap()];
+    let stderr = &workspace
+        .svm("evaluate", &flags)
+        .expect_code(2)
+        .stderr
+        .clone();
+    let message =
+        "expected a model with several labels per row for --against, found one with one label";
+    assert!(
+        stderr.contains(message) && stderr.contains("help: pass a model of the same kind"),
+        "{stderr}"
+    );
+}
+
+/// Predictions of the same model, joined with a separator that the evaluated one does not have, had
+/// another accuracy, with a p-value below 0.0001 and without a warning. JSON lines were refused.
+#[test]
+fn predictions_with_another_separator_are_a_warning() {
+    let (workspace, joined) = (Workspace::new(), Workspace::new());
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report", "--seed", "3"];
+    workspace.train(&file, &flags).expect_code(0);
+    let csv = rows(|good, long| format!("TEXT,{}", labels(good, long).join("|")));
+    let csv = joined.write("a.csv", format!("text,label\n{csv}"));
+    let separator = ["--label-separator", "|"];
+    joined
+        .train(&csv, &[&flags[..], &separator].concat())
+        .expect_code(0);
+    let file = file.to_str().unwrap();
+    let difference = |name: &str, more: &[&str]| {
+        let path = joined.path(name);
+        let path = path.to_str().unwrap();
+        let flags = ["--input", file, "--output", path];
+        joined.svm("predict", &flags).expect_code(0);
+        let flags = [&[file, "--json", "--against", path], more].concat();
+        let outcome = workspace.svm("evaluate", &flags);
+        let found = outcome.expect_code(0).json();
+        let difference = number(&found["comparison"]["difference"]);
+        (difference, found["warnings"].to_string())
+    };
+    let (wrong, warnings) = difference("b.csv", &[]);
+    assert!(wrong > 0.05);
+    for part in [
+        " predicted labels that the evaluated model does not have, never right: `good|long`",
+        "if `good|long` is several labels, run `predict` with an --output that ends in .jsonl",
+        "or pass --label-separator '|'",
     ] {
-        let outcome = workspace.svm("evaluate", &[file, "--against", path.to_str().unwrap()]);
-        let stderr = &outcome.expect_code(2).stderr;
-        assert!(
-            stderr.contains(message) && stderr.contains(help),
-            "{stderr}"
-        );
+        assert!(warnings.contains(part), "{warnings}");
+    }
+    // Obeyed.
+    for (right, warnings) in [difference("b.jsonl", &[]), difference("b.csv", &separator)] {
+        assert_eq!(right, 0.0);
+        assert!(!warnings.contains("predicted labels"), "{warnings}");
+    }
+}
+
+/// A label with the separator in it: a model did not agree with its own predictions.
+#[test]
+fn labels_with_the_separator_are_predicted_as_lists() {
+    let workspace = Workspace::new();
+    let text = "{\"text\":\"good film\",\"label\":[\"x|y\"]}\n{\"text\":\"bad movie\",\"label\":\
+                [\"z\"]}\n{\"text\":\"good film bad movie\",\"label\":[\"x|y\",\"z\"]}\n";
+    let file = workspace.write("a.jsonl", text.repeat(9));
+    let flags = ["--multi-label", "--label-separator", "|", "--min-df", "1"];
+    workspace
+        .train(&file, &[&flags[..], &["--no-report"]].concat())
+        .expect_code(0);
+    let file = file.to_str().unwrap();
+    for (name, warns) in [("b.csv", true), ("b.jsonl", false)] {
+        let path = workspace.path(name);
+        let path = path.to_str().unwrap();
+        let flags = ["--input", file, "--output", path];
+        let predicted = workspace.svm("predict", &flags);
+        let warning = "joined with `|`, which is also in the label `x|y`";
+        assert_eq!(predicted.expect_code(0).stderr.contains(warning), warns);
+        let outcome = workspace.svm("evaluate", &[file, "--json", "--against", path]);
+        let found = outcome.expect_code(0).json();
+        assert_eq!(number(&found["comparison"]["difference"]) == 0.0, !warns);
+        let warnings = found["warnings"].to_string();
+        let help = "the separator is also in a label of the evaluated model: run `predict`";
+        assert_eq!(warnings.contains(help), warns, "{warnings}");
     }
 }
