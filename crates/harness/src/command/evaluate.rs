@@ -199,7 +199,7 @@ impl Evaluated {
 
     fn print(&self, unknown: &BTreeMap<String, u64>) -> Result<(), Error> {
         let evaluation = &self.evaluation;
-        let name = accuracy_name(evaluation);
+        let name = evaluation.accuracy_name();
         print_value("rows", evaluation.rows)?;
         if !unknown.is_empty() {
             let rows: u64 = unknown.values().sum();
@@ -289,10 +289,15 @@ fn report_page<T: Trainer>(
         summary: &Summary::default(),
         comparison: evaluated.comparison.as_ref(),
     };
+    let note = match (&args.train, evaluated.unseen) {
+        (None, _) => "it is not known if the model was trained on these rows",
+        (Some(_), None) => "the texts of these rows are not in --train",
+        (Some(_), Some(_)) => "the texts of some of these rows are in --train",
+    };
     let set = SetReport {
         name: "test",
         evaluation: &evaluated.evaluation,
-        note: "it is not known if the model was trained on these rows",
+        note,
         seen: false,
         unseen: evaluated.unseen,
     };
@@ -503,7 +508,7 @@ fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
     }
     let (low, high) = evaluation.accuracy_interval;
     let accuracy = format!("{:.4} ({low:.4} to {high:.4})", evaluation.accuracy);
-    print_value(accuracy_name(evaluation), accuracy)?;
+    print_value(evaluation.accuracy_name(), accuracy)?;
     if let Some((class, share)) = evaluation.most_frequent() {
         let label = short_label(&class.label);
         let baseline = format!("{share:.4} (always predicting `{label}`)");
@@ -516,14 +521,6 @@ fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Returns the name of the accuracy: if rows may have several labels, it is that of whole sets.
-fn accuracy_name(evaluation: &Evaluation) -> &'static str {
-    match evaluation.multi_label {
-        None => "accuracy",
-        Some(_) => "subset accuracy",
-    }
 }
 
 /// Prints a value beside its name, which has at most 15 characters.

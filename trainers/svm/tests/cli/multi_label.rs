@@ -399,6 +399,25 @@ fn comparison_is_that_of_whole_sets() {
     }
 }
 
+/// The note was "of 2 of 2 classes".
+#[test]
+fn macro_f1_names_the_classes_without_rows() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report"];
+    workspace.train(&file, &flags).expect_code(0);
+    let good = workspace.write(
+        "b.jsonl",
+        "{\"text\":\"fine lovely\",\"label\":[\"good\"]}\n",
+    );
+    let outcome = workspace.svm("evaluate", &[good.to_str().unwrap()]);
+    let stdout = &outcome.expect_code(0).stdout;
+    assert!(
+        stdout.contains(" of 2 classes (1 without rows)\n") && !stdout.contains("of 2 of"),
+        "{stdout}"
+    );
+}
+
 #[test]
 fn model_with_one_label_is_not_compared() {
     let (workspace, _, file) = models_that_differ(&rows(list));

@@ -72,7 +72,8 @@ impl Evaluated {
         let counted_rows = |rows| counted(rows, &format!("{} row", self.split.name()));
         Some(match accuracy {
             Some(accuracy) => format!(
-                "accuracy {accuracy:.4} on the {} whose text is not in the training data",
+                "{} {accuracy:.4} on the {} whose text is not in the training data",
+                self.evaluation.accuracy_name(),
                 counted_rows(rows)
             ),
             None => format!(
