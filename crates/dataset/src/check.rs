@@ -152,7 +152,7 @@ pub fn check(
         let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
         let pairs = near::verified(pairs, (sources, Some(test)), options, stop)?;
         audit::near_leaks(&pairs, (sources, test), "test", &mut findings);
-        unknown_labels(&checked.labels, &rows.labels, &mut findings);
+        unknown_labels(&checked.labels, &rows.labels, options, &mut findings);
         all.merge(findings).iter().for_each(&mut *each);
         test_rows = Some(rows.counts);
     }
@@ -165,14 +165,19 @@ pub fn check(
 }
 
 /// Reports the labels of the test data that the training data does not have.
-fn unknown_labels(train: &[(String, u64)], test: &[(String, u64)], findings: &mut Findings) {
+fn unknown_labels(
+    train: &[(String, u64)],
+    test: &[(String, u64)],
+    options: &ReadOptions,
+    findings: &mut Findings,
+) {
     let classes: Vec<String> = train.iter().map(|(name, _)| name.clone()).collect();
     let known: HashSet<&String> = classes.iter().collect();
     // Without any label, the training data has errors of its own.
     let unknown = |(label, _): &&(String, u64)| !known.is_empty() && !known.contains(label);
     for (label, rows) in test.iter().filter(unknown) {
         findings.add(&codes::UNKNOWN_LABEL, Severity::Error, || {
-            let error = unknown_label("test", label, *rows, &classes);
+            let error = unknown_label("test", (label, *rows), &classes, options);
             Finding {
                 message: error.message,
                 place: None,
@@ -232,10 +237,9 @@ fn check_channel(
     let (merge, streamed) = merged(task, || Discard, &mut *each, taken)?;
     let counts = merge.names.iter().cloned().zip(label_rows).collect();
     let labels = label_sets::by_class(counts, options);
-    audit::labels(
-        &label_sets::class_names(&merge.names, options),
-        &mut findings,
-    );
+    let classes = label_sets::class_names(&merge.names, options);
+    audit::labels(&classes, &mut findings);
+    audit::several_labels(&classes, options, &mut findings);
     // Findings about rows were reported while reading.
     all.merge(streamed.findings);
     all.merge(findings).iter().for_each(&mut *each);

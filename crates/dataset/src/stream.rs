@@ -96,9 +96,15 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         },
         ..task.options.clone()
     };
-    let mut texts = std::iter::once(&options.text_column).chain(&options.other_text_columns);
-    if task.labels != Labels::Ignored && texts.any(|text| *text == options.label_column) {
-        let findings = columns::same_column(&options.label_column, task.limit);
+    let texts = std::iter::once(&options.text_column).chain(&options.other_text_columns);
+    let more = options
+        .multi_label
+        .iter()
+        .flat_map(|multi| &multi.other_columns);
+    let mut labels = std::iter::once(&options.label_column).chain(more);
+    let is_text = |label: &&String| texts.clone().any(|text| text == *label);
+    if let (true, Some(label)) = (task.labels != Labels::Ignored, labels.find(is_text)) {
+        let findings = columns::same_column(label, task.limit);
         findings.iter().for_each(|finding| notice(&finding));
         return Ok(Streamed {
             counts: RowCounts::default(),

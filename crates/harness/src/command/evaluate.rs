@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use clap::{Args, Command};
 use dataset::{
     Batch, LabelSets, Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split,
-    StreamError, labels_of, one_spelling, similar_label, stream, text_hash,
+    StreamError, labels_of, one_spelling, separator_in, similar_label, stream, text_hash,
 };
 use diagnostics::{
     Error, Warning, atomic_dir, counted, eprint_line, listed, print_json, print_line, sanitize,
@@ -344,7 +344,7 @@ struct Scoring<'a, M> {
 impl<M: Model> Scoring<'_, M> {
     /// Reads and scores the rows.
     fn score(&self, options: &ReadOptions, sources: Vec<Source>) -> Result<Scored, Error> {
-        let classes = self.model.classes();
+        let (classes, several) = (self.model.classes(), self.model.is_multi_label());
         let mut all = Block::default();
         all.scores.classes = classes.len();
         let mut sets = LabelSets::default();
@@ -385,13 +385,15 @@ impl<M: Model> Scoring<'_, M> {
         .map_err(stream_error)?;
         if let (true, Some((label, place))) = (all.labels.is_empty(), &first_unknown) {
             let place = place.place(&sources).to_string();
-            return Err(unknown_label(label, &place, classes));
+            return Err(unknown_label(label, &place, classes, several));
         }
         if let Some(other) = self.other {
             other.check_rows(streamed.counts.read)?;
         }
         let findings = streamed.findings.warnings().map(Warning::from);
-        let warnings: Vec<Warning> = findings.chain(warn_unknown(&unknown, classes)).collect();
+        let warnings: Vec<Warning> = findings
+            .chain(warn_unknown(&unknown, classes, several))
+            .collect();
         warnings.iter().for_each(eprint_line);
         Ok(Scored {
             rows: RowTable {
@@ -399,7 +401,7 @@ impl<M: Model> Scoring<'_, M> {
                 splits: vec![Split::Test; all.labels.len()],
                 hashes: all.hashes,
                 labels: all.labels,
-                label_sets: self.model.is_multi_label().then_some(sets),
+                label_sets: several.then_some(sets),
                 places: all.places,
                 weights: Vec::new(),
                 classes: classes.to_vec(),
@@ -480,13 +482,16 @@ const MAX_LABELS: usize = 5;
 const MAX_SIMILAR: usize = 100;
 
 /// Returns the warning about rows that are not scored, if there are any.
-fn warn_unknown(unknown: &BTreeMap<String, u64>, classes: &[String]) -> Option<Warning> {
+fn warn_unknown(
+    unknown: &BTreeMap<String, u64>,
+    classes: &[String],
+    several: bool,
+) -> Option<Warning> {
     let rows: u64 = unknown.values().sum();
-    let similar = |label: &String| Some((label.clone(), similar_label(label, classes)?));
-    let help = match unknown.keys().take(MAX_SIMILAR).find_map(similar) {
-        Some((label, similar)) => one_spelling(&sanitize(&label), similar),
-        None => "check --label-column, or train a model with these labels".to_owned(),
-    };
+    let mut labels = unknown.keys().take(MAX_SIMILAR);
+    let help = labels.find_map(|label| spelling_help(label, classes, several));
+    let help = help
+        .unwrap_or_else(|| "check --label-column, or train a model with these labels".to_owned());
     (rows > 0).then(|| {
         Warning::from(format!(
             "not scored: {} with labels that the model does not have: {}\n  help: {help}",
@@ -494,6 +499,20 @@ fn warn_unknown(unknown: &BTreeMap<String, u64>, classes: &[String]) -> Option<W
             listed(unknown.keys(), MAX_LABELS)
         ))
     })
+}
+
+/// Returns the help for a label that is a class in another spelling, or, if there may be `several`,
+/// classes that are joined.
+fn spelling_help(label: &str, classes: &[String], several: bool) -> Option<String> {
+    if let Some(similar) = similar_label(label, classes) {
+        return Some(one_spelling(&sanitize(label), similar));
+    }
+    let is_known = |part: &str| classes.iter().any(|class| class == part);
+    let separator = separator_in(label, is_known).filter(|_| several)?;
+    let label = short_label(label);
+    Some(format!(
+        "pass --label-separator '{separator}' if `{label}` is several labels"
+    ))
 }
 
 fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
@@ -562,16 +581,15 @@ fn print_classes(evaluation: &Evaluation) -> Result<(), Error> {
     Ok(())
 }
 
-fn unknown_label(label: &str, place: &str, classes: &[String]) -> Error {
-    let similar = similar_label(label, classes);
+fn unknown_label(label: &str, place: &str, classes: &[String], several: bool) -> Error {
     let message = format!(
         "expected a label of the model, found `{}` at {place}",
         short_label(label)
     );
-    Error::new(message).help(match similar {
-        Some(similar) => one_spelling(&sanitize(label), similar),
-        None => "check --label-column, or train a model with this label".to_owned(),
-    })
+    let help = spelling_help(label, classes, several);
+    Error::new(message).help(
+        help.unwrap_or_else(|| "check --label-column, or train a model with this label".to_owned()),
+    )
 }
 
 /// Flattens an error of the data or of the receiver of the results.

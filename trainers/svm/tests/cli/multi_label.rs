@@ -399,6 +399,28 @@ fn comparison_is_that_of_whole_sets() {
     }
 }
 
+/// Joined labels of a model of lists: rows were not scored, and the help named --label-column.
+#[test]
+fn help_about_joined_labels_names_the_separator() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report"];
+    workspace.train(&file, &flags).expect_code(0);
+    let joined = rows(|good, long| format!("TEXT,{}", labels(good, long).join("|")));
+    let joined = workspace.write("b.csv", format!("text,label\n{joined}"));
+    let joined = joined.to_str().unwrap();
+    let outcome = workspace.svm("evaluate", &[joined]);
+    let help = "help: pass --label-separator '|' if `good|long` is several labels";
+    let stderr = &outcome.expect_code(0).stderr;
+    assert!(
+        stderr.contains("not scored: ") && stderr.contains(help),
+        "{stderr}"
+    );
+    let flags = [joined, "--label-separator", "|"];
+    let outcome = workspace.svm("evaluate", &flags);
+    assert!(!outcome.expect_code(0).stderr.contains("not scored"));
+}
+
 /// The note was "of 2 of 2 classes".
 #[test]
 fn macro_f1_names_the_classes_without_rows() {
