@@ -26,6 +26,9 @@ pub struct CheckSummary {
     pub test_rows: Option<RowCounts>,
     /// Labels and their numbers of rows, most frequent first.
     pub labels: Vec<(String, u64)>,
+    /// Rows without labels, if rows may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_without_labels: Option<u64>,
     /// All findings, counted.
     #[serde(skip)]
     pub findings: Findings,
@@ -45,6 +48,8 @@ struct Checked {
     names: Vec<String>,
     /// Classes and their numbers of rows.
     labels: Vec<(String, u64)>,
+    /// Rows without labels, if rows may have several.
+    without_labels: Option<u64>,
     /// First row of each text: its label and place, by the text's hash.
     first: HashMap<u64, (u32, RowPlace)>,
     /// Place of the first row of each hash of letters; empty unless requested.
@@ -160,6 +165,7 @@ pub fn check(
         rows: checked.counts,
         test_rows,
         labels: checked.labels,
+        rows_without_labels: checked.without_labels,
         findings: all,
     })
 }
@@ -235,7 +241,11 @@ fn check_channel(
         merge.clear_rows();
     };
     let (merge, streamed) = merged(task, || Discard, &mut *each, taken)?;
-    let counts = merge.names.iter().cloned().zip(label_rows).collect();
+    let counts: Vec<(String, u64)> = merge.names.iter().cloned().zip(label_rows).collect();
+    let is_empty = |name: &str| label_sets::labels_of(name).is_empty();
+    let empty = || counts.iter().filter(|(name, _)| is_empty(name));
+    let without_labels = options.multi_label.as_ref();
+    let without_labels: Option<u64> = without_labels.map(|_| empty().map(|(_, rows)| rows).sum());
     let labels = label_sets::by_class(counts, options);
     let classes = label_sets::class_names(&merge.names, options);
     audit::labels(&classes, &mut findings);
@@ -247,6 +257,7 @@ fn check_channel(
         counts: streamed.counts,
         names: merge.names,
         labels,
+        without_labels,
         first,
         near,
     })

@@ -136,6 +136,7 @@ fn check_counts_the_rows_of_each_label() {
     };
     let summary = check(&two);
     assert_eq!(summary.labels, [("b".to_owned(), 2), ("a".to_owned(), 1)]);
+    assert_eq!(summary.rows_without_labels, Some(1));
     assert!(!summary.findings.has_errors());
     assert_eq!(check(&one).findings.count(&codes::ONE_CLASS), 1);
 }

@@ -160,6 +160,17 @@ impl LabelledColumns {
         Err(Error::usage(message).help(format!("leave out {option}")))
     }
 
+    /// Refuses a separator without its column if the model's data has a column per label.
+    pub(super) fn check_separator(&self, model: &Columns) -> Result<(), Error> {
+        let is_alone = self.label_separator.is_some() && self.label_column.is_empty();
+        if model.other_labels.is_empty() || !is_alone {
+            return Ok(());
+        }
+        let message = "expected --label-column with --label-separator: the model's data has a \
+                       column per label";
+        Err(Error::usage(message).help("add --label-column NAME, the column of the joined labels"))
+    }
+
     /// Returns the given columns, else those of the model. Names, which are not numbers, are in a
     /// header, unless --no-header is given too.
     pub(super) fn or(&self, model: Columns) -> Columns {

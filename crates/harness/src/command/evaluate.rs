@@ -51,7 +51,9 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let threads = args.read.threads().get();
     let model = load::<T>(&args.model_dir, own.clone(), threads)?;
     args.columns.check_labels(model.is_multi_label())?;
-    let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
+    let remembered = model_dir::columns(&args.model_dir);
+    args.columns.check_separator(&remembered)?;
+    let mut columns = args.columns.or(remembered);
     columns.multi_label = model.is_multi_label();
     columns.text_pair = model.is_text_pair();
     let options = args.read.options(columns)?;

@@ -399,6 +399,59 @@ fn comparison_is_that_of_whole_sets() {
     }
 }
 
+/// Only `train` printed the number, and a mistyped key in nearly all rows gave a useless model.
+#[test]
+fn rows_without_labels_are_counted_and_a_warning_if_nearly_all() {
+    let workspace = Workspace::new();
+    let wrong = |row: &str| row.replace("\"label\"", "\"lable\"");
+    let file = workspace.write("a.jsonl", rows(list) + &wrong(&rows(list)).repeat(10));
+    let path = file.to_str().unwrap();
+    let checked = workspace.svm("check", &[path, "--multi-label"]);
+    let stdout = &checked.expect_code(0).stdout;
+    assert!(stdout.contains("\n1239 rows without labels\n"), "{stdout}");
+    let checked = workspace.svm("check", &[path, "--multi-label", "--json"]);
+    assert!(checked.stdout.contains("\"rows_without_labels\":1239"));
+    let outcome = workspace.train(&file, &["--multi-label", "--no-report"]);
+    let warning = "1239 of 1320 rows have no labels in `label`";
+    let stderr = &outcome.expect_code(0).stderr;
+    assert!(stderr.contains(warning), "{stderr}");
+}
+
+/// One column per label: the error was that both forms were given.
+#[test]
+fn separator_without_its_column_is_named() {
+    let workspace = Workspace::new();
+    let form = |good: bool, long: bool| format!("TEXT,{},{}", u8::from(good), u8::from(long));
+    let file = workspace.write("a.csv", format!("text,good,long\n{}", rows(form)));
+    let two = ["--label-column", "good", "--label-column", "long"];
+    let flags = [&["--multi-label", "--no-report"], &two[..]].concat();
+    workspace.train(&file, &flags).expect_code(0);
+    let joined = rows(|good, long| format!("TEXT,{}", labels(good, long).join("|")));
+    let joined = workspace.write("b.csv", format!("text,label\n{joined}"));
+    let flags = [joined.to_str().unwrap(), "--label-separator", "|"];
+    let outcome = workspace.svm("evaluate", &flags);
+    let stderr = &outcome.expect_code(2).stderr;
+    let help = "help: add --label-column NAME, the column of the joined labels";
+    assert!(stderr.contains(help), "{stderr}");
+    let flags = [&flags[..], &["--label-column", "label"]].concat();
+    workspace.svm("evaluate", &flags).expect_code(0);
+}
+
+/// A job can be tuned on the micro-F1, the first number that `train` prints.
+#[test]
+fn micro_f1_is_in_the_metric_lines() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report", "--metric-lines"];
+    let outcome = workspace.train(&file, &flags);
+    let stdout = &outcome.expect_code(0).stdout;
+    let shown = stdout.strip_prefix("micro-F1 ").unwrap();
+    let shown: f64 = shown.split(',').next().unwrap().parse().unwrap();
+    let (_, line) = outcome.stderr.split_once("validation:micro_f1=").unwrap();
+    let value: f64 = line.split(';').next().unwrap().parse().unwrap();
+    assert!((value - shown).abs() < 1e-4, "{value} {shown}");
+}
+
 /// Joined labels of a model of lists: rows were not scored, and the help named --label-column.
 #[test]
 fn help_about_joined_labels_names_the_separator() {

@@ -511,6 +511,10 @@ fn metric_line(evaluated: &Evaluated) -> MetricLine {
     let evaluation = &evaluated.evaluation;
     MetricLine::new()
         .with(of(Measure::Accuracy), evaluation.accuracy)
+        .with(
+            of(Measure::MicroF1),
+            evaluation.multi_label.map(|multi| multi.micro_f1),
+        )
         .with(of(Measure::MacroF1), evaluation.macro_f1)
         .with(of(Measure::LogLoss), evaluation.log_loss)
         .with(of(Measure::Ece), evaluation.ece)
