@@ -255,6 +255,7 @@ mod public_reports {
             outcome.stdout
         );
     }
+
     /// `--metrics` and `--report` replaced the training data, the predictions and the model that
     /// are compared with, and each other.
     #[test]
@@ -311,6 +312,12 @@ mod public_reports {
         let metrics = format!("{new}.json");
         let flags = [rows, "--report", new, "--metrics", &metrics];
         workspace.svm("evaluate", &flags).expect_code(0);
+        // The report claimed that it was not known.
+        let lone = workspace.write("lone.csv", "text,label\na lone text,0\n");
+        let flags = [&flags[..], &["--train", lone.to_str().unwrap()]].concat();
+        workspace.svm("evaluate", &flags).expect_code(0);
+        let page = String::from_utf8(workspace.read("x.out")).unwrap();
+        assert!(page.contains("the texts of these rows are not in --train"));
     }
 
     /// A prediction of another spelling was wrong without a warning; the help about the other model
