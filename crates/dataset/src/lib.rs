@@ -34,7 +34,7 @@ mod sniff;
 mod source;
 mod stream;
 
-pub use audit::similar_label;
+pub use audit::{separator_in, similar_label};
 pub use channel::sources;
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};

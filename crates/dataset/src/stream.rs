@@ -77,6 +77,17 @@ pub(super) struct ReadTask<'a> {
     pub(super) limit: usize,
 }
 
+/// Returns the column that is both a text and a label column, if there is one.
+fn text_as_label(options: &ReadOptions) -> Option<&String> {
+    let more = options.multi_label.iter();
+    let more = more.flat_map(|multi| &multi.other_columns);
+    let mut labels = std::iter::once(&options.label_column).chain(more);
+    let is_text = |label: &&String| {
+        options.text_column == **label || options.other_text_columns.contains(label)
+    };
+    labels.find(is_text)
+}
+
 /// Like [`stream`], but errors in the data are left to the caller. Calls `notice` with each stored
 /// finding, in order.
 pub(super) fn run<S: Send, O: Send, E: Send>(
@@ -96,9 +107,9 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         },
         ..task.options.clone()
     };
-    let mut texts = std::iter::once(&options.text_column).chain(&options.other_text_columns);
-    if task.labels != Labels::Ignored && texts.any(|text| *text == options.label_column) {
-        let findings = columns::same_column(&options.label_column, task.limit);
+    let shared = text_as_label(options).filter(|_| task.labels != Labels::Ignored);
+    if let Some(name) = shared {
+        let findings = columns::same_column(name, task.limit);
         findings.iter().for_each(|finding| notice(&finding));
         return Ok(Streamed {
             counts: RowCounts::default(),

@@ -398,7 +398,7 @@ impl Reporter<'_> {
         let (message, help) = match &self.options.multi_label {
             None => (
                 format!("expected one label, found `{count}`"),
-                "write a line for each label of {them}",
+                "write a line for each label of {them}, or train with --multi-label",
             ),
             Some(_) => (
                 "expected the labels before the text, found one in it".to_owned(),
@@ -542,6 +542,10 @@ impl Reporter<'_> {
                 "an object" => {
                     "pass another column; pandas writes such columns unless you pass \
                      to_json(PATH, orient=\"records\", lines=True)"
+                }
+                "an array" if *column == self.options.label_column => {
+                    "fix {them}, pass another column, or train with --multi-label if rows may have \
+                     several labels"
                 }
                 _ => "fix {them}, or pass another column",
             }

@@ -105,7 +105,7 @@ fn other_values_are_errors_with_a_place() {
         "{message}"
     );
     let list = given("a.csv", "text,label\none,[a\n").messages(&several(None, &[]));
-    let expected = "expected `label` to be a list of strings in JSON, found `[a`";
+    let expected = "expected `label` to be a list of strings in JSON or Python, found `[a`";
     assert!(list.contains(expected), "{list}");
     let inside = given("a.ft", "__label__a one __label__b\n").messages(&several(None, &[]));
     assert!(
@@ -117,6 +117,13 @@ fn other_values_are_errors_with_a_place() {
         ..several(None, &["b"])
     });
     assert!(missing.contains("no column is named `b`"), "{missing}");
+    // The text column as the second label column.
+    let columns = ReadOptions {
+        label_column: "a".to_owned(),
+        ..several(None, &["text"])
+    };
+    let same = given("a.csv", "text,a\none,1\n").messages(&columns);
+    assert!(same.contains("error[D025]"), "{same}");
 }
 
 /// Issue 17: classes are those of the sets; labels that only other channels have are errors.
@@ -144,6 +151,23 @@ fn corpus_has_sets_of_classes() {
         "{error}"
     );
     assert_eq!(labels_of(r#"["a","b"]"#), ["a", "b"]);
+    // Joined labels beside lists.
+    let train = given(
+        "a.jsonl",
+        "{\"text\":\"one\",\"label\":[\"a\"]}\n{\"text\":\"two\",\"label\":[\"b\"]}\n",
+    );
+    let test = given("b.csv", "text,label\nfive,a|b\n");
+    let channels = Channels {
+        train: train.source(),
+        validation: Vec::new(),
+        test: test.source(),
+    };
+    let read = Corpus::read(channels, &several(None, &[]), 0.0, 0, Texts::default, &GO);
+    let error = read.err().unwrap().to_string();
+    assert!(
+        error.contains("1 such row; pass --label-separator '|' if"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -156,6 +180,7 @@ fn check_counts_the_rows_of_each_label() {
     };
     let summary = check(&two);
     assert_eq!(summary.labels, [("b".to_owned(), 2), ("a".to_owned(), 1)]);
+    assert_eq!(summary.rows_without_labels, Some(1));
     assert!(!summary.findings.has_errors());
     assert_eq!(check(&one).findings.count(&codes::ONE_CLASS), 1);
 }

@@ -160,6 +160,17 @@ impl LabelledColumns {
         Err(Error::usage(message).help(format!("leave out {option}")))
     }
 
+    /// Refuses a separator without its column if the model's data has a column per label.
+    pub(super) fn check_separator(&self, model: &Columns) -> Result<(), Error> {
+        let is_alone = self.label_separator.is_some() && self.label_column.is_empty();
+        if model.other_labels.is_empty() || !is_alone {
+            return Ok(());
+        }
+        let message = "expected --label-column with --label-separator: the model's data has a \
+                       column per label";
+        Err(Error::usage(message).help("add --label-column NAME, the column of the joined labels"))
+    }
+
     /// Returns the given columns, else those of the model. Names, which are not numbers, are in a
     /// header, unless --no-header is given too.
     pub(super) fn or(&self, model: Columns) -> Columns {
@@ -531,8 +542,8 @@ pub(super) struct EvaluateArgs {
     /// Compare with another model on the same rows
     ///
     /// OTHER is the folder of a model of the same trainer, or the file that `predict` of any
-    /// trainer wrote for the same data: CSV if rows may have several labels. Prints the difference
-    /// of the accuracies with a 95 % interval, and the p-value of McNemar's test.
+    /// trainer wrote for the same data. Prints the difference of the accuracies with a 95 %
+    /// interval, and the p-value of McNemar's test.
     #[arg(long, value_name = "OTHER")]
     pub(super) against: Option<PathBuf>,
     /// Seed of the bootstrap of --against

@@ -44,6 +44,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     unused.iter().for_each(eprint_line);
     let columns = args.model_dir.as_deref().map(model_dir::columns);
     let mut columns = columns.unwrap_or_default();
+    args.columns.check_separator(&columns)?;
     columns.multi_label |= args.multi_label;
     columns.text_pair |= args.text_pair;
     let mut printed = Ok(());
@@ -112,6 +113,9 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
         summary.rows.used,
         counted(summary.labels.len() as u64, "label"),
     ))?;
+    if let Some(rows) = summary.rows_without_labels {
+        print_line(format_args!("{} without labels", counted(rows, "row")))?;
+    }
     if let Some(statement) = summary.rows.named_labels() {
         print_line(statement)?;
     }

@@ -12,6 +12,7 @@ mod evaluate;
 mod explain;
 mod hyperparameters;
 mod json_schema;
+mod outputs;
 mod predict;
 mod run_file;
 mod suggest;

@@ -107,7 +107,8 @@ fn rows_with_several_labels_or_none_are_errors() {
         &[
             "error[D016]: expected one label, found `2`",
             "a.ft:2:1 (record 2)",
-            "2 such rows; write a line for each label of them, or pass --drop-malformed",
+            "2 such rows; write a line for each label of them, or train with --multi-label, or pass \
+             --drop-malformed",
             "error[D014]: row has no label",
             "a.ft:3:1 (record 3)",
             "2 such rows; fix them",
