@@ -1,6 +1,6 @@
 //! Findings about a data set as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diagnostics::{Diagnostic, Severity, quoted_for_shell, sanitize, short_label};
 
@@ -139,6 +139,44 @@ fn similar(pairs: &str) -> Finding {
     }
 }
 
+/// Finds labels that look like several: lists as text, or labels that are joined.
+pub(super) fn several_labels(names: &[String], options: &ReadOptions, findings: &mut Findings) {
+    let between = |name: &str, [open, close]: [char; 2]| {
+        let inner = name.trim().strip_prefix(open);
+        let inner = inner.and_then(|inner| inner.strip_suffix(close));
+        inner.is_some_and(|inner| inner.starts_with(['\'', '"']))
+    };
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let separator = |name: &str| separator_in(name, |part| known.contains(part));
+    let is_several = |name: &&String| match &options.multi_label {
+        None => between(name, ['[', ']']),
+        Some(multi) if !multi.is_list() => false,
+        Some(_) => {
+            between(name, ['(', ')']) || between(name, ['{', '}']) || separator(name).is_some()
+        }
+    };
+    let found: Vec<&String> = names.iter().filter(is_several).collect();
+    let count = found.len() as u64;
+    findings.add_many(&codes::SEVERAL_LABELS, Severity::Warning, count, || {
+        let separator = found.iter().find_map(|name| separator(name));
+        let help = match (&options.multi_label, separator) {
+            (None, _) => "pass --multi-label if rows may have several labels".to_owned(),
+            (_, Some(separator)) => {
+                format!("pass --label-separator '{separator}' if they are joined with it")
+            }
+            (_, None) => "write lists, such as ['a', 'b'], if they are several labels".to_owned(),
+        };
+        Finding {
+            message: format!(
+                "labels that look like several are one label each: {}",
+                diagnostics::listed(found, MAX_PAIRS)
+            ),
+            place: None,
+            help,
+        }
+    });
+}
+
 /// True for characters that are not seen: control characters, joiners, marks of direction, fillers,
 /// selectors of emoji, tags. Most are `Default_Ignorable_Code_Point` of Unicode 17.
 pub(super) fn is_invisible(char: char) -> bool {
@@ -202,6 +240,18 @@ pub fn similar_label<'a>(label: &str, names: &'a [String]) -> Option<&'a str> {
     let plain = plain_label(label);
     let mut names = names.iter().map(String::as_str);
     names.find(|name| plain_label(name) == plain)
+}
+
+/// Characters that often stand between the labels in a field.
+const SEPARATORS: [char; 3] = ['|', ';', ','];
+
+/// Returns the character at which `label` is several known labels, if there is one.
+pub fn separator_in(label: &str, is_known: impl Fn(&str) -> bool) -> Option<char> {
+    let is_joined = |separator: &char| {
+        let mut parts = label.split(*separator).map(str::trim);
+        label.contains(*separator) && parts.all(&is_known)
+    };
+    SEPARATORS.into_iter().find(is_joined)
 }
 
 /// The words that `pandas.read_csv` reads as a missing value (pandas 3.1, `na_values`).
@@ -295,6 +345,10 @@ pub(super) fn own_labels(
     let help = if may_swap && (2..=rows / 2).contains(&texts()) {
         let [text, label] = [text, label].map(|name| quoted_for_shell(name));
         format!("text and label look swapped: pass --text-column {label} --label-column {text}")
+    } else if names.iter().all(|name| name.contains(['|', ';', '\t'])) {
+        "check the delimiter, and pass --delimiter if it is in the labels; otherwise, pass the \
+         column with the classes as --label-column"
+            .to_owned()
     } else if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         "pass the column with the classes as --label-column; numbers that were measured have to be \
          grouped into classes first"
@@ -333,7 +387,12 @@ pub(super) fn single_rows<'a>(
             diagnostics::listed(single, MAX_PAIRS)
         ),
         place: None,
-        help: "add rows with {them}, or join labels".to_owned(),
+        // Several labels are one message.
+        help: match count {
+            1 => "add rows with it, or join labels",
+            _ => "add rows with them, or join labels",
+        }
+        .to_owned(),
     });
 }
 

@@ -165,6 +165,8 @@ fn open(
                 None => return Ok(None),
             }
         }
+        // An empty file has no format.
+        Format::Parquet | Format::Arrow if source.is_empty() => Kind::Jsonl,
         #[cfg(feature = "parquet")]
         Format::Parquet => {
             let parquet = Parquet::open(source, options, labels, findings)?;
@@ -485,6 +487,7 @@ impl Open {
             labels,
             place: place(source, self.line),
             stdin: source.path.is_none(),
+            no_format: source.has_no_format(),
             binary,
         };
         let (findings, unescaped) = (&mut block.findings, &mut block.unescaped);

@@ -25,13 +25,14 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
         .map_err(|error| address(path).unwrap_or_else(|| unreadable(path, &error)))?;
     if !meta.is_dir() {
         let known = Format::of_name(path);
-        // The delimiter is found in the header, and reading finds fastText's labels.
+        // The delimiter is found in the header.
         let content = || sniff::format(path).filter(|format| SNIFFED.contains(format));
         // A pipe can be read once.
         let sniffed = (known.is_none() && meta.is_file()).then(content).flatten();
         let format = known.or(sniffed).unwrap_or(Format::CSV);
         return Ok(vec![Source {
-            is_sniffed: sniffed.is_some(),
+            // Labels show fastText's format in any file.
+            is_sniffed: sniffed.is_some_and(|format| format != Format::FastText),
             ..Source::file(path, format)
         }]);
     }
@@ -60,13 +61,32 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Box<Diagnostic>> {
     // Empty files, such as `_SUCCESS`, have no rows.
     let is_empty =
         |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
-    others.retain(|path| !is_empty(path));
+    others.retain(|path| !is_empty(path) && !is_of_datasets(path, &found));
     found[0].skipped = others;
     Ok(found)
 }
 
 /// Formats that replace CSV if the name of a file does not show one.
-const SNIFFED: [Format; 3] = [Format::Jsonl, Format::Parquet, Format::Arrow];
+const SNIFFED: [Format; 4] = [
+    Format::Jsonl,
+    Format::Parquet,
+    Format::Arrow,
+    Format::FastText,
+];
+
+/// Files of `save_to_disk` of Hugging Face's datasets, beside its `.arrow` files or above them.
+const OF_DATASETS: [&str; 3] = ["state.json", "dataset_info.json", "dataset_dict.json"];
+
+/// True for a file that belongs to the Arrow files among those found, and has no rows.
+fn is_of_datasets(path: &Path, found: &[Source]) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let is_below = |source: &Source| {
+        let folder = path.parent().unwrap_or(path);
+        let file = source.path.as_deref();
+        source.format == Format::Arrow && file.is_some_and(|file| file.starts_with(folder))
+    };
+    name.is_some_and(|name| OF_DATASETS.contains(&name)) && found.iter().any(is_below)
+}
 
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
@@ -223,54 +243,130 @@ fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {
     })
 }
 
-/// Returns the error that a path is an address; its help has the command that fetches the file.
+/// Returns the error that a path is an address, if it is one; its help has the command that fetches
+/// the file.
 fn address(path: &Path) -> Option<Box<Diagnostic>> {
-    let text = path.to_str()?;
-    let (scheme, rest) = text.split_once(":/")?;
+    let (scheme, rest) = path.to_str()?.split_once(":/")?;
+    let is_scheme = |scheme: &str| scheme.chars().all(|char| char.is_ascii_alphanumeric());
+    // A single letter is a drive of Windows.
+    if scheme.len() < 2 || !is_scheme(scheme) {
+        return None;
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    let is_address = rest.starts_with('/') || scheme == "dbfs" || scheme == "file";
     let rest = rest.trim_start_matches('/');
-    // `data-v1.2` is a prefix, and `my.bucket` a bucket.
-    let is_file = rest.rsplit_once('/').is_some_and(|(_, name)| {
-        let end = name.rsplit_once('.').map(|(_, end)| end);
-        end.is_some_and(|end| end.starts_with(|first: char| first.is_ascii_alphabetic()))
-    });
-    let address = quoted_for_shell(&format!("{scheme}://{rest}"));
-    let command = match scheme {
-        "s3" if is_file => format!("aws s3 cp {address} ."),
-        "s3" => format!("aws s3 cp --recursive {address} data"),
-        "gs" => format!("gcloud storage cp --recursive {address} ."),
-        "http" | "https" => format!("curl -LO {address}"),
-        "hf" => {
-            let mut parts = rest
-                .strip_prefix("datasets/")
-                .unwrap_or(rest)
-                .splitn(3, '/');
-            let owner = parts.next().filter(|owner| !owner.is_empty())?;
-            // Some have no owner.
-            let repository = match parts.next() {
-                Some(name) => format!("{owner}/{name}"),
-                None => owner.to_owned(),
-            };
-            let (repository, revision) = repository
-                .split_once('@')
-                .unwrap_or((repository.as_str(), ""));
-            let file = parts.next().unwrap_or_default();
-            let words = [("", repository), ("", file), (" --revision", revision)];
-            let words: String = words
-                .into_iter()
-                .filter(|(_, word)| !word.is_empty())
-                .map(|(option, word)| format!("{option} {}", quoted_for_shell(word)))
-                .collect();
-            format!("hf download{words} --repo-type dataset --local-dir data")
+    let command = match scheme.as_str() {
+        "s3" | "s3a" | "s3n" => Some(s3_command(rest)),
+        "gs" => {
+            let address = quoted_for_shell(&format!("gs://{rest}"));
+            Some(format!("gcloud storage cp --recursive {address} ."))
         }
-        _ => return None,
+        "http" | "https" => Some(web_command(&scheme, rest)),
+        "hf" => hub_command(rest),
+        _ if !is_address => return None,
+        _ => None,
+    };
+    let help = match command {
+        Some(command) => format!("fetch it, and pass the file: {command}"),
+        None if scheme == "file" => {
+            format!("pass its path: {}", quoted_for_shell(&format!("/{rest}")))
+        }
+        None => "fetch it, and pass the file".to_owned(),
     };
     Some(Box::new(Diagnostic {
         severity: Severity::Error,
         code: codes::UNREADABLE.id,
         message: "expected a file or folder, found an address".to_owned(),
         place: Some(place_of(path)),
-        help: format!("fetch it, and pass the file: {command}"),
+        help,
     }))
+}
+
+/// Characters of patterns.
+const PATTERN: [char; 3] = ['*', '?', '['];
+
+/// Returns the command that fetches an object, a prefix or the objects of a pattern.
+fn s3_command(rest: &str) -> String {
+    let quoted = |rest: &str| quoted_for_shell(&format!("s3://{rest}"));
+    if let Some(at) = rest.find(PATTERN) {
+        // Only keys have patterns.
+        let Some(slash) = rest[..at].rfind('/') else {
+            return "aws s3 cp --recursive s3://BUCKET/PREFIX data".to_owned();
+        };
+        let (prefix, pattern) = rest.split_at(slash + 1);
+        return format!(
+            "aws s3 cp --recursive {} data --exclude '*' --include {}",
+            quoted(prefix),
+            quoted_for_shell(pattern)
+        );
+    }
+    // `data-v1.2` is a prefix, and `my.bucket` a bucket.
+    let is_file = rest.rsplit_once('/').is_some_and(|(_, name)| {
+        let end = name.rsplit_once('.').map(|(_, end)| end);
+        end.is_some_and(|end| end.starts_with(|first: char| first.is_ascii_alphabetic()))
+    });
+    match is_file {
+        true => format!("aws s3 cp {} .", quoted(rest)),
+        false => format!("aws s3 cp --recursive {} data", quoted(rest)),
+    }
+}
+
+/// Returns the command that fetches a file from the web; of pages about a file or a data set, which
+/// are not the data, the one that fetches the data.
+fn web_command(scheme: &str, rest: &str) -> String {
+    let mut file = rest.to_owned();
+    if let Some(path) = rest.strip_prefix("huggingface.co/") {
+        let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        if let ["datasets", owner, name] = parts[..] {
+            let repository = quoted_for_shell(&format!("{owner}/{name}"));
+            return format!("hf download {repository} --repo-type dataset --local-dir data");
+        }
+        file = rest.replacen("/blob/", "/resolve/", 1);
+    } else if rest.starts_with("github.com/") {
+        file = rest.replacen("/blob/", "/raw/", 1);
+    }
+    format!(
+        "curl -LO {}",
+        quoted_for_shell(&format!("{scheme}://{file}"))
+    )
+}
+
+/// Returns the command that fetches a file, the files of a pattern or all files of a repository of
+/// the Hugging Face hub; `None` without a repository.
+fn hub_command(rest: &str) -> Option<String> {
+    let (kind, rest) = match rest.split_once('/') {
+        Some(("datasets", rest)) => (" --repo-type dataset", rest),
+        Some(("spaces", rest)) => (" --repo-type space", rest),
+        _ => ("", rest),
+    };
+    let mut parts = rest.splitn(3, '/');
+    let owner = parts.next().filter(|owner| !owner.is_empty())?;
+    // Some have no owner.
+    let repository = match parts.next() {
+        Some(name) => format!("{owner}/{name}"),
+        None => owner.to_owned(),
+    };
+    let (repository, revision) = repository
+        .split_once('@')
+        .unwrap_or((repository.as_str(), ""));
+    let file = parts.next().unwrap_or_default();
+    // Such a revision may have slashes, and its end is not known.
+    let is_ref = revision == "refs" || revision.contains(['%', '~']);
+    let (file, revision) = match is_ref {
+        true => ("FILE", "REVISION"),
+        false => (file, revision),
+    };
+    let option = match file.contains(PATTERN) {
+        true => " --include",
+        false => "",
+    };
+    let words = [("", repository), (option, file), (" --revision", revision)];
+    let words: String = words
+        .into_iter()
+        .filter(|(_, word)| !word.is_empty())
+        .map(|(option, word)| format!("{option} {}", quoted_for_shell(word)))
+        .collect();
+    Some(format!("hf download{words}{kind} --local-dir data"))
 }
 
 #[cfg(all(test, unix))]

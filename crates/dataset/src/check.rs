@@ -26,6 +26,9 @@ pub struct CheckSummary {
     pub test_rows: Option<RowCounts>,
     /// Labels and their numbers of rows, most frequent first.
     pub labels: Vec<(String, u64)>,
+    /// Rows without labels, if rows may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_without_labels: Option<u64>,
     /// All findings, counted.
     #[serde(skip)]
     pub findings: Findings,
@@ -45,6 +48,8 @@ struct Checked {
     names: Vec<String>,
     /// Classes and their numbers of rows.
     labels: Vec<(String, u64)>,
+    /// Rows without labels, if rows may have several.
+    without_labels: Option<u64>,
     /// First row of each text: its label and place, by the text's hash.
     first: HashMap<u64, (u32, RowPlace)>,
     /// Place of the first row of each hash of letters; empty unless requested.
@@ -152,7 +157,7 @@ pub fn check(
         let rows = check_channel(test, options, limit, stop, each, &mut all, &mut leaked)?;
         let pairs = near::verified(pairs, (sources, Some(test)), options, stop)?;
         audit::near_leaks(&pairs, (sources, test), "test", &mut findings);
-        unknown_labels(&checked.labels, &rows.labels, &mut findings);
+        unknown_labels(&checked.labels, &rows.labels, options, &mut findings);
         all.merge(findings).iter().for_each(&mut *each);
         test_rows = Some(rows.counts);
     }
@@ -160,19 +165,25 @@ pub fn check(
         rows: checked.counts,
         test_rows,
         labels: checked.labels,
+        rows_without_labels: checked.without_labels,
         findings: all,
     })
 }
 
 /// Reports the labels of the test data that the training data does not have.
-fn unknown_labels(train: &[(String, u64)], test: &[(String, u64)], findings: &mut Findings) {
+fn unknown_labels(
+    train: &[(String, u64)],
+    test: &[(String, u64)],
+    options: &ReadOptions,
+    findings: &mut Findings,
+) {
     let classes: Vec<String> = train.iter().map(|(name, _)| name.clone()).collect();
     let known: HashSet<&String> = classes.iter().collect();
     // Without any label, the training data has errors of its own.
     let unknown = |(label, _): &&(String, u64)| !known.is_empty() && !known.contains(label);
     for (label, rows) in test.iter().filter(unknown) {
         findings.add(&codes::UNKNOWN_LABEL, Severity::Error, || {
-            let error = unknown_label("test", label, *rows, &classes);
+            let error = unknown_label("test", (label, *rows), &classes, options);
             Finding {
                 message: error.message,
                 place: None,
@@ -230,12 +241,15 @@ fn check_channel(
         merge.clear_rows();
     };
     let (merge, streamed) = merged(task, || Discard, &mut *each, taken)?;
-    let counts = merge.names.iter().cloned().zip(label_rows).collect();
+    let counts: Vec<(String, u64)> = merge.names.iter().cloned().zip(label_rows).collect();
+    let is_empty = |name: &str| label_sets::labels_of(name).is_empty();
+    let empty = || counts.iter().filter(|(name, _)| is_empty(name));
+    let without_labels = options.multi_label.as_ref();
+    let without_labels: Option<u64> = without_labels.map(|_| empty().map(|(_, rows)| rows).sum());
     let labels = label_sets::by_class(counts, options);
-    audit::labels(
-        &label_sets::class_names(&merge.names, options),
-        &mut findings,
-    );
+    let classes = label_sets::class_names(&merge.names, options);
+    audit::labels(&classes, &mut findings);
+    audit::several_labels(&classes, options, &mut findings);
     // Findings about rows were reported while reading.
     all.merge(streamed.findings);
     all.merge(findings).iter().for_each(&mut *each);
@@ -243,6 +257,7 @@ fn check_channel(
         counts: streamed.counts,
         names: merge.names,
         labels,
+        without_labels,
         first,
         near,
     })

@@ -63,7 +63,9 @@ codes! {
     SINGLE_ROW = "D048", "label", "the label has a single row";
     NEAR_DUPLICATE = "D049", "row", "the text is almost equal to an earlier one";
     WEIGHT = "D050", "row", "the weight of the row is not a number of 0 or more";
+    SEVERAL_LABELS = "D051", "label", "the label looks like several labels";
     ESCAPED_END = "D060", "row", "a backslash precedes the end of a field without quotes";
+    SEVERAL_OBJECTS = "D061", "line", "the line has several JSON objects";
 }
 
 /// Returns the option that makes `train` drop rows with this error; `None` if nothing drops them.

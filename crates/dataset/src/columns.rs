@@ -148,6 +148,8 @@ pub(super) enum NamedIn {
     /// Split at another delimiter, as messages name it.
     SplitHeader(String),
     FirstObject,
+    /// The first line of a file that may have a text in each line.
+    FirstLine,
     /// A file that has names without a header.
     File,
 }
@@ -158,6 +160,7 @@ impl Display for NamedIn {
             Self::Header => out.write_str("the header"),
             Self::SplitHeader(delimiter) => write!(out, "the header, split at {delimiter},"),
             Self::FirstObject => out.write_str("the first object"),
+            Self::FirstLine => out.write_str("the first line"),
             Self::File => out.write_str("the file"),
         }
     }
@@ -210,6 +213,9 @@ pub(super) fn report_missing(
     let help = match named_in {
         _ if all => format!("did you mean {flags}?"),
         NamedIn::FirstObject | NamedIn::File => format!("pass {flags}"),
+        NamedIn::FirstLine => {
+            format!("if each line is a text, pass --input-format lines; otherwise, pass {flags}")
+        }
         NamedIn::Header | NamedIn::SplitHeader(_) => format!(
             "pass {flags}; the first line must be a header, or pass --no-header and the numbers of \
              columns from 0"
@@ -235,6 +241,12 @@ fn manifest_column<'a>(flag: &str, names: &'a [String]) -> Option<&'a str> {
 /// Returns the path of the class name in an augmented manifest, for the key of its number.
 pub(super) fn class_name_key(label: &str) -> String {
     format!("{label}-metadata.class-name")
+}
+
+/// Returns the path of the class names in an augmented manifest with several labels per row, for
+/// the key of their numbers.
+pub(super) fn class_map_key(label: &str) -> String {
+    format!("{label}-metadata.class-map")
 }
 
 /// Limits for listing column names: a file without a header has texts in their place.

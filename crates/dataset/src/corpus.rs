@@ -9,8 +9,8 @@ use crate::label_sets::{self, labels_of};
 use crate::near;
 use crate::random::mix;
 use crate::{
-    Findings, LabelSets, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes, similar_label,
-    single_rows, text_hash, unusable_labels,
+    Findings, LabelSets, MultiLabel, ReadOptions, RowCounts, Rows, Source, TrainTexts, codes,
+    separator_in, similar_label, single_rows, text_hash, unusable_labels,
 };
 use diagnostics::{Diagnostic, Error, Severity, counted, sanitize, short_label};
 use sagemaker::metrics::Split;
@@ -111,10 +111,10 @@ impl<E: Encode> Corpus<E> {
         }
         let mut corpus = Self::start(&label_sets::class_names(&train.label_names, options));
         corpus.rows.label_sets = options.multi_label.as_ref().map(|_| LabelSets::default());
-        corpus.add("train", train, channels.train, Split::Train)?;
+        corpus.add("train", train, channels.train, (Split::Train, options))?;
         corpus.train_encoders = corpus.encoders.len();
         for (name, rows, sources, split, leaked) in others {
-            corpus.add(name, rows, sources, split)?;
+            corpus.add(name, rows, sources, (split, options))?;
             corpus.findings.push(leaked);
         }
         if !corpus.rows.splits.contains(&Split::Validation) && share > 0.0 {
@@ -161,12 +161,12 @@ impl<E: Encode> Corpus<E> {
         name: &'static str,
         rows: Rows<E>,
         sources: Vec<Source>,
-        split: Split,
+        (split, options): (Split, &ReadOptions),
     ) -> Result<(), Error> {
         let table = &mut self.rows;
         let numbers: HashMap<&str, u32> =
             table.classes.iter().map(String::as_str).zip(0..).collect();
-        let unknown = unknown_labels(name, (&rows, &sources), &numbers, table);
+        let unknown = unknown_labels(name, (&rows, &sources), &numbers, (table, options));
         if !unknown.is_empty() {
             return Err(Error::data(unknown));
         }
@@ -210,7 +210,7 @@ fn unknown_labels<E>(
     channel: &str,
     (rows, sources): (&Rows<E>, &[Source]),
     numbers: &HashMap<&str, u32>,
-    table: &RowTable,
+    (table, options): (&RowTable, &ReadOptions),
 ) -> Vec<Diagnostic> {
     let labels = |name: &String| match table.label_sets {
         None => vec![name.clone()],
@@ -230,7 +230,7 @@ fn unknown_labels<E>(
         let has_label = |of: &u32| sets[*of as usize].contains(label);
         let count = rows.labels.iter().filter(|&of| has_label(of)).count();
         let first = rows.labels.iter().position(has_label);
-        let error = unknown_label(channel, label, count as u64, &table.classes);
+        let error = unknown_label(channel, (label, count as u64), &table.classes, options);
         Diagnostic {
             place: first.map(|row| rows.places[row].place(sources)),
             ..error
@@ -242,14 +242,23 @@ fn unknown_labels<E>(
 /// Returns the error that the training data does not have a label of another channel.
 pub(super) fn unknown_label(
     channel: &str,
-    label: &str,
-    rows: u64,
+    (label, rows): (&str, u64),
     classes: &[String],
+    options: &ReadOptions,
 ) -> Diagnostic {
     let similar = similar_label(label, classes);
-    let help = match similar {
-        Some(similar) => one_spelling(&sanitize(label), similar),
-        None => format!(
+    let is_list = options
+        .multi_label
+        .as_ref()
+        .is_some_and(MultiLabel::is_list);
+    let is_known = |part: &str| classes.iter().any(|class| class == part);
+    let separator = separator_in(label, is_known).filter(|_| is_list);
+    let help = match (similar, separator) {
+        (Some(similar), _) => one_spelling(&sanitize(label), similar),
+        (None, Some(separator)) => {
+            format!("pass --label-separator '{separator}' if the labels are joined with it")
+        }
+        (None, None) => format!(
             "add rows with this label to the training data, or remove them from the {channel} data"
         ),
     };
@@ -384,14 +393,16 @@ impl RowTable {
     }
 
     /// Returns the group in which a label number is spread evenly, and the number of groups: the
-    /// class; of a set its class with the fewest of `rows`, so that rare classes are in all parts.
+    /// class; of a set its class with the fewest of `rows` that have a weight, so that rare classes
+    /// are in all parts.
     fn strata(&self, rows: &[u32]) -> (Vec<u32>, usize) {
         let classes = self.classes.len();
         let Some(sets) = &self.label_sets else {
             return ((0..classes as u32).collect(), classes);
         };
         let mut sizes = vec![0usize; classes];
-        for &class in rows.iter().flat_map(|&row| self.classes_of(row)) {
+        let weighted = rows.iter().filter(|&&row| self.weight(row) > 0.0);
+        for &class in weighted.flat_map(|&row| self.classes_of(row)) {
             sizes[class as usize] += 1;
         }
         let rarest = |set: u32| {
@@ -405,23 +416,30 @@ impl RowTable {
 
     /// Returns a position between 0 and 1 for each of `rows`: evenly spread within each class, in
     /// an order that depends only on the seed and the texts. Equal texts have the same position
-    /// (and the class of their first row).
+    /// (and the class of their first row). Rows of weight 0 are spread apart from the others of their
+    /// class.
     fn spread(&self, rows: &[u32], seed: u64) -> Vec<f64> {
         let (strata, count) = self.strata(rows);
         let mut group_of_text: HashMap<u64, usize> = HashMap::new();
         // (class, sort key, text, rows)
         let mut groups: Vec<(u32, u64, u64, u32)> = Vec::new();
+        let mut has_weight = Vec::new();
         let mut group_of_row = Vec::with_capacity(rows.len());
         for &row in rows {
             let text = self.hashes[row as usize];
             let group = *group_of_text.entry(text).or_insert_with(|| {
                 let stratum = strata[self.labels[row as usize] as usize];
                 groups.push((stratum, mix(text ^ seed), text, 0));
+                has_weight.push(false);
                 groups.len() - 1
             });
             groups[group].3 += 1;
+            has_weight[group] |= self.weight(row) > 0.0;
             group_of_row.push(group);
         }
+        let weightless = groups.iter_mut().zip(&has_weight).filter(|(_, has)| !**has);
+        weightless.for_each(|(group, _)| group.0 += count as u32);
+        let count = 2 * count;
         let mut class_rows = vec![0u32; count];
         groups
             .iter()
@@ -643,6 +661,31 @@ mod tests {
             validation.iter().filter(has).count()
         };
         assert_eq!((validation.len(), with(0), with(1)), (100, 10, 50));
+    }
+
+    /// With some seeds, the only row of the class with a weight was split off, and training failed.
+    #[test]
+    fn only_row_with_a_weight_stays_in_training() {
+        // The first 30 of 60 rows have the class `a`, or the classes `a` and `b`.
+        let mut table = table((0..60).collect(), |row| u32::from(row >= 30));
+        table.weights = (0..60)
+            .map(|row| f64::from(row == 7 || row >= 30))
+            .collect();
+        for several in [false, true] {
+            if several {
+                let mut sets = LabelSets::default();
+                sets.push(vec![0, 1]);
+                sets.push(vec![1]);
+                table.label_sets = Some(sets);
+            }
+            for seed in 0..100 {
+                table.splits = vec![Split::Train; 60];
+                table.split(0.3, seed);
+                assert!(table.check_classes().is_ok(), "{seed}");
+                let validation = table.of(Split::Validation);
+                assert_eq!(of_class(&table, &validation, 1), 9, "{seed}");
+            }
+        }
     }
 
     struct Nothing;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::slice::ChunksExact;
 
+use diagnostics::Place;
 use encoding_rs::Encoding;
 use memchr::memchr;
 
@@ -138,8 +139,9 @@ pub(super) struct JsonKeys {
     pub(super) kept: Vec<bool>,
     /// Labels of an augmented manifest that are class names.
     pub(super) class_names: u64,
-    /// Its other labels.
+    /// Its other labels, and the place of the first one.
     pub(super) other_labels: u64,
+    pub(super) first_other: Option<Place>,
     /// Keys of the first object.
     pub(super) keys: Vec<String>,
 }
@@ -643,14 +645,23 @@ impl<'a> BlockDecoder<'a, '_> {
             source: self.block.source,
             ..JsonKeys::default()
         });
-        seen.add(&object);
+        seen.add(&object, || reporter.place(record, record.start));
         seen.keys.append(&mut keys);
         let names = std::iter::once(&options.text_column).chain(&options.other_text_columns);
         let texts = object.texts.iter().zip(names);
         let texts = texts.map(|(cell, name)| (cell, name, "a string"));
-        let label = std::iter::once((&object.label, &options.label_column, LABEL));
+        let label = (self.labels != Labels::Ignored).then_some(&object.label);
+        let label = label.map(|cell| (cell, &options.label_column, LABEL));
         for (cell, column, expected) in texts.chain(label) {
-            if let Cell::Wrong(kind) = cell {
+            let wrong = match cell {
+                Cell::Wrong(kind) => Some((column.as_str(), *kind, expected)),
+                // Dropped as missing, it would be lost.
+                Cell::Absent => {
+                    json::not_an_object(line, column).map(|(part, kind)| (part, kind, "an object"))
+                }
+                Cell::Null | Cell::Value(_) => None,
+            };
+            if let Some((column, kind, expected)) = wrong {
                 reporter.wrong_type(record, column, kind, expected, &mut counts.findings);
                 return Err(Refused::Malformed);
             }
@@ -689,9 +700,12 @@ impl<'a> BlockDecoder<'a, '_> {
     ) -> Result<JsonRow, serde_json::Error> {
         let options = self.options;
         let has_label = self.labels != Labels::Ignored;
-        let class_name = self
-            .is_manifest
-            .then(|| columns::class_name_key(&options.label_column));
+        let multi = options.multi_label.as_ref();
+        let key = match multi {
+            None => columns::class_name_key,
+            Some(_) => columns::class_map_key,
+        };
+        let class_name = self.is_manifest.then(|| key(&options.label_column));
         let texts = 1 + options.other_text_columns.len();
         let mut names = vec![options.text_column.as_str()];
         names.extend(columns::kept_columns(options).map(|(_, name)| name));
@@ -699,7 +713,6 @@ impl<'a> BlockDecoder<'a, '_> {
         names.extend(class_name.as_deref());
         let values = json::parse(json, &names, keys)?;
         let (texts, others) = values.split_at(texts);
-        let multi = options.multi_label.as_ref();
         let (flags, others) = others.split_at(multi.map_or(0, |multi| multi.other_columns.len()));
         let (kept, labels) = others.split_at(columns::kept_values(options));
         let number = labels.first().copied().flatten();
@@ -707,18 +720,29 @@ impl<'a> BlockDecoder<'a, '_> {
         let texts = texts.iter().map(|value| json::text(*value));
         let kept = kept.iter().map(|value| json::kept(*value));
         let flags = flags.iter().map(|value| json::cell(*value));
-        let label = name.or(number);
+        // With several labels, the names are in an object by number.
+        let label = if multi.is_some() {
+            number
+        } else {
+            name.or(number)
+        };
         let is_list = multi.is_some() && label.is_some_and(|value| value.get().starts_with('['));
+        let mut label = match is_list {
+            true => json::kept(label)?.0,
+            false => json::cell(label)?,
+        };
+        let is_class_name = match (self.is_manifest, multi) {
+            (false, _) => None,
+            (true, None) => Some(name.is_some()),
+            (true, Some(_)) => json::rename(&mut label, name),
+        };
         Ok(JsonRow {
             texts: texts.collect::<Result<_, _>>()?,
-            label: match is_list {
-                true => json::kept(label)?.0,
-                false => json::cell(label)?,
-            },
+            label,
             is_list,
             flags: flags.collect::<Result<_, _>>()?,
             kept: kept.collect::<Result<_, _>>()?,
-            is_class_name: self.is_manifest.then_some(name.is_some()),
+            is_class_name,
         })
     }
 }
@@ -733,7 +757,7 @@ struct JsonRow {
     flags: Vec<Cell>,
     /// True for JSON other than a string.
     kept: Vec<(Cell, bool)>,
-    /// For an augmented manifest: true if the label is the class name in the metadata.
+    /// For an augmented manifest: true if the labels are the class names in the metadata.
     is_class_name: Option<bool>,
 }
 
@@ -748,7 +772,7 @@ impl JsonRow {
 
 impl JsonKeys {
     /// Notes the keys that an object has.
-    fn add(&mut self, object: &JsonRow) {
+    fn add(&mut self, object: &JsonRow, place: impl FnOnce() -> Place) {
         let is_there = |cell: &Cell| *cell != Cell::Absent;
         let kept = object.kept.iter().map(|(cell, _)| cell);
         let (text, others) = object.texts.split_at(1);
@@ -764,7 +788,10 @@ impl JsonKeys {
             .filter(|_| object.label.value().is_some())
         {
             Some(true) => self.class_names += 1,
-            Some(false) => self.other_labels += 1,
+            Some(false) => {
+                self.other_labels += 1;
+                self.first_other.get_or_insert_with(place);
+            }
             None => {}
         }
     }

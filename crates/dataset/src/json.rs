@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use diagnostics::quoted_for_shell;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::input::FileError;
@@ -81,6 +81,25 @@ pub(super) fn kept(value: Option<&RawValue>) -> Result<(Cell, bool), serde_json:
     })
 }
 
+/// Replaces the numbers in a list of labels by their names in the object `names`. Returns false, and
+/// changes nothing, if it does not have all of them; `None` for an empty list.
+pub(super) fn rename(labels: &mut Cell, names: Option<&RawValue>) -> Option<bool> {
+    let Some(numbers) = labels.value().and_then(items) else {
+        return Some(false);
+    };
+    let names: BTreeMap<String, String> = names
+        .and_then(|names| serde_json::from_str(names.get()).ok())
+        .unwrap_or_default();
+    let name = |number: &&RawValue| names.get(number.get().trim_matches('"'));
+    let found: Option<Vec<&String>> = numbers.iter().map(name).collect();
+    let Some(found) = found else {
+        return Some(false);
+    };
+    let is_named = (!found.is_empty()).then_some(true);
+    *labels = Cell::Value(serde_json::json!(found).to_string());
+    is_named
+}
+
 /// Refuses other layouts of JSON, by their first line.
 pub(super) fn refuse_layout(
     line: &str,
@@ -94,6 +113,9 @@ pub(super) fn refuse_layout(
     }
     let found = match line {
         "{" => Some(("an object over several lines", ".".to_owned())),
+        _ if several_objects(line.as_bytes()) => {
+            Some(("several objects on a line", ".".to_owned()))
+        }
         _ => one_object(line, options, labels),
     };
     let Some((what, filter)) = found else {
@@ -125,6 +147,16 @@ pub(super) fn begins_array(json: &[u8]) -> bool {
     let inner = json.trim_ascii_start().strip_prefix(b"[");
     let first = inner.and_then(|inner| inner.trim_ascii_start().first());
     matches!(first, Some(b'{' | b']'))
+}
+
+/// True if another object follows the first one, also on the same line, as Kinesis Firehose writes
+/// them.
+pub(super) fn several_objects(json: &[u8]) -> bool {
+    let json = json.trim_ascii_start();
+    let mut values = serde_json::Deserializer::from_slice(json).into_iter::<IgnoredAny>();
+    let has_first = json.starts_with(b"{") && matches!(values.next(), Some(Ok(_)));
+    let rest = json.get(values.byte_offset()..).unwrap_or_default();
+    has_first && rest.trim_ascii_start().starts_with(b"{")
 }
 
 /// Returns the first key of an array's first object.
@@ -281,6 +313,16 @@ fn inside<'a>(value: &'a RawValue, path: &str) -> Result<Option<&'a RawValue>, s
     Ok(parse(value.get(), &[path], None)?.pop().flatten())
 }
 
+/// Returns the first part of a path that has another value than an object, and the value's type.
+pub(super) fn not_an_object<'p>(json: &str, path: &'p str) -> Option<(&'p str, &'static str)> {
+    let found = |at: usize| {
+        let value = parse(json, &[&path[..at]], None).ok()?.pop().flatten()?;
+        let is_other = !value.get().starts_with(['{', 'n']);
+        is_other.then(|| (&path[..at], kind(value.get())))
+    };
+    path.match_indices('.').find_map(|(at, _)| found(at))
+}
+
 /// Depth to which the keys of nested objects are listed.
 const MAX_DEPTH: usize = 4;
 
@@ -300,6 +342,7 @@ fn kind(raw: &str) -> &'static str {
     match raw.as_bytes().first() {
         Some(b'[') => "an array",
         Some(b'{') => "an object",
+        Some(b'"') => "a string",
         Some(b't' | b'f') => "true or false",
         _ => "a number",
     }

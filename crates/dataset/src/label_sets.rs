@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::str::Chars;
 
 use serde_json::value::RawValue;
 
@@ -28,6 +29,11 @@ pub(super) struct WrongLabels {
 }
 
 impl MultiLabel {
+    /// True if a field is a list, or one label.
+    pub(super) fn is_list(&self) -> bool {
+        self.separator.is_none() && self.other_columns.is_empty()
+    }
+
     /// Returns the [`name`] of the labels in the values of the label columns, of which the first
     /// one is named `column`. `is_list`: the only value is a list in JSON.
     pub(super) fn set(
@@ -39,7 +45,10 @@ impl MultiLabel {
         let wrong = |column: &str, expected, found: Option<&str>| WrongLabels {
             column: column.to_owned(),
             expected,
-            found: format!("`{}`", diagnostics::sanitize(found.unwrap_or_default())),
+            found: match found.unwrap_or_default().trim() {
+                "" => "no value".to_owned(),
+                found => format!("`{}`", diagnostics::sanitize(found)),
+            },
         };
         if self.other_columns.is_empty() {
             let text = values.first().copied().flatten().unwrap_or_default();
@@ -47,7 +56,7 @@ impl MultiLabel {
             return match separator {
                 Some(separator) => Ok(name(text.split(separator).map(str::trim))),
                 None => list(text).map_or_else(
-                    || Err(wrong(column, "a list of strings in JSON", Some(text))),
+                    || Err(wrong(column, expected_list(text), Some(text))),
                     |labels| Ok(name(labels.iter().map(String::as_str))),
                 ),
             };
@@ -91,6 +100,14 @@ pub(super) fn missing_value(name: &str, options: &ReadOptions) -> Option<String>
         .find(|label| audit::is_missing_value(label))
 }
 
+/// Describes a list for a message about another `text`, such as an array of numpy: `['a' 'b']`.
+fn expected_list(text: &str) -> &'static str {
+    match text.contains("' '") || text.contains("\" \"") {
+        true => "a list in JSON or Python (of an array of numpy, write `.tolist()`)",
+        false => "a list of strings in JSON or Python",
+    }
+}
+
 /// Returns the labels in a list of JSON or Python; a text that is not a list is one label.
 fn list(text: &str) -> Option<Vec<String>> {
     let text = text.trim();
@@ -109,22 +126,17 @@ fn list(text: &str) -> Option<Vec<String>> {
 }
 
 /// Returns the strings in a list that Python printed, such as `['a', "b's"]`: pandas writes lists
-/// so into CSV files.
+/// so into CSV files. `None` is a blank label.
 fn python_list(text: &str) -> Option<Vec<String>> {
     let inner = text.strip_prefix('[')?.strip_suffix(']')?;
     let (mut labels, mut rest) = (Vec::new(), inner.trim());
     while !rest.is_empty() {
-        let quote = rest.chars().next().filter(|char| "'\"".contains(*char))?;
-        let (mut label, mut chars) = (String::new(), rest[1..].chars());
-        loop {
-            match chars.next()? {
-                '\\' => label.push(chars.next().filter(|char| "\\'\"".contains(*char))?),
-                char if char == quote => break,
-                char => label.push(char),
-            }
-        }
+        let (label, after) = match rest.strip_prefix("None") {
+            Some(after) => (String::new(), after),
+            None => python_string(rest)?,
+        };
         labels.push(label);
-        rest = chars.as_str().trim_start();
+        rest = after.trim_start();
         rest = match rest.strip_prefix(',') {
             Some(rest) => rest.trim_start(),
             None if rest.is_empty() => rest,
@@ -132,6 +144,38 @@ fn python_list(text: &str) -> Option<Vec<String>> {
         };
     }
     Some(labels)
+}
+
+/// Returns the string at the start of `text`, as Python prints it in a list, and the rest.
+fn python_string(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|char| "'\"".contains(*char))?;
+    let (mut label, mut chars) = (String::new(), text[1..].chars());
+    loop {
+        match chars.next()? {
+            '\\' => label.push(python_escape(&mut chars)?),
+            char if char == quote => return Some((label, chars.as_str())),
+            char => label.push(char),
+        }
+    }
+}
+
+/// Returns the character of an escape without its backslash, such as `xa0`.
+fn python_escape(chars: &mut Chars<'_>) -> Option<char> {
+    let digits = match chars.next()? {
+        char @ ('\\' | '\'' | '"') => return Some(char),
+        'n' => return Some('\n'),
+        'r' => return Some('\r'),
+        't' => return Some('\t'),
+        'x' => 2,
+        'u' => 4,
+        'U' => 8,
+        _ => return None,
+    };
+    let mut code = 0;
+    for _ in 0..digits {
+        code = code * 16 + chars.next()?.to_digit(16)?;
+    }
+    char::from_u32(code)
 }
 
 /// Returns the names of the classes in order of first appearance: of rows with several labels those
@@ -226,6 +270,11 @@ mod tests {
             (r#"["b","a","b"]"#, r#"["a","b"]"#),
             ("[1, true, null]", r#"["1","true"]"#),
             ("['b', \"a's\", 'c\\'d']", r#"["a's","b","c'd"]"#),
+            // As Python prints a no-break space and None.
+            (
+                r"['a\xa0b', 'c\u200b', None]",
+                "[\"a\u{a0}b\",\"c\u{200b}\"]",
+            ),
             ("b, c", r#"["b, c"]"#),
             ("[]", "[]"),
             ("", "[]"),
@@ -233,10 +282,19 @@ mod tests {
         ] {
             assert_eq!(set(&lists, &[text]).as_deref(), Ok(expected), "{text}");
         }
-        for text in ["[a, b]", "[[\"a\"]]", "['a' 'b']", "['a", "[\"a\", {}]"] {
-            let expected = format!("a a list of strings in JSON `{text}`");
+        for text in [
+            "[a, b]",
+            "[[\"a\"]]",
+            "['a",
+            "[\"a\", {}]",
+            r"['\q']",
+            "[Nones]",
+        ] {
+            let expected = format!("a a list of strings in JSON or Python `{text}`");
             assert_eq!(set(&lists, &[text]), Err(expected));
         }
+        let numpy = set(&lists, &["['a' 'b']"]).unwrap_err();
+        assert!(numpy.contains("write `.tolist()`"), "{numpy}");
     }
 
     #[test]
@@ -259,6 +317,8 @@ mod tests {
         assert_eq!(set(&columns, &["0", "0.0", "0"]).as_deref(), Ok("[]"));
         let wrong = set(&columns, &["1", "2", "0"]);
         assert_eq!(wrong, Err("b 0 or 1 `2`".to_owned()));
+        let none = set(&columns, &["1", " ", "0"]);
+        assert_eq!(none, Err("b 0 or 1 no value".to_owned()));
     }
 
     #[test]

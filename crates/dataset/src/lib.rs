@@ -34,7 +34,7 @@ mod sniff;
 mod source;
 mod stream;
 
-pub use audit::similar_label;
+pub use audit::{separator_in, similar_label};
 pub use channel::sources;
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
@@ -43,6 +43,7 @@ pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
 pub use label_sets::{LabelSets, MultiLabel, labels_of};
+pub use near::is_of_unsegmented_script;
 pub use read::{Encode, RowRef, Rows, TrainTexts, read, single_rows, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source};

@@ -26,15 +26,15 @@ const MINIMA: usize = 3;
 pub(super) type Sketch = [u32; BANDS];
 
 /// Replaces `hashes` by those of the text's shingles: sequences of words in lower case, where a
-/// word consists of letters and digits.
+/// word consists of letters and digits, or is a letter of a script without blanks between words.
 fn shingles(text: &str, hashes: &mut Vec<u64>) {
     const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
     hashes.clear();
     let mut window = [0; SHINGLE_WORDS];
     let mut words = 0;
-    for word in text.split(|c: char| !c.is_alphanumeric()) {
+    let mut push = |word: &str| {
         if word.is_empty() {
-            continue;
+            return;
         }
         let add = |hash: u64, c: char| (hash.rotate_left(5) ^ u64::from(c)).wrapping_mul(FACTOR);
         window[words % SHINGLE_WORDS] = word.chars().flat_map(char::to_lowercase).fold(0, add);
@@ -45,7 +45,35 @@ fn shingles(text: &str, hashes: &mut Vec<u64>) {
             let add = |hash: u64, word: &u64| (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
             hashes.push(mix(shingle.fold(0, add)));
         }
+    };
+    // Quick for most texts: the letters of these scripts have three or four bytes.
+    let may_be_unsegmented = !text.is_ascii() && text.bytes().any(|byte| byte >= 0xe0);
+    for word in text.split(|c: char| !c.is_alphanumeric()) {
+        if !may_be_unsegmented {
+            push(word);
+            continue;
+        }
+        for part in word.split_inclusive(is_of_unsegmented_script) {
+            let letter = part.trim_end_matches(is_of_unsegmented_script).len();
+            let (word, letter) = part.split_at(letter);
+            push(word);
+            push(letter);
+        }
     }
+}
+
+/// True for Thai, Lao, Burmese, Khmer, Japanese and Chinese, which have no blanks between words.
+pub fn is_of_unsegmented_script(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{e00}'..='\u{eff}'
+            | '\u{1000}'..='\u{109f}'
+            | '\u{1780}'..='\u{17ff}'
+            | '\u{3040}'..='\u{30ff}'
+            | '\u{3400}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}'
+            | '\u{20000}'..='\u{3ffff}'
+    )
 }
 
 /// Returns the distinct hashes of the text's shingles, ascending.
@@ -297,6 +325,19 @@ mod tests {
         );
         assert_eq!((a.len(), b.len()), (4, 4));
         assert!((similarity(&a, &b) - 2.0 / 6.0).abs() < 1e-12);
+        // Letters of scripts without blanks are words.
+        assert_eq!(shingle_set("这部电影").len(), 0);
+        assert_eq!(shingle_set("这部 iPhone12 电影！").len(), 1);
+        assert_eq!(
+            shingle_set("这部iPhone电影。"),
+            shingle_set("这 部 iphone 电 影")
+        );
+        let (a, b) = (
+            shingle_set("这部电影真的很好看"),
+            shingle_set("这部电影真的很难看"),
+        );
+        assert_eq!((a.len(), b.len()), (5, 5));
+        assert!((similarity(&a, &b) - 3.0 / 7.0).abs() < 1e-12);
         // Each sequence counts once.
         assert_eq!(shingle_set(&"a b c d e ".repeat(9)).len(), 5);
     }

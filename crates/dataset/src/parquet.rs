@@ -148,10 +148,20 @@ impl Parquet {
         let Some(columns) = columns else {
             return Ok(None);
         };
+        let durations = arrow::durations(metadata.file_metadata());
         check_types(&columns, |at| {
             let column = schema.column(at);
+            let path = name(&column);
+            // A list has its items at a longer path.
+            let is_inside = |name: &str| {
+                let rest = path.strip_prefix(name);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            if let Some((_, found)) = durations.iter().find(|(name, _)| is_inside(name)) {
+                return (path, found.clone(), None);
+            }
             let kind = Kind::of(&column, metadata.file_metadata());
-            (name(&column), column.physical_type().to_string(), kind)
+            (path, column.physical_type().to_string(), kind)
         })?;
         check_counts(metadata, &columns)?;
         let label = columns.label.map(|at| schema.column(at));

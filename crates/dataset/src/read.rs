@@ -416,10 +416,9 @@ pub fn read<E: Encode>(
         })));
     }
     let mut findings = std::mem::take(&mut rows.findings);
-    audit::labels(
-        &label_sets::class_names(&rows.label_names, options),
-        &mut findings,
-    );
+    let classes = label_sets::class_names(&rows.label_names, options);
+    audit::labels(&classes, &mut findings);
+    audit::several_labels(&classes, options, &mut findings);
     let missing = |name: &String| label_sets::missing_value(name, options);
     let missing: Vec<Option<String>> = rows.label_names.iter().map(missing).collect();
     for (label, place) in rows.labels.iter().zip(&rows.places) {

@@ -55,19 +55,12 @@ pub(super) fn format(path: &Path) -> Option<Format> {
     Some(Format::Csv { delimiter })
 }
 
-/// True for an array of objects, and for two lines with an object each: one object alone is usually
-/// metadata.
+/// True for an array of objects, and for several objects: one alone is usually metadata.
 fn has_objects(sample: &[u8]) -> bool {
     if json::begins_array(sample) {
         return json::first_key(sample).is_some_and(|key| key != PREFIX);
     }
-    let mut lines = sample.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let first = lines.next().unwrap_or_default();
-    let is_object = str::from_utf8(first).is_ok_and(|line| json::parse(line, &[], None).is_ok());
-    is_object
-        && lines
-            .find(|line| !line.is_empty())
-            .is_some_and(|line| line.starts_with(b"{"))
+    json::several_objects(sample)
 }
 
 /// Returns the number of columns if the first two records have the same number, of at least two. In

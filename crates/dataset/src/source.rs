@@ -116,6 +116,12 @@ impl Source {
         path.is_some_and(|path| Format::of_name(path).is_none())
     }
 
+    /// True for a file without bytes.
+    pub(super) fn is_empty(&self) -> bool {
+        let meta = self.path.as_deref().map(fs::metadata);
+        meta.is_some_and(|meta| meta.is_ok_and(|meta| meta.is_file() && meta.len() == 0))
+    }
+
     /// True for a manifest by its name.
     pub(super) fn is_manifest(&self) -> bool {
         let end = self.path.as_deref().and_then(extension);
@@ -150,9 +156,10 @@ impl Source {
             findings.add(&codes::SKIPPED_FILE, Severity::Warning, || Finding {
                 message: format!(
                     "the file is not read: a data file in a folder is a regular file that ends in \
-                     .csv, .tsv, .jsonl, .parquet or .arrow, or has no ending and looks like rows; \
-                     its name does not begin with a dot, or with `cache-` if it ends in .arrow, and \
-                     that of its folder neither with a dot nor with an underscore{}",
+                     .csv, .tsv, .jsonl, .ft, .parquet, .arrow or .feather, or in .json with \
+                     several objects, or has no ending and looks like rows; its name does not begin \
+                     with a dot, or with `cache-` if it ends in .arrow, and that of its folder \
+                     neither with a dot nor with an underscore{}",
                     match (all, self.skipped.len()) {
                         (true, 2) => format!("; nor is {}", listed(&self.skipped[1..])),
                         (true, _) => format!("; nor are {}", listed(&self.skipped[1..])),

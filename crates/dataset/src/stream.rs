@@ -77,6 +77,17 @@ pub(super) struct ReadTask<'a> {
     pub(super) limit: usize,
 }
 
+/// Returns the column that is both a text and a label column, if there is one.
+fn text_as_label(options: &ReadOptions) -> Option<&String> {
+    let more = options.multi_label.iter();
+    let more = more.flat_map(|multi| &multi.other_columns);
+    let mut labels = std::iter::once(&options.label_column).chain(more);
+    let is_text = |label: &&String| {
+        options.text_column == **label || options.other_text_columns.contains(label)
+    };
+    labels.find(is_text)
+}
+
 /// Like [`stream`], but errors in the data are left to the caller. Calls `notice` with each stored
 /// finding, in order.
 pub(super) fn run<S: Send, O: Send, E: Send>(
@@ -96,9 +107,9 @@ pub(super) fn run<S: Send, O: Send, E: Send>(
         },
         ..task.options.clone()
     };
-    let mut texts = std::iter::once(&options.text_column).chain(&options.other_text_columns);
-    if task.labels != Labels::Ignored && texts.any(|text| *text == options.label_column) {
-        let findings = columns::same_column(&options.label_column, task.limit);
+    let shared = text_as_label(options).filter(|_| task.labels != Labels::Ignored);
+    if let Some(name) = shared {
+        let findings = columns::same_column(name, task.limit);
         findings.iter().for_each(|finding| notice(&finding));
         return Ok(Streamed {
             counts: RowCounts::default(),
@@ -348,6 +359,7 @@ impl Merged {
             all.label |= seen.label;
             all.class_names += seen.class_names;
             all.other_labels += seen.other_labels;
+            all.first_other = all.first_other.take().or(seen.first_other);
             all.kept.resize(seen.kept.len(), false);
             for (all, seen) in all.kept.iter_mut().zip(seen.kept) {
                 *all |= seen;
@@ -415,22 +427,34 @@ fn report_class_names(source: u32, seen: &JsonKeys, task: ReadTask<'_>, findings
     if seen.class_names == 0 {
         return;
     }
-    let key = columns::class_name_key(&task.options.label_column);
-    let place = task.sources.get(source as usize).map(Source::place);
+    let label = &task.options.label_column;
+    let is_map = task.options.multi_label.is_some();
+    let key = match is_map {
+        true => columns::class_map_key(label),
+        false => columns::class_name_key(label),
+    };
+    let mut place = task.sources.get(source as usize).map(Source::place);
     let (severity, message, help) = match seen.other_labels {
         0 => (
             Severity::Warning,
             format!("the labels are the class names in `{}`", sanitize(&key)),
-            format!("pass --label-column {} to confirm", quoted_for_shell(&key)),
+            match is_map {
+                true => "if the numbers are meant, rename the file to end in .jsonl".to_owned(),
+                false => format!("pass --label-column {} to confirm", quoted_for_shell(&key)),
+            },
         ),
-        others => (
-            Severity::Error,
-            format!(
-                "`{others}` rows with a label have no class name in `{}`",
-                sanitize(&key)
-            ),
-            "write the class names of these rows, or remove those of the others".to_owned(),
-        ),
+        others => {
+            place.clone_from(&seen.first_other);
+            let rows = match others {
+                1 => "`1` row with a label has".to_owned(),
+                _ => format!("`{others}` rows with a label have"),
+            };
+            (
+                Severity::Error,
+                format!("{rows} no class name in `{}`", sanitize(&key)),
+                "write the class names of these rows, or remove those of the others".to_owned(),
+            )
+        }
     };
     findings.add(&codes::CLASS_NAMES, severity, || Finding {
         message,

@@ -263,6 +263,7 @@ fn io_help(action: &str, error: &std::io::Error) -> &'static str {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "give the user that runs this access to it"
         }
+        ErrorKind::InvalidData if action == "read" => "save the file as UTF-8",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some space, or choose another disk"
         }

@@ -104,14 +104,15 @@ impl EpochReport {
     pub fn row(&self, is_best: bool) -> String {
         let epoch = format!("{}/{}", self.epoch, self.epochs);
         let width = self.epoch_width();
-        let mut line = format!("{epoch:>width$}  {:>10.4}", self.train_loss);
+        let mut line = format!("{epoch:>width$}  {}", fixed(self.train_loss, 10));
         if let Some(validation) = self.validation {
             let Validation {
                 loss,
                 accuracy,
                 macro_f1,
             } = validation;
-            line.push_str(&format!("  {loss:>8.4}  {accuracy:>12.4}  {macro_f1:>8.4}"));
+            let loss = fixed(loss, 8);
+            line.push_str(&format!("  {loss}  {accuracy:>12.4}  {macro_f1:>8.4}"));
         }
         line.push_str(&format!("  {:>7.0}", self.rows_per_second));
         if let Some(tokens) = self.tokens_per_second {
@@ -137,6 +138,15 @@ impl EpochReport {
             .with(Metric::At(Progress::GradientNorm), self.gradient_norm)
             .with(train(Measure::RowsPerSecond), self.rows_per_second)
             .with(train(Measure::TokensPerSecond), self.tokens_per_second)
+    }
+}
+
+/// Formats a number for a column: with an exponent if it is too long otherwise.
+fn fixed(value: f64, width: usize) -> String {
+    let fixed = format!("{value:>width$.4}");
+    match fixed.len() > width {
+        true => format!("{value:>width$.2e}"),
+        false => fixed,
     }
 }
 
@@ -212,6 +222,11 @@ mod public_reports {
         long.epochs = 4000;
         assert_eq!(long.header().find("train loss"), Some(11));
         assert!(long.row(false).starts_with("   1/4000      0.5000"));
+        // Weights of rows can be very large.
+        let mut large = epoch(1, 0.9, 12_345.6);
+        large.train_loss = 1.2836e36;
+        let row = "   1/12     1.28e36    1.23e4        0.9000    0.7500    12346   1000000";
+        assert_eq!(large.row(false), row);
         let mut plain = epoch(12, 0.9, 0.25);
         (plain.validation, plain.tokens_per_second) = (None, None);
         assert_eq!(

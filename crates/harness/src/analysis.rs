@@ -11,6 +11,9 @@ use crate::range::integer;
 /// on made-up Chinese and Thai reviews, where words have 0.54 (scikit-learn#20992).
 const CHARACTER_NGRAMS: u8 = 3;
 
+/// Least share of rows without blanks between words that is worth a warning: one in this number.
+const MIN_SHARE: usize = 20;
+
 /// Options of the tokens; names and meanings are those of scikit-learn.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AnalysisArgs {
@@ -186,17 +189,20 @@ fn word_pattern(pattern: &str) -> Result<(Option<Pattern>, u8), Error> {
 
 impl TextAnalysis {
     /// Changes the tokens to characters if there is no option for them and most rows have no blanks
-    /// between words; with options that need words, returns a warning instead.
+    /// between words; with options that need words, or if fewer rows have none, returns a warning
+    /// instead.
     pub fn adapt(&mut self, encoders: &[TokenizedRows]) -> Option<Adapted> {
-        let (rows, unsegmented) = TokenizedRows::unsegmented(encoders);
-        let longest = self.automatic.filter(|_| unsegmented * 2 > rows)?;
+        let longest = self.automatic?;
+        let (found, is_most) = rows_without_blanks(encoders)?;
         self.automatic = None;
-        let found = format!("{unsegmented} of {rows} rows have no blanks between words");
-        if !self.of_words.is_empty() {
+        if !is_most || !self.of_words.is_empty() {
+            let leave_out = match self.of_words.as_slice() {
+                [] => String::new(),
+                options => format!(" and leave out {}", options.join(" and ")),
+            };
             return Some(Adapted::Warning(format!(
-                "{found}: most words are whole sentences\n  help: pass --analyzer char and leave \
-                 out {}, or pass --analyzer word to keep words",
-                self.of_words.join(" and ")
+                "{found}: most of their words are whole sentences\n  help: pass --analyzer \
+                 char{leave_out}, or pass --analyzer word to keep words"
             )));
         }
         self.analyzer.tokens = Tokens::Char;
@@ -206,6 +212,16 @@ impl TextAnalysis {
             self.min_ngrams
         )))
     }
+}
+
+/// Returns the statement that 5 % or more of the rows have no blanks between words, and true if most
+/// have none; `None` if there are fewer.
+pub fn rows_without_blanks<'a>(
+    encoders: impl IntoIterator<Item = &'a TokenizedRows>,
+) -> Option<(String, bool)> {
+    let (rows, unsegmented) = TokenizedRows::unsegmented(encoders);
+    let found = format!("{unsegmented} of {rows} rows have no blanks between words");
+    (unsegmented > 0 && unsegmented * MIN_SHARE >= rows).then_some((found, unsegmented * 2 > rows))
 }
 
 #[cfg(test)]
@@ -266,7 +282,7 @@ mod tests {
         assert_eq!(automatic.adapt(&chinese), None);
         let mut english = analysis(&AnalysisArgs::default());
         assert_eq!(
-            english.adapt(&rows(&words, &["good film", "好看", "bad film"])),
+            english.adapt(&rows(&words, &["good film", "bad film"])),
             None
         );
         let mut explicit = analysis(&AnalysisArgs {
@@ -286,6 +302,35 @@ mod tests {
         );
         assert_eq!(cased.adapt(&encoded), expected);
         assert!(!cased.analyzer.lowercase);
+    }
+
+    /// Issue 17: rows of two scripts; those of a minority were classified by chance, silently.
+    #[test]
+    fn some_rows_without_blanks_are_counted() {
+        let warning = |unsegmented: usize, args: &AnalysisArgs| {
+            let mut texts = ["good film"; 40];
+            texts[..unsegmented].fill("这部电影真的糟糕");
+            let mut analysis = analysis(args);
+            let encoded = rows(&analysis.analyzer, &texts);
+            let adapted = analysis.adapt(&encoded);
+            assert_eq!(analysis.analyzer.tokens, Tokens::Word);
+            adapted
+        };
+        let automatic = AnalysisArgs::default();
+        for unsegmented in [2, 20] {
+            let expected = format!(
+                "{unsegmented} of 40 rows have no blanks between words: most of their words are \
+                 whole sentences\n  help: pass --analyzer char, or pass --analyzer word to keep words"
+            );
+            let expected = Some(Adapted::Warning(expected));
+            assert_eq!(warning(unsegmented, &automatic), expected);
+        }
+        assert_eq!(warning(1, &automatic), None);
+        let explicit = AnalysisArgs {
+            analyzer: Some(TokensArg::Word),
+            ..AnalysisArgs::default()
+        };
+        assert_eq!(warning(20, &explicit), None);
     }
 
     /// Words of such texts are whole sentences: a warning, since the user asked for words.

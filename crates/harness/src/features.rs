@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use dataset::{RowTable, Split};
-use diagnostics::{Error, sanitize};
+use diagnostics::{Error, listed, sanitize};
 use text::features::{Counts, FeatureParams, FitError, Frequency, fit};
 use text::{Analyzer, TokenizedRows, english, stop_words_without_match};
 use training::Run;
@@ -56,6 +56,9 @@ impl FromStr for FrequencyArg {
     }
 }
 
+/// Parts of a stop word that a warning names.
+const MAX_LISTED: usize = 5;
+
 /// Selection of the terms, whatever their tokens are.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
@@ -80,15 +83,16 @@ impl Vocabulary {
     /// Warns of stop words that texts cannot contain, because their words are split in another way.
     pub fn warn_stop_words(&self, analyzer: &Analyzer, run: &mut Run) {
         let unmatched = stop_words_without_match(analyzer, &self.stop_words);
-        let Some(first) = unmatched.first() else {
+        let Some((first, tokens)) = unmatched.first() else {
             return;
         };
+        let tokens = listed(tokens, MAX_LISTED);
         run.warn(format!(
-            "{} of {} stop words cannot match, such as `{}`: texts are split into other words\n  \
-             help: give their parts as stop words, such as `don` for `don't`",
+            "{} of {} stop words cannot match, such as `{first}`: texts have {tokens} instead\n  \
+             help: give what texts have as stop words: {tokens} for `{first}`",
             unmatched.len(),
             self.stop_words.len(),
-            sanitize(first)
+            first = sanitize(first)
         ));
     }
 

@@ -8,6 +8,6 @@ pub mod range;
 mod report;
 pub mod trainer;
 
-pub use analysis::{AnalysisArgs, AnalysisDefaults, TextAnalysis};
+pub use analysis::{AnalysisArgs, AnalysisDefaults, TextAnalysis, rows_without_blanks};
 pub use command::{help, run};
 pub use trainer::{Adapted, Model, Needs, NoArgs, Trained, Trainer};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dataset::{ReadOptions, RowCounts, RowPlace, RowTable, Split, fetch_texts, split_pair};
 use diagnostics::atomic_dir::parent;
-use diagnostics::{Error, Warning, quoted_for_shell};
+use diagnostics::{Error, Warning, listed, quoted_for_shell};
 use evaluation::history::{self, EpochReport};
 use evaluation::metrics::{Comparison, Scores};
 use evaluation::report::{ClassFeatures, Report, RowExample, RunInfo, SetReport, html};
@@ -19,6 +19,8 @@ pub(crate) const STRONGEST: usize = 25;
 const CHANGED: &str = "(this row was changed after it was read)";
 /// Rows in each of the two lists of examples.
 const EXAMPLES: usize = 20;
+/// Labels of an example.
+const MAX_LABELS: usize = 10;
 
 /// The input of the report.
 pub(crate) struct Input<'a> {
@@ -154,7 +156,8 @@ impl Input<'_> {
         let name = |class: &u32| self.rows.classes[*class as usize].as_str();
         let names = |classes: &[u32]| match classes {
             [] => "(none)".to_owned(),
-            _ => classes.iter().map(name).collect::<Vec<_>>().join(", "),
+            [class] if self.rows.label_sets.is_none() => name(class).to_owned(),
+            _ => listed(classes.iter().map(name), MAX_LABELS),
         };
         let example = |(mistake, text): (&Mistake, &String)| RowExample {
             place: self.rows.places[mistake.row as usize]

@@ -16,7 +16,9 @@ use std::fmt;
 use diagnostics::stdio::MetricText;
 use serde::{Deserialize, Serialize};
 
-use Measure::{Accuracy, Ece, LogLoss, Loss, MacroF1, RocAuc, RowsPerSecond, TokensPerSecond};
+use Measure::{
+    Accuracy, Ece, LogLoss, Loss, MacroF1, MicroF1, RocAuc, RowsPerSecond, TokensPerSecond,
+};
 use Progress::{Epoch, GradientNorm, LearningRate, PeakRssBytes, Rows, Seconds, Step};
 use Split::{Test, Train, Validation};
 
@@ -36,6 +38,8 @@ pub enum Split {
 pub enum Measure {
     /// Share of rows with the correct label.
     Accuracy,
+    /// F1 score of all pairs of row and label, of rows that may have several labels.
+    MicroF1,
     /// Unweighted mean of the F1 scores of the classes.
     MacroF1,
     /// Mean negative log probability of the correct class.
@@ -87,8 +91,9 @@ impl Split {
 
 impl Measure {
     /// All measures.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Accuracy,
+        MicroF1,
         MacroF1,
         LogLoss,
         Ece,
@@ -102,6 +107,7 @@ impl Measure {
     pub const fn name(self) -> &'static str {
         match self {
             Accuracy => "accuracy",
+            MicroF1 => "micro_f1",
             MacroF1 => "macro_f1",
             LogLoss => "log_loss",
             Ece => "ece",

@@ -76,9 +76,9 @@ impl TokenizedRows {
     }
 
     /// Number of rows, and of those without blanks between words, such as Chinese and Thai ones.
-    pub fn unsegmented(encoders: &[Self]) -> (usize, usize) {
+    pub fn unsegmented<'a>(encoders: impl IntoIterator<Item = &'a Self>) -> (usize, usize) {
         encoders
-            .iter()
+            .into_iter()
             .fold((0, 0), |(rows, unsegmented), encoder| {
                 let encoder = (encoder.ends.len(), encoder.scanner.unsegmented);
                 (rows + encoder.0, unsegmented + encoder.1)
@@ -97,18 +97,24 @@ pub fn english() -> Arc<[String]> {
     ENGLISH.lines().map(str::to_owned).collect()
 }
 
-/// Returns the stop words that the list does not remove from texts: their own tokens are others,
-/// which are not on the list, such as `don` of `don't`.
-pub fn stop_words_without_match<'a>(analyzer: &Analyzer, stop_words: &'a [String]) -> Vec<&'a str> {
+/// Returns the stop words that the list does not remove from texts, each with those of its tokens
+/// that are not on the list, such as `don` of `don't`, and `cafe` of `café` without accents.
+pub fn stop_words_without_match<'a>(
+    analyzer: &Analyzer,
+    stop_words: &'a [String],
+) -> Vec<(&'a str, Vec<String>)> {
     let list: HashSet<&[u8]> = stop_words.iter().map(|word| word.as_bytes()).collect();
     let mut scanner = Scanner::new(analyzer);
-    let mut is_split = |word: &str| {
+    let with_tokens = stop_words.iter().map(|word| {
         let (tokens, prepared) = scanner.scan(word);
-        let mut tokens = tokens.iter().map(|token| token.bytes(prepared));
-        tokens.any(|token| !list.contains(token))
-    };
-    let words = stop_words.iter().map(String::as_str);
-    words.filter(|word| is_split(word)).collect()
+        let tokens = tokens.iter().map(|token| token.bytes(prepared));
+        let others = tokens.filter(|token| !list.contains(*token));
+        let others = others.map(|token| String::from_utf8_lossy(token).into_owned());
+        (word.as_str(), others.collect::<Vec<_>>())
+    });
+    with_tokens
+        .filter(|(_, others)| !others.is_empty())
+        .collect()
 }
 
 impl Encode for TokenizedRows {

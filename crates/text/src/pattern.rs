@@ -158,11 +158,23 @@ impl From<Pattern> for String {
 impl Set {
     fn has(&self, character: char) -> bool {
         let has = |character: char| self.items.iter().any(|item| item.has(character));
-        let found = has(character)
-            || self.ignore_case
-                && (character.to_lowercase().any(has) || character.to_uppercase().any(has));
+        let found =
+            has(character) || self.ignore_case && other_cases(character).into_iter().any(has);
         found != self.negated
     }
+}
+
+/// Returns the other cases of a character. Those of `ı` and `ſ` include the cases of `i` and `s`.
+fn other_cases(character: char) -> [char; 4] {
+    let lower = |of: char| of.to_lowercase().next().unwrap_or(of);
+    // Two characters, such as those of `ß`, are not a case of one.
+    let upper = |of: char| {
+        let mut upper = of.to_uppercase();
+        let only = (upper.len() == 1).then(|| upper.next()).flatten();
+        only.unwrap_or(of)
+    };
+    let (lowered, raised) = (lower(character), upper(character));
+    [lowered, raised, lower(raised), upper(lowered)]
 }
 
 impl Item {
@@ -215,6 +227,12 @@ mod tests {
             (r"#(\w+)", "#a b #cd", &["a", "cd"]),
             (r"(?:ab|a)(?:c|bcd)?", "abcd ab", &["abc", "ab"]),
             (r"(?i)[k-m]+", "KlM xkL", &["KlM", "kL"]),
+            (
+                r"(?i)[a-z]+",
+                "ıslak ſ \u{212a} ß",
+                &["ıslak", "ſ", "\u{212a}"],
+            ),
+            (r"(?i)[A-Z]+", "ıß İx ŉ", &["ı", "İx"]),
             (r"^\w+$", "one", &["one"]),
             (r"(?m)^\w+", "one\ntwo three", &["one", "two"]),
             (r"[]a\-\\]+", r"a]-\b", &[r"a]-\"]),

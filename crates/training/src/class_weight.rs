@@ -52,8 +52,8 @@ impl FromStr for ClassWeight {
         match text {
             "none" => Ok(Self::None),
             "balanced" => Ok(Self::Balanced),
-            // A misspelt word is not looked for as a file.
-            path if path.contains(['.', '/']) => Ok(Self::File {
+            // A misspelt word is not the name of a file.
+            path if path.contains(['.', '/']) || Path::new(path).is_file() => Ok(Self::File {
                 path: path.into(),
                 weights: Vec::new(),
             }),
@@ -63,6 +63,17 @@ impl FromStr for ClassWeight {
 }
 
 impl ClassWeight {
+    /// Reads the file, if it is one, for its errors: before the data is read.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a weight is not a positive number.
+    pub fn check_file(&self) -> Result<(), Error> {
+        match self {
+            Self::File { path, .. } => read(path).map(|_| ()),
+            Self::None | Self::Balanced => Ok(()),
+        }
+    }
+
     /// Reads the file, if it is one. Classes that are not in it weigh 1, with a warning.
     ///
     /// # Errors
@@ -195,7 +206,8 @@ fn read(path: &Path) -> Result<BTreeMap<String, f64>, Error> {
         // Most trainers compute in single precision.
         let fits = |weight: &f64| (*weight as f32).is_finite() && *weight as f32 > 0.0;
         let Some(weight) = weight.filter(fits) else {
-            let found = format!("expected a number above 0 as the weight of `{shown}`");
+            let found =
+                format!("expected a number above 0, at most 3e38, as the weight of `{shown}`");
             return Err(wrong(path, &found));
         };
         if weights.contains_key(&label) {
@@ -231,16 +243,21 @@ impl<'de> serde::de::Visitor<'de> for Members {
     }
 }
 
-/// Returns labels and weights of a CSV file. A quoted label may contain a comma, but no line break.
+/// Returns labels and weights of a CSV file, also with `;` or tabs. A quoted label may contain the
+/// delimiter, but no line break.
 fn csv_pairs(path: &Path, text: &str) -> Result<Vec<(String, Option<f64>)>, Error> {
     let mut lines = text.lines();
-    if lines.next().map(str::trim_end) != Some(HEADER) {
+    let header = lines.next().map(str::trim_end).unwrap_or_default();
+    // `;` in Excel, and tabs.
+    let mut delimiters = [',', ';', '\t'].into_iter();
+    let is_own = |delimiter: &char| header == HEADER.replace(',', &delimiter.to_string());
+    let Some(delimiter) = delimiters.find(is_own) else {
         let expected = format!("expected a JSON object, or `{HEADER}` as the first line");
         return Err(wrong(path, &expected));
-    }
+    };
     let rows = lines.filter(|line| !line.trim().is_empty());
     rows.map(|line| {
-        let Some((label, weight)) = line.rsplit_once(',') else {
+        let Some((label, weight)) = line.rsplit_once(delimiter) else {
             return Err(wrong(path, "expected a label and a weight in each line"));
         };
         let quoted = label
@@ -309,6 +326,8 @@ mod public_reports {
         let texts = [
             "{\"b, c\": 0.5, \"a\": 3}",
             "label,weight\r\n\"b, c\",0.5\r\na,3\r\n",
+            "\u{feff}label;weight\r\nb, c;0.5\r\na;3\r\n",
+            "label\tweight\nb, c\t0.5\na\t3\n",
         ];
         for text in texts {
             assert_eq!(resolved(text), Ok((vec![3.0, 0.5], Vec::new())), "{text}");
@@ -328,9 +347,13 @@ mod public_reports {
         for (text, expected) in [
             ("{\"A\": 2}", "write `A` as `a`"),
             ("{\"x\": 2}", "the labels are `a`, `b, c`"),
-            ("{\"a\": 0}", "a number above 0 as the weight of `a`"),
-            ("{\"a\": \"2\"}", "a number above 0 as the weight of `a`"),
-            ("label,weight\na,1e400\n", "a number above 0"),
+            (
+                "{\"a\": 0}",
+                "a number above 0, at most 3e38, as the weight of `a`",
+            ),
+            ("{\"a\": \"2\"}", "a number above 0, at most 3e38,"),
+            ("{\"a\": 1e300}", "a number above 0, at most 3e38,"),
+            ("label,weight\na,1e400\n", "a number above 0, at most 3e38,"),
             ("label,weight\na,1\na,2\n", "`a` is there twice"),
             ("{\"a\": 2, \"a\": 3}", "`a` is there twice"),
             ("label,weight\na\n", "a label and a weight in each line"),

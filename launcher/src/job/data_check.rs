@@ -16,7 +16,7 @@ use crate::output::quoted;
 
 /// Hyperparameters of `train` that `check` has as options, too: the data is read as the job reads
 /// it.
-const SHARED_OPTIONS: [&str; 12] = [
+const SHARED_OPTIONS: [&str; 13] = [
     "text_column",
     "label_column",
     "label_separator",
@@ -27,6 +27,7 @@ const SHARED_OPTIONS: [&str; 12] = [
     "quoting",
     "escape",
     "no_header",
+    "text_pair",
     "drop_missing",
     "drop_malformed",
 ];

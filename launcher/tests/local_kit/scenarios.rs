@@ -40,7 +40,12 @@ pub fn trains_svm(jobs: &Jobs, hyperparameters: &[&str]) -> PathBuf {
     let names: Vec<_> = unpacked(&model).into_keys().collect();
     assert_eq!(
         names,
-        ["config.json", "model.safetensors", "vocabulary.txt"]
+        [
+            "config.json",
+            "model.safetensors",
+            "run.toml",
+            "vocabulary.txt"
+        ]
     );
     assert!(unpacked(archive(&answer, "output")).contains_key("report.html"));
     model

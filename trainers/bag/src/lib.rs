@@ -29,6 +29,7 @@ use std::sync::Arc;
 use dataset::RowTable;
 use diagnostics::Error;
 use harness::{Adapted, Needs, NoArgs, Trained, Trainer};
+use sagemaker::Paths;
 use text::TokenizedRows;
 use training::Run;
 
@@ -59,6 +60,10 @@ impl Trainer for Bag {
     fn fingerprint(params: &BagParams) -> BTreeMap<String, String> {
         let class_weight = params.class_weight.fingerprint();
         class_weight.into_iter().chain(any_threads()).collect()
+    }
+
+    fn preflight(params: &mut BagParams, _: &Paths) -> Result<(), Error> {
+        params.class_weight.check_file()
     }
 
     fn encoder(params: &BagParams) -> TokenizedRows {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dataset::{Encode, RowTable, Split};
 use diagnostics::Error;
+use harness::{Adapted, rows_without_blanks};
 use text::{Analyzer, TokenizedRows, WordRows};
 
 use crate::tokenizer::{FIRST, FileTokenizer, MIN_WORD_LENGTH, Tokenizer, UNKNOWN};
@@ -40,6 +41,23 @@ impl Encoder {
         };
         encoders.into_iter().filter_map(words).collect()
     }
+}
+
+/// Warns of rows without blanks between words. `tokenizes`: true if a tokenizer file could be used.
+pub(crate) fn warn_without_blanks(encoders: &[Encoder], tokenizes: bool) -> Option<Adapted> {
+    let words = encoders.iter().filter_map(|encoder| match encoder {
+        Encoder::Words(rows) => Some(&**rows),
+        Encoder::Tokens(_) => None,
+    });
+    let (found, _) = rows_without_blanks(words)?;
+    let help = match tokenizes {
+        true => "pass --tokenizer FILE with the tokenizer.json of a model for their language, or",
+        false => "leave out --arch bag and pass --tokenizer FILE with a tokenizer.json, or",
+    };
+    Some(Adapted::Warning(format!(
+        "{found}: most of their words are whole sentences\n  help: {help} train `svm`, `nb` or \
+         `bag` with --analyzer char"
+    )))
 }
 
 impl Encode for Encoder {

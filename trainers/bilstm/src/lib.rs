@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use dataset::RowTable;
 use diagnostics::Error;
-use harness::{Needs, Trained, Trainer};
+use harness::{Adapted, Needs, Trained, Trainer};
 use params::{PredictArgs, TextArgs, TextParams};
 use sagemaker::Paths;
 use training::Run;
@@ -60,6 +60,7 @@ impl Trainer for BiLstm {
     }
 
     fn preflight(params: &mut TextParams, _: &Paths) -> Result<(), Error> {
+        params.class_weight.check_file()?;
         match &params.arch {
             params::ArchParams::Bilstm(lstm) => {
                 device::find_devices(lstm.device, lstm.precision).map(|_| ())
@@ -94,6 +95,11 @@ impl Trainer for BiLstm {
 
     fn encoder(params: &TextParams) -> Encoder {
         Encoder::new(params.tokenizer.as_ref())
+    }
+
+    fn adapt(params: &mut TextParams, encoders: &[Encoder]) -> Option<Adapted> {
+        let tokenizes = matches!(params.arch, params::ArchParams::Bilstm(_));
+        encoded::warn_without_blanks(encoders, tokenizes)
     }
 
     fn train(

@@ -13,6 +13,7 @@ pub use params::{NbArgs, NbParams};
 use dataset::RowTable;
 use diagnostics::Error;
 use harness::{Adapted, Needs, NoArgs, Trained, Trainer};
+use sagemaker::Paths;
 use text::TokenizedRows;
 use training::Run;
 
@@ -38,6 +39,10 @@ impl Trainer for Nb {
 
     fn check(args: NbArgs) -> Result<NbParams, Error> {
         args.check()
+    }
+
+    fn preflight(params: &mut NbParams, _: &Paths) -> Result<(), Error> {
+        params.class_weight.check_file()
     }
 
     fn encoder(params: &NbParams) -> TokenizedRows {

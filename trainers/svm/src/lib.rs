@@ -19,6 +19,7 @@ use harness::{Adapted, Needs, NoArgs, Trained, Trainer};
 use training::Run;
 
 use params::{SvmArgs, SvmParams};
+use sagemaker::Paths;
 use text::TokenizedRows;
 
 /// The SVM as a trainer.
@@ -41,6 +42,10 @@ impl Trainer for Svm {
 
     fn check(args: SvmArgs) -> Result<SvmParams, Error> {
         args.check()
+    }
+
+    fn preflight(params: &mut SvmParams, _: &Paths) -> Result<(), Error> {
+        params.class_weight.check_file()
     }
 
     fn encoder(params: &SvmParams) -> TokenizedRows {

@@ -120,6 +120,15 @@ fn schema_of_run_files_has_types_and_ranges() {
     assert_eq!(either[0]["type"], "string");
     assert_eq!(either[1]["items"]["default"], "text");
     assert!(property("config").is_null());
+    // All spellings that `train` accepts.
+    for (name, same) in [
+        ("data", "train"),
+        ("min-df", "min_df"),
+        ("model-dir", "model_dir"),
+    ] {
+        let reference = format!("#/properties/{same}");
+        assert_eq!(property(name)["$ref"], reference, "{name}");
+    }
 }
 
 /// Errors in a run file name the line; obeying the help removes them.

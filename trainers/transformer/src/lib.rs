@@ -75,6 +75,7 @@ impl Trainer for Transformer {
     }
 
     fn preflight(params: &mut TransformerParams, paths: &Paths) -> Result<(), Error> {
+        params.class_weight.check_file()?;
         device::find(params.device, params.precision)?;
         params.locate(paths)
     }

@@ -16,6 +16,12 @@ use crate::{Labels, Quoting, ReadOptions};
 /// Delimiters that are tried if the header does not have the columns.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
+/// Most rows that are compared to find the delimiter of a file without a header.
+const MAX_COMPARED_ROWS: usize = 20;
+
+/// A header as a delimiter splits it: its splitter, its record, and the names.
+type Split = (Splitter, RecordSpan, Vec<String>);
+
 /// Longest header that is split at other delimiters, in bytes.
 const MAX_HEADER_BYTES: usize = 1 << 20;
 
@@ -45,6 +51,8 @@ pub(super) struct HeaderTask<'a> {
     pub(super) place: Place,
     /// True if the source is standard input.
     pub(super) stdin: bool,
+    /// True if the name of the file does not show its format.
+    pub(super) no_format: bool,
     /// True if the file begins with many control characters.
     pub(super) binary: bool,
 }
@@ -91,7 +99,7 @@ impl HeaderTask<'_> {
         let mut header = self.names(splitter, bytes, unescaped);
         let mut named_in = NamedIn::Header;
         if !self.complete(&header) {
-            let others = self.others(splitter.delimiter, found, bytes, unescaped);
+            let others = self.others(splitter.delimiter, found, bytes, unescaped)?;
             match others.into_iter().max_by_key(|other| other.2.len()) {
                 Some((other, span, names)) if self.complete(&names) => {
                     let why = format!("as its {} shows", columns::first_row(self.options));
@@ -114,6 +122,9 @@ impl HeaderTask<'_> {
                     if let Some((other, _, names)) = best.filter(|_| header.len() == 1) {
                         named_in = NamedIn::SplitHeader(delimiter_name(other.delimiter));
                         header = names;
+                    }
+                    if self.no_format && self.labels == Labels::Ignored {
+                        named_in = NamedIn::FirstLine;
                     }
                 }
             }
@@ -172,27 +183,49 @@ impl HeaderTask<'_> {
 
     /// Returns the header as other delimiters split it: the one with all columns, or those that
     /// occur.
+    ///
+    /// # Errors
+    /// If several delimiters give all columns of the first rows.
     fn others(
         &self,
         delimiter: u8,
         found: &RecordSpan,
         bytes: &[u8],
         unescaped: &mut Vec<u8>,
-    ) -> Vec<(Splitter, RecordSpan, Vec<String>)> {
-        let mut others = Vec::new();
+    ) -> Result<Vec<Split>, FileError> {
         if self.options.delimiter.is_some() {
-            return others;
+            return Ok(Vec::new());
         }
-        for other in DELIMITERS.into_iter().filter(|other| *other != delimiter) {
-            let Some(split) = self.split(other, found, bytes, unescaped) else {
-                continue;
-            };
-            if self.complete(&split.2) {
-                return vec![split];
+        let others = DELIMITERS.into_iter().filter(|other| *other != delimiter);
+        let splits = others.filter_map(|other| self.split(other, found, bytes, unescaped));
+        let (mut complete, others): (Vec<Split>, Vec<Split>) =
+            splits.partition(|(.., names)| self.complete(names));
+        if complete.len() > 1 {
+            let delimiters: Vec<u8> = complete.iter().map(|split| split.0.delimiter).collect();
+            complete.retain(|split| self.is_regular(split, bytes));
+            if complete.len() != 1 {
+                return Err(ambiguous(&delimiters, columns::first_row(self.options)));
             }
-            others.push(split);
         }
-        others
+        Ok(if complete.is_empty() {
+            others
+        } else {
+            complete
+        })
+    }
+
+    /// True if the rows below the first one, as far as they were read, have as many columns.
+    fn is_regular(&self, (first, found, names): &Split, bytes: &[u8]) -> bool {
+        let mut splitter = Self::splitter(self.options, first.delimiter);
+        let (mut from, mut unescaped) = (found.next, Vec::new());
+        for _ in 0..MAX_COMPARED_ROWS {
+            match splitter.step(bytes, from, false, &mut unescaped) {
+                Step::Record(row) if splitter.fields.len() == names.len() => from = row.next,
+                Step::Record(_) => return false,
+                Step::More { .. } | Step::End { .. } => break,
+            }
+        }
+        true
     }
 
     /// Splits the header at `delimiter`; `None` if it has only one column then.
@@ -202,7 +235,7 @@ impl HeaderTask<'_> {
         found: &RecordSpan,
         bytes: &[u8],
         unescaped: &mut Vec<u8>,
-    ) -> Option<(Splitter, RecordSpan, Vec<String>)> {
+    ) -> Option<Split> {
         if found.end - found.start > MAX_HEADER_BYTES {
             return None;
         }
@@ -356,6 +389,23 @@ fn refuse_other_formats(line: &[u8], task: &HeaderTask<'_>) -> Result<(), FileEr
         return Err(FileError::unsupported(message, help));
     }
     Ok(())
+}
+
+/// Returns the error that several delimiters give the columns.
+fn ambiguous(delimiters: &[u8], row: &str) -> FileError {
+    let names = delimiters.iter().map(|byte| delimiter_name(*byte));
+    let options = delimiters.iter().map(|byte| delimiter_option(*byte));
+    FileError {
+        code: &codes::NO_COLUMN,
+        message: format!(
+            "the {row} has the columns if it is split at {}",
+            names.collect::<Vec<_>>().join(", and if it is split at ")
+        ),
+        help: format!(
+            "pass --delimiter {}",
+            options.collect::<Vec<_>>().join(" or --delimiter ")
+        ),
+    }
 }
 
 /// Returns the name of a delimiter in messages.

@@ -9,6 +9,7 @@ use crate::block::{KeptField, RecordBody};
 use crate::columns::{self, Columns};
 use crate::delimited::{Field, RecordSpan, Shape, Step};
 use crate::findings::Findings;
+use crate::input::FileError;
 use crate::source::{LABEL_PREFIX, Source};
 use crate::{Labels, ReadOptions};
 
@@ -25,10 +26,13 @@ pub(super) struct Lines {
     all_labels: bool,
     /// Positions in [text, label].
     columns: Columns,
+    /// Number of further text columns, which lines do not have.
+    other_texts: usize,
 }
 
 impl Lines {
-    /// `None` if columns are missing; the findings have the reason.
+    /// `None` if columns are missing; the findings have the reason. A line is the whole text, also
+    /// if there are several text columns.
     pub(super) fn new(
         labelled: bool,
         source: &Source,
@@ -41,9 +45,17 @@ impl Lines {
             names.push(options.label_column.clone());
         }
         let place = source.place();
+        if options.text_pair {
+            pair_expected(options).add(source, findings);
+            return None;
+        }
+        let one_text = ReadOptions {
+            other_text_columns: Vec::new(),
+            ..options.clone()
+        };
         let columns = columns::resolve(
             &names,
-            options,
+            &one_text,
             labels,
             &place,
             &columns::NamedIn::File,
@@ -54,6 +66,7 @@ impl Lines {
             all_labels: options.multi_label.is_some(),
             one_label: labels != Labels::Ignored || columns.kept.contains(&LABEL),
             columns,
+            other_texts: options.other_text_columns.len(),
         })
     }
 
@@ -108,6 +121,7 @@ impl Lines {
             shape: Shape::Plain,
         };
         let fields = [Some(field(text)), label.map(field)];
+        kept.extend(std::iter::repeat_n(None, self.other_texts));
         let values = self.columns.kept.iter().map(|at| fields[*at]);
         kept.extend(values.map(|field| field.map(|field| KeptField { field, json: false })));
         let [text, label] = fields;
@@ -149,4 +163,14 @@ impl Lines {
         }
         (text, label, count, within)
     }
+}
+
+/// Returns the error that lines have one text each, not the pair of the text columns.
+fn pair_expected(options: &ReadOptions) -> FileError {
+    let names = std::iter::once(&options.text_column).chain(&options.other_text_columns);
+    let names = columns::listed(names.map(String::as_str));
+    FileError::unsupported(
+        &format!("a line has one text, expected the pair of the columns {names}"),
+        "pass a file with both columns, such as CSV or JSON lines",
+    )
 }

@@ -1,5 +1,7 @@
 //! Messages about rows that cannot be used or look wrong.
 
+use std::collections::HashSet;
+
 use diagnostics::{Place, Severity, shortened};
 use memchr::{memchr_iter, memmem};
 
@@ -9,6 +11,7 @@ use crate::codes::{self, Code};
 use crate::columns::first_row;
 use crate::delimited::lines;
 use crate::encoding;
+use crate::json;
 use crate::{Format, Quoting, ReadOptions, Source};
 
 #[derive(Clone, Copy)]
@@ -19,7 +22,7 @@ pub(super) struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    fn place(&self, record: &Record, at: u32) -> Place {
+    pub(super) fn place(&self, record: &Record, at: u32) -> Place {
         let file = self
             .sources
             .get(self.block.source as usize)
@@ -176,6 +179,13 @@ impl Reporter<'_> {
                 char::from(delimiter).escape_default()
             ));
         }
+        if self.has_row_names(fields) {
+            return Some(format!(
+                "if the first column has the names of the rows, name it in the header: \
+                 sed '1s/^/id{}/' FILE > NEW-FILE",
+                char::from(delimiter).escape_default()
+            ));
+        }
         let surplus = fields.checked_sub(self.block.columns)? as usize;
         let end = vec![delimiter; surplus];
         let is_surplus = surplus > 0 && bytes.ends_with(&end) && surplus <= MAX_SURPLUS;
@@ -185,6 +195,24 @@ impl Reporter<'_> {
                 String::from_utf8_lossy(&end)
             )
         })
+    }
+
+    /// True if each row of the block has one field more than the header, and begins with a number of
+    /// its own, as R's `write.table` writes rows.
+    fn has_row_names(&self, fields: u32) -> bool {
+        let surplus = self.block.columns + 1;
+        if fields != surplus || self.options.no_header || self.block.records.len() < 2 {
+            return false;
+        }
+        let number = |record: &Record| {
+            let is_longer =
+                matches!(record.body, RecordBody::Count { fields, .. } if fields == surplus);
+            let name = before(self.bytes(record), self.block.delimiter);
+            let name = std::str::from_utf8(name).ok().filter(|_| is_longer)?;
+            name.trim_matches('"').parse::<i64>().ok()
+        };
+        let numbers: Option<HashSet<i64>> = self.block.records.iter().map(number).collect();
+        numbers.is_some_and(|numbers| numbers.len() == self.block.records.len())
     }
 
     fn blank_help(&self) -> String {
@@ -252,11 +280,14 @@ impl Reporter<'_> {
         let limit = self.options.max_record_bytes;
         let source = self.sources.get(self.block.source as usize);
         let is_delimited = source.is_some_and(|s| matches!(s.format, Format::Csv { .. }));
+        // The rest was read only in part.
+        let start = self.bytes(record).get(..limit).unwrap_or_default();
         let help = match is_delimited && self.options.quoting != Some(Quoting::None) {
             true => {
                 "check for a quote that is never closed; if quotes are part of the text, pass \
                  --quoting none"
             }
+            false if json::several_objects(start) => ONE_PER_LINE,
             false => "shorten or remove the record; each record has a line of its own",
         };
         // Cannot be dropped: the rest of the file was not read.
@@ -367,7 +398,7 @@ impl Reporter<'_> {
         let (message, help) = match &self.options.multi_label {
             None => (
                 format!("expected one label, found `{count}`"),
-                "write a line for each label of {them}",
+                "write a line for each label of {them}, or train with --multi-label",
             ),
             Some(_) => (
                 "expected the labels before the text, found one in it".to_owned(),
@@ -424,6 +455,18 @@ impl Reporter<'_> {
         error: &serde_json::Error,
         findings: &mut Findings,
     ) {
+        if !is_element(record) && json::several_objects(self.bytes(record)) {
+            // Dropping the line would drop rows that are not counted.
+            let message = format!("{}, expected one", codes::SEVERAL_OBJECTS.meaning);
+            let place = Some(self.place(record, record.start));
+            findings.error(
+                &codes::SEVERAL_OBJECTS,
+                message,
+                place,
+                ONE_PER_LINE.to_owned(),
+            );
+            return;
+        }
         self.malformed(&codes::NOT_JSON, findings, || {
             // The parser's place is relative to the record.
             let text = error.to_string();
@@ -500,6 +543,10 @@ impl Reporter<'_> {
                     "pass another column; pandas writes such columns unless you pass \
                      to_json(PATH, orient=\"records\", lines=True)"
                 }
+                "an array" if *column == self.options.label_column => {
+                    "fix {them}, pass another column, or train with --multi-label if rows may have \
+                     several labels"
+                }
                 _ => "fix {them}, or pass another column",
             }
             .to_owned(),
@@ -511,6 +558,9 @@ impl Reporter<'_> {
 fn is_element(record: &Record) -> bool {
     matches!(record.body, RecordBody::Json { is_element: true })
 }
+
+/// Help for files with several objects on a line.
+const ONE_PER_LINE: &str = "convert the file: jq -c . FILE > FILE.jsonl";
 
 /// Help for files in which a backslash makes the next byte part of the text.
 const ESCAPE: &str = r"pass --escape '\'";

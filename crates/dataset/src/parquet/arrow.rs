@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::convert::{try_fb_to_schema, try_schema_from_ipc_buffer};
 use arrow_ipc::reader::{read_dictionary, read_record_batch};
 use arrow_ipc::{Message, root_as_message};
 use arrow_schema::{ArrowError, DataType, Field as Column, Fields, Schema, TimeUnit};
+use parquet::file::metadata::FileMetaData;
 
 use super::values::{self, Kind};
 use super::{BATCH_ROWS, ColumnFormat, Progress, Rows};
@@ -387,6 +388,48 @@ fn add_leaves(columns: &Fields, parent: &str, path: &[usize], to: &mut Vec<Leaf>
             }),
         }
     }
+}
+
+/// Returns name and type of the columns of a parquet file that Arrow wrote as durations: parquet
+/// has no such type, and stores numbers.
+pub(super) fn durations(metadata: &FileMetaData) -> Vec<(String, String)> {
+    const SCHEMA: &str = "ARROW:schema";
+    let mut pairs = metadata.key_value_metadata().into_iter().flatten();
+    let schema = pairs.find(|pair| pair.key == SCHEMA);
+    let schema = schema.and_then(|pair| base64(pair.value.as_ref()?));
+    let schema = schema.and_then(|bytes| try_schema_from_ipc_buffer(&bytes).ok());
+    let mut leaves = Vec::new();
+    if let Some(schema) = schema {
+        add_leaves(&schema.fields, "", &[], &mut leaves);
+    }
+    let duration = |leaf: Leaf| {
+        let data_type = item(&leaf.column).unwrap_or(&leaf.column).data_type();
+        let is_duration = matches!(data_type, DataType::Duration(_));
+        is_duration.then(|| (leaf.name.clone(), data_type.to_string()))
+    };
+    leaves.into_iter().filter_map(duration).collect()
+}
+
+/// Decodes base64; `None` for other characters.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
 }
 
 /// Returns the items of a list.

@@ -195,7 +195,7 @@ fn folders_are_read_in_sorted_order() {
     warning[D003]: the file has no rows
       --> d.CSV
       help: add at least one row; a CSV file also needs a header
-    warning[D034]: the file is not read: a data file in a folder is a regular file that ends in .csv, .tsv, .jsonl, .parquet or .arrow, or has no ending and looks like rows; its name does not begin with a dot, or with `cache-` if it ends in .arrow, and that of its folder neither with a dot nor with an underscore; nor are `manifest.json`, `readme.txt`
+    warning[D034]: the file is not read: a data file in a folder is a regular file that ends in .csv, .tsv, .jsonl, .ft, .parquet, .arrow or .feather, or in .json with several objects, or has no ending and looks like rows; its name does not begin with a dot, or with `cache-` if it ends in .arrow, and that of its folder neither with a dot nor with an underscore; nor are `manifest.json`, `readme.txt`
       --> .hidden.csv
       help: 3 such files; rename them, or remove them from the folder
     ");
@@ -319,4 +319,28 @@ fn pipes_are_not_opened_twice() {
       --> a.csv
       help: pass a file instead
     ");
+}
+
+/// Issue 17: an empty file has no format; among others, it is a warning.
+#[test]
+fn empty_files_of_all_formats_have_no_rows() {
+    for name in ["a.csv", "a.jsonl", "a.ft", "a.parquet", "a.arrow"] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(given(name, "").messages(&options()).replace(name, "FILE"), @r"
+            error[D003]: the file is empty
+              --> FILE
+              help: add at least one row; a CSV file also needs a header
+            ");
+        }
+        let folder = given(name, "");
+        std::fs::write(folder.folder.path().join("b.csv"), "text,label\na,x\n").unwrap();
+        let found = dataset::sources(folder.folder.path()).unwrap();
+        let rows = read(&found, &options(), Texts::default, &GO).unwrap();
+        assert_eq!(pairs(&rows), [pair("a", "x")], "{name}");
+        let findings = rows.findings.to_string();
+        assert!(
+            findings.contains("warning[D003]: the file is empty"),
+            "{findings}"
+        );
+    }
 }

@@ -49,6 +49,50 @@ fn lists_separators_prefixes_and_columns_agree() {
     assert_eq!(given("a.jsonl", json).pairs(&columns), expected);
 }
 
+/// Issue 17: manifests of jobs of Ground Truth with several labels have names by number.
+#[test]
+fn labels_of_augmented_manifests_are_named() {
+    let row = |text: &str, labels: &str, map: &str| {
+        format!(
+            "{{\"source\":\"{text}\",\"topics\":{labels},\"topics-metadata\":{{\"class-map\":{map}}}}}\n"
+        )
+    };
+    let bytes = row("one", "[0,2]", r#"{"0":"a","2":"c"}"#)
+        + &row("two", r#"["1"]"#, r#"{"1":"b"}"#)
+        + &row("three", "[]", "{}");
+    let options = ReadOptions {
+        text_column: "source".to_owned(),
+        label_column: "topics".to_owned(),
+        ..several(None, &[])
+    };
+    let file = given("a.manifest", &bytes);
+    let expected = [
+        pair("one", r#"["a","c"]"#),
+        pair("two", r#"["b"]"#),
+        pair("three", "[]"),
+    ];
+    assert_eq!(file.pairs(&options), expected);
+    let message = file.messages(&options);
+    let named = "warning[D045]: the labels are the class names in `topics-metadata.class-map`";
+    assert!(message.contains(named), "{message}");
+    // Other files have the labels that they have.
+    let file = given("a.jsonl", &bytes);
+    assert_eq!(file.pairs(&options)[0], pair("one", r#"["0","2"]"#));
+    // A number without a name, and a manifest without names.
+    let file = given("a.manifest", bytes + &row("four", "[0,5]", r#"{"0":"a"}"#));
+    let message = file.messages(&options);
+    let parts = [
+        "error[D045]: `1` row with a label has no class name",
+        "a.manifest:4:1 (record 4)",
+    ];
+    assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    let file = given(
+        "a.manifest",
+        row("one", "[0]", "{}") + &row("two", "[]", "{}"),
+    );
+    assert_eq!(file.messages(&options), "");
+}
+
 #[test]
 fn other_values_are_errors_with_a_place() {
     let message = given("a.csv", "text,a,b\none,1,2\n").messages(&ReadOptions {
@@ -61,7 +105,7 @@ fn other_values_are_errors_with_a_place() {
         "{message}"
     );
     let list = given("a.csv", "text,label\none,[a\n").messages(&several(None, &[]));
-    let expected = "expected `label` to be a list of strings in JSON, found `[a`";
+    let expected = "expected `label` to be a list of strings in JSON or Python, found `[a`";
     assert!(list.contains(expected), "{list}");
     let inside = given("a.ft", "__label__a one __label__b\n").messages(&several(None, &[]));
     assert!(
@@ -73,6 +117,13 @@ fn other_values_are_errors_with_a_place() {
         ..several(None, &["b"])
     });
     assert!(missing.contains("no column is named `b`"), "{missing}");
+    // The text column as the second label column.
+    let columns = ReadOptions {
+        label_column: "a".to_owned(),
+        ..several(None, &["text"])
+    };
+    let same = given("a.csv", "text,a\none,1\n").messages(&columns);
+    assert!(same.contains("error[D025]"), "{same}");
 }
 
 /// Issue 17: classes are those of the sets; labels that only other channels have are errors.
@@ -100,6 +151,23 @@ fn corpus_has_sets_of_classes() {
         "{error}"
     );
     assert_eq!(labels_of(r#"["a","b"]"#), ["a", "b"]);
+    // Joined labels beside lists.
+    let train = given(
+        "a.jsonl",
+        "{\"text\":\"one\",\"label\":[\"a\"]}\n{\"text\":\"two\",\"label\":[\"b\"]}\n",
+    );
+    let test = given("b.csv", "text,label\nfive,a|b\n");
+    let channels = Channels {
+        train: train.source(),
+        validation: Vec::new(),
+        test: test.source(),
+    };
+    let read = Corpus::read(channels, &several(None, &[]), 0.0, 0, Texts::default, &GO);
+    let error = read.err().unwrap().to_string();
+    assert!(
+        error.contains("1 such row; pass --label-separator '|' if"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -112,6 +180,7 @@ fn check_counts_the_rows_of_each_label() {
     };
     let summary = check(&two);
     assert_eq!(summary.labels, [("b".to_owned(), 2), ("a".to_owned(), 1)]);
+    assert_eq!(summary.rows_without_labels, Some(1));
     assert!(!summary.findings.has_errors());
     assert_eq!(check(&one).findings.count(&codes::ONE_CLASS), 1);
 }

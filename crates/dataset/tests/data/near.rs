@@ -108,6 +108,32 @@ mod public_reports {
         assert_eq!(by_words, 15, "{found:#?}");
     }
 
+    /// Issue 17: in Chinese, Japanese and Thai, letters take the place of words.
+    #[test]
+    fn almost_equal_texts_without_blanks_are_found() {
+        let letters = |from: u32| -> String {
+            let letters = (from..from + 200).filter_map(char::from_u32);
+            letters.collect()
+        };
+        let rows = |change: bool| -> Given {
+            let row = |row: u32| {
+                let mut text = letters(0x4e00 + 300 * row);
+                if change {
+                    text = text.replacen(char::from_u32(0x4e00 + 300 * row + 9).unwrap(), "龥", 1);
+                }
+                format!("{text},{}\n", row % 2)
+            };
+            let rows: String = (0..40).map(row).collect();
+            given("a.csv", format!("text,label\n{rows}"))
+        };
+        // Of 196 sequences, 5 are others: similarity 191 / 201.
+        let (summary, found) = checked(&rows(false), Some(&rows(true)), "D038");
+        assert_eq!(summary.findings.count(&codes::NEAR_LEAK), 40);
+        assert!(found[0].contains("shares 95 % of"), "{}", found[0]);
+        let (summary, _) = checked(&rows(false), None, "D049");
+        assert_eq!(summary.findings.count(&codes::NEAR_DUPLICATE), 0);
+    }
+
     /// Equal texts are a finding of their own, and short texts are not compared.
     #[test]
     fn equal_and_short_texts_are_not_almost_equal() {
@@ -132,6 +158,8 @@ mod public_reports {
         let (count, found) = rows(30, "a,b\nc,d\n");
         assert_eq!(count, 2);
         assert!(found[0].contains("labels with a single row") && found[0].contains("`b`, `d`"));
+        assert!(found[0].contains("add rows with them, or join labels"));
+        assert!(rows(30, "a,b\n").1[0].contains("add rows with it, or join labels"));
         assert_eq!(rows(30, "").0, 0);
         assert_eq!(rows(10, "a,b\n").0, 0);
     }

@@ -3,6 +3,7 @@
 use super::*;
 use ::parquet::basic::Compression;
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
+use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
@@ -313,4 +314,49 @@ fn values_of_kept_columns_have_their_types() {
             "Text(\"b\")",
         ]
     );
+}
+
+/// Issue 17: parquet has no durations, but the schema of Arrow that pyarrow 26 wrote for the columns
+/// `text: string` and `label: duration[ns]`. Arrow files with that type are refused in the same way.
+#[test]
+fn durations_are_refused_not_read_as_numbers() {
+    const SCHEMA: &str = "/////6gAAAAQAAAAAAAKAAwABgAFAAgACgAAAAABBAAMAAAACAAIAAAABAAIAAAABAAAAAIAAAB\
+        IAAAABAAAAND///8AAAESEAAAABwAAAAEAAAAAAAAAAUAAABsYWJlbAAGAAgABgAGAAAAAAADABAAFAAIAAYABwAMAAAA\
+        EAAQAAAAAAABBRAAAAAcAAAABAAAAAAAAAAEAAAAdGV4dAAAAAAEAAQABAAAAAAAAAA=";
+    let schema = "message m { optional binary text (UTF8); required int64 label; }";
+    let file = |value: Option<&str>| {
+        let pair = KeyValue::new("ARROW:schema".to_owned(), value.map(str::to_owned));
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![pair]));
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut bytes = Vec::new();
+        let properties = Arc::new(properties.build());
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, properties).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let typed = column.typed::<ByteArrayType>();
+        typed
+            .write_batch(&[ByteArray::from("a")], Some(&[1]), None)
+            .unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let typed = column.typed::<Int64Type>();
+        typed.write_batch(&[5_000_000_000], None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        given("a.parquet", bytes)
+    };
+    insta::assert_snapshot!(file(Some(SCHEMA)).messages(&options()), @r"
+    error[D009]: expected the column `label` to be a string, a number, a date or true/false, found `Duration(ns)`
+      --> a.parquet
+      help: pass another --label-column, or write the file with that type
+    ");
+    // Other metadata, and damaged metadata, is ignored.
+    for other in [None, Some(""), Some("*"), Some("/////6gAAAAQ")] {
+        assert_eq!(
+            file(other).pairs(&options()),
+            [pair("a", "5000000000")],
+            "{other:?}"
+        );
+    }
 }

@@ -131,6 +131,14 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// Returns the name of the accuracy: if rows may have several labels, it is that of whole sets.
+    pub fn accuracy_name(&self) -> &'static str {
+        match self.multi_label {
+            None => "accuracy",
+            Some(_) => "subset accuracy",
+        }
+    }
+
     /// Returns the most frequent class and its share of the rows: the accuracy of always predicting
     /// it, as `DummyClassifier(strategy="most_frequent")`. `None` if rows may have several labels.
     pub fn most_frequent(&self) -> Option<(&ClassMetrics, f64)> {
@@ -149,16 +157,13 @@ impl Evaluation {
     /// States which classes the macro-F1 is the mean of, if some have no rows.
     pub fn macro_f1_note(&self) -> Option<String> {
         let (missing, classes) = (self.classes_without_rows, self.per_class.len());
-        // With several labels per row, a class without rows counts as 0.
-        let is_part = |class: &&ClassMetrics| {
-            self.multi_label.is_some() || class.support + class.predicted > 0
+        let is_part = |class: &&ClassMetrics| class.support + class.predicted > 0;
+        let of = match self.multi_label {
+            None => format!("{} of ", self.per_class.iter().filter(is_part).count()),
+            // A class without rows counts as 0.
+            Some(_) => String::new(),
         };
-        (missing > 0).then(|| {
-            format!(
-                "of {} of {classes} classes ({missing} without rows)",
-                self.per_class.iter().filter(is_part).count()
-            )
-        })
+        (missing > 0).then(|| format!("of {of}{classes} classes ({missing} without rows)"))
     }
 
     /// Returns the macro-F1 for people, with [`Self::macro_f1_note`].

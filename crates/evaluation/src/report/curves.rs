@@ -32,7 +32,11 @@ pub(super) fn figures(page: &mut Html, evaluation: &Evaluation) {
     if evaluation.ece.is_some() {
         calibration(page, evaluation);
     } else {
-        page.raw("<p class=\"quiet\">no calibration plot: the model gives no probabilities</p>");
+        let why = match (evaluation.log_loss, &evaluation.multi_label) {
+            (Some(_), Some(_)) => "rows may have several labels",
+            _ => "the model gives no probabilities",
+        };
+        page.wrap("<p class=\"quiet\">no calibration plot: ", why, "</p>");
     }
     page.raw("</div>");
 }

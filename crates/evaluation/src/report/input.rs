@@ -159,7 +159,8 @@ pub struct RowExample {
     pub predicted: String,
     /// Probability of the predicted class, if the model is calibrated.
     pub probability: Option<f64>,
-    /// Decision value of the predicted class minus that of the label.
+    /// Decision value of the predicted class minus that of the label; of several labels the largest
+    /// absolute value of a wrong one.
     pub score: f64,
 }
 

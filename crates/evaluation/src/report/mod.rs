@@ -57,15 +57,17 @@ pub fn html(report: &Report) -> String {
     quality::headline(&mut page, report, primary);
     run::summary(&mut page, report.summary);
     run::warnings(&mut page, &report.warnings);
-    quality::comparison(&mut page, report.comparison);
+    let name = primary.map_or("accuracy", |set| set.evaluation.accuracy_name());
+    quality::comparison(&mut page, report.comparison, name);
     if let Some(set) = primary {
         quality::section(&mut page, set);
     }
     plots::learning(&mut page, &report.curves);
     run::trials(&mut page, report.trials);
     words::section(&mut page, &report.strongest);
-    rows::section(&mut page, &rows::WORST, &report.worst);
-    rows::section(&mut page, &rows::SUSPECTS, &report.suspects);
+    let several = primary.is_some_and(|set| set.evaluation.multi_label.is_some());
+    rows::section(&mut page, &rows::WORST, &report.worst, several);
+    rows::section(&mut page, &rows::SUSPECTS, &report.suspects, several);
     for set in &report.sets {
         if !primary.is_some_and(|primary| std::ptr::eq(primary, set)) {
             quality::folded_section(&mut page, set);
@@ -88,7 +90,8 @@ fn title(report: &Report) -> String {
         }
     }
     if let Some(set) = primary(&report.sets).filter(|set| !set.seen) {
-        title.push_str(&format!(", accuracy {:.4}", set.evaluation.accuracy));
+        let (name, accuracy) = (set.evaluation.accuracy_name(), set.evaluation.accuracy);
+        title.push_str(&format!(", {name} {accuracy:.4}"));
     }
     title
 }

@@ -23,11 +23,9 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
             true => "of rows that the model was trained on".to_owned(),
             false => format!("95 % interval {} to {}", percent(low, 2), percent(high, 2)),
         };
-        let accuracy = match e.multi_label {
-            None => format!("accuracy, {}", set.name),
-            Some(_) => format!("subset accuracy, {}", set.name),
-        };
-        tile(page, &accuracy, &percent(e.accuracy, 2), &interval);
+        let accuracy = e.accuracy_name();
+        let name = format!("{accuracy}, {}", set.name);
+        tile(page, &name, &percent(e.accuracy, 2), &interval);
         several_labels(page, e);
         if let Some((class, share)) = e.most_frequent() {
             let note = format!("always predicting `{}`", short(&class.label, 24));
@@ -44,7 +42,7 @@ pub(super) fn headline(page: &mut Html, report: &Report, primary: Option<&SetRep
                     format!("all {} rows' texts are also in train", count(e.rows)),
                 ),
             };
-            tile(page, "accuracy, unseen texts", &value, &note);
+            tile(page, &format!("{accuracy}, unseen texts"), &value, &note);
         }
         let note = e.macro_f1_note().map(|note| format!("mean {note}"));
         let note = note.as_deref().unwrap_or("mean of the classes");
@@ -85,8 +83,8 @@ fn tile(page: &mut Html, name: &str, value: &str, note: &str) {
     page.wrap("<p>", note, "</p></div>");
 }
 
-/// The comparison with another model on the same rows.
-pub(super) fn comparison(page: &mut Html, comparison: Option<&Comparison>) {
+/// The comparison with another model on the same rows. `accuracy`: its name.
+pub(super) fn comparison(page: &mut Html, comparison: Option<&Comparison>, accuracy: &str) {
     let Some(c) = comparison else {
         return;
     };
@@ -98,8 +96,9 @@ pub(super) fn comparison(page: &mut Html, comparison: Option<&Comparison>) {
     );
     page.raw("<dl>");
     let (low, high) = c.difference_interval;
+    let other_name = format!("{accuracy} of the other model");
     let entries = [
-        ("accuracy of the other model", percent(c.accuracy, 2)),
+        (other_name.as_str(), percent(c.accuracy, 2)),
         (
             "difference of the accuracies",
             format!("{:+.4}", c.difference),
@@ -163,7 +162,8 @@ pub(super) fn folded_section(page: &mut Html, set: &SetReport) {
         " rows</h2> ",
     );
     page.text(format_args!(
-        "accuracy {}, macro-F1 {}, log loss {}, {} rows",
+        "{} {}, macro-F1 {}, log loss {}, {} rows",
+        e.accuracy_name(),
         percent(e.accuracy, 2),
         e.macro_f1_text(),
         optional(e.log_loss, 4),

@@ -27,7 +27,8 @@ pub(super) const SUSPECTS: Titles = Titles {
     order: "training rows whose label is not the prediction",
 };
 
-pub(super) fn section(page: &mut Html, titles: &Titles, rows: &[RowExample]) {
+/// `several`: rows may have several labels.
+pub(super) fn section(page: &mut Html, titles: &Titles, rows: &[RowExample], several: bool) {
     if rows.is_empty() {
         return;
     }
@@ -35,17 +36,21 @@ pub(super) fn section(page: &mut Html, titles: &Titles, rows: &[RowExample]) {
     page.raw("<p class=\"quiet\">").raw(titles.order);
     page.raw(match rows[0].probability {
         Some(_) => ", highest probability of the prediction first</p>",
+        None if several => {
+            ", largest score of a wrong or missing label first, without its sign</p>"
+        }
         None => {
             ", largest margin first: decision value of the prediction minus that of the label</p>"
         }
     });
+    let score_name = if several { "score " } else { "margin " };
     for row in rows {
-        article(page, row);
+        article(page, row, score_name);
     }
     page.raw("</section>");
 }
 
-fn article(page: &mut Html, row: &RowExample) {
+fn article(page: &mut Html, row: &RowExample, score_name: &'static str) {
     page.wrap(
         "<article><header><code>",
         short(&row.place, 200),
@@ -64,7 +69,7 @@ fn article(page: &mut Html, row: &RowExample) {
     page.raw("<span class=\"quiet\">");
     match row.probability {
         Some(probability) => page.wrap("probability ", percent(probability, 1), ""),
-        None => page.wrap("margin ", format_args!("{:.3}", row.score), ""),
+        None => page.wrap(score_name, format_args!("{:.3}", row.score), ""),
     };
     page.raw("</span></header>");
 

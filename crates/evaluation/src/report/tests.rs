@@ -4,7 +4,7 @@ use dataset::{FileCounts, RowCounts};
 use diagnostics::{Place, Warning};
 
 use super::*;
-use crate::metrics::{Comparison, Evaluation, Scores, UnseenTexts, evaluate};
+use crate::metrics::{Comparison, Evaluation, Scores, UnseenTexts, evaluate, multilabel};
 
 const EVIL: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
 
@@ -242,6 +242,34 @@ fn legend_has_the_value_of_the_selected_epoch() {
     assert!(html(&report).contains("2.0000 in the selected epoch 1"));
     report.curves[0].saved = None;
     assert!(html(&report).contains("final 1.0000"));
+}
+
+/// Several labels: the plot was missing because "the model gives no probabilities", the order was
+/// that of a margin, and the subset accuracy was an accuracy.
+#[test]
+fn page_of_several_labels_names_its_numbers() {
+    let names = ["no", "yes"].map(str::to_owned);
+    let truth: [&[u32]; 3] = [&[0, 1], &[], &[1]];
+    let scores = Scores {
+        classes: 2,
+        decision: vec![1.0, -1.0, -1.0, -1.0, -1.0, 1.0],
+        probability: Some(vec![0.7, 0.3, 0.3, 0.3, 0.3, 0.7]),
+    };
+    let set = multilabel::evaluate(&truth, &names, &scores);
+    let mut report = full("word", &set);
+    report.worst[0].probability = None;
+    let page = html(&report);
+    for part in [
+        "no calibration plot: rows may have several labels",
+        "largest score of a wrong or missing label first",
+        "score 1.500",
+        "subset accuracy 0.6667</title>",
+        "<dt>subset accuracy of the other model</dt>",
+        "subset accuracy 66.67",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("no probabilities") && !page.contains("margin "));
 }
 
 #[test]

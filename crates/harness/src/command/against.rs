@@ -1,13 +1,15 @@
 //! The other model of `evaluate --against`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use dataset::{
-    Format, Labels, MultiLabel, ReadError, ReadOptions, RowPlace, Source, StreamError, stream,
+    Format, Labels, MultiLabel, ReadError, ReadOptions, RowPlace, Source, StreamError,
+    separator_in, stream,
 };
-use diagnostics::{Error, sanitize};
+use diagnostics::{Error, counted, listed, sanitize, short_label};
+use serde::Deserialize;
 
 use super::{Loaded, args, load};
 use crate::model_dir::{self, Columns};
@@ -35,7 +37,7 @@ pub(super) enum Against<M> {
 
 impl<M: Model> Against<M> {
     /// Loads the model folder, or the predictions for the rows of `data`, which are read with
-    /// `options`.
+    /// `options`. Also returns the warning about labels that the evaluated model does not have.
     ///
     /// # Errors
     /// The folder has no model of this trainer, or one of another kind; or the file is not one that
@@ -45,15 +47,18 @@ impl<M: Model> Against<M> {
         (own, threads): (T::PredictArgs, usize),
         numbers: &ClassNumbers<'_>,
         (data, options): (&[Source], &ReadOptions),
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Option<String>), Error> {
         let several = options.multi_label.as_ref();
-        let class = |name: &str| numbers.get(name).copied().unwrap_or(OTHER_CLASS);
+        let shown = sanitize(&path.to_string_lossy()).into_owned();
+        let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
+        let mut class = |name: &str| {
+            numbers.get(name).copied().unwrap_or_else(|| {
+                *unknown.entry(name.to_owned()).or_default() += 1;
+                OTHER_CLASS
+            })
+        };
         if path.is_dir() {
-            let model = load::<T>(path, own, threads).map_err(|error| {
-                error
-                    .context("--against")
-                    .help("to compare with another trainer, pass the file that its `predict` wrote")
-            })?;
+            let model = load::<T>(path, own, threads).map_err(not_loaded)?;
             let kind = |is_multi_label| match is_multi_label {
                 true => "several labels per row",
                 false => "one label per row",
@@ -73,12 +78,13 @@ impl<M: Model> Against<M> {
                     .help("pass the file that `predict` wrote with the other model"));
             }
             let classes = model.classes().iter().map(|name| class(name)).collect();
-            return Ok(Self::Model {
+            let other = Self::Model {
                 model: Box::new(model),
                 classes,
-            });
+            };
+            let warning = warn_unknown((&shown, "label"), &unknown, numbers, several);
+            return Ok((other, warning));
         }
-        let shown = sanitize(&path.to_string_lossy()).into_owned();
         let mut classes = HashMap::new();
         for (place, labels) in predictions(path, &shown, (data, several))? {
             let predicted = ascending(labels.iter().map(|label| class(label)));
@@ -87,10 +93,10 @@ impl<M: Model> Against<M> {
                 return Err(wrong(&shown, "expected one prediction per row", &found));
             }
         }
-        Ok(Self::Predictions {
-            path: shown,
-            classes,
-        })
+        let what = (shown.as_str(), "predicted label");
+        let warning = warn_unknown(what, &unknown, numbers, several);
+        let path = shown;
+        Ok((Self::Predictions { path, classes }, warning))
     }
 
     /// Returns the predicted classes of each row, ascending. `scratch` is the working memory of the
@@ -149,6 +155,61 @@ impl<M: Model> Against<M> {
     }
 }
 
+/// Names this option in the error of a model that cannot be loaded.
+fn not_loaded(error: Error) -> Error {
+    let kind = error.kind();
+    let (message, helps) = error.into_parts();
+    let renamed = Error::with_kind(kind, format!("--against: {message}"));
+    let helps = helps
+        .iter()
+        .map(|help| help.replace("--model-dir", "--against"));
+    helps
+        .fold(renamed, |error, help| error.help(help))
+        .help("to compare with another trainer, pass the file that its `predict` wrote")
+}
+
+/// Labels that a warning names.
+const MAX_LABELS: usize = 5;
+
+/// Returns the warning about labels that the evaluated model does not have, if there are any:
+/// predicted ones and their numbers of rows, or those of the other model.
+fn warn_unknown(
+    (shown, unit): (&str, &str),
+    unknown: &BTreeMap<String, u64>,
+    numbers: &ClassNumbers<'_>,
+    several: Option<&MultiLabel>,
+) -> Option<String> {
+    const JSON: &str = "run `predict` with an --output that ends in .jsonl, which has lists";
+    let count: u64 = unknown.values().sum();
+    let separator = several.and_then(|multi| multi.separator.as_deref());
+    let has_separator = |name: &&str| separator.is_some_and(|text| name.contains(text));
+    let joined = |label: &String| {
+        let separator = separator_in(label, |part| numbers.contains_key(part))?;
+        Some((short_label(label), separator))
+    };
+    let help = match unknown
+        .keys()
+        .find_map(joined)
+        .filter(|_| several.is_some())
+    {
+        Some((label, separator)) => format!(
+            "if `{label}` is several labels, {JSON}, or pass --label-separator '{separator}'"
+        ),
+        None if numbers.keys().any(has_separator) => {
+            format!("the separator is also in a label of the evaluated model: {JSON}")
+        }
+        None => "compare models of the same labels, in the same spelling".to_owned(),
+    };
+    (count > 0).then(|| {
+        format!(
+            "--against `{shown}`: {} that the evaluated model does not have, never right: {}\n  \
+             help: {help}",
+            counted(count, unit),
+            listed(unknown.keys(), MAX_LABELS),
+        )
+    })
+}
+
 /// Refuses a model that was trained on other text columns than the evaluated one, `own`: it would
 /// get the texts of that one.
 ///
@@ -198,8 +259,17 @@ fn labels(field: &str, several: Option<&MultiLabel>) -> Vec<String> {
 /// Number of a file in the data, record, and predicted labels.
 type Prediction = ((u32, u32), Vec<String>);
 
-/// Reads a file that `predict` wrote: the columns `record` and `label`, or `labels` if there may be
-/// `several`, and `file` if there are several files.
+/// A row of a file that `predict` wrote.
+#[derive(Deserialize)]
+struct Predicted {
+    /// If several files were read.
+    file: Option<String>,
+    record: u32,
+    labels: Vec<String>,
+}
+
+/// Reads a file that `predict` wrote: `record` and `label`, or `labels` if there may be `several`,
+/// and `file` if there are several files.
 fn predictions(
     path: &Path,
     shown: &str,
@@ -207,39 +277,70 @@ fn predictions(
 ) -> Result<Vec<Prediction>, Error> {
     let bad = |found: &str| wrong(shown, "expected a file that `predict` wrote", found);
     let sources = args::sources(path)?;
-    if several.is_some()
-        && sources
-            .iter()
-            .any(|source| source.format() == Format::Jsonl)
-    {
-        let help = "write CSV: `predict --model-dir OTHER --input DATA --output FILE.csv`";
-        let message = format!("--against `{shown}`: expected CSV for several labels, found JSON");
-        return Err(Error::usage(message).help(help));
+    let is_json = |source: &Source| source.format() == Format::Jsonl;
+    let rows = match several.is_some() && sources.iter().all(is_json) {
+        true => json_rows(path),
+        false => column_rows(&sources, data.len() > 1, several),
     }
-    // In JSON the record is a number, which can be a label but not a text.
-    let column = |name: &str| column(&sources, name).map_err(|found| bad(&found));
-    let rows = column(if several.is_some() { "labels" } else { "label" })?;
-    let files = match data.len() {
-        1 => None,
-        _ => Some(column("file")?),
-    };
+    .map_err(|found| bad(&found))?;
     let mut numbers = HashMap::new();
     for (source, number) in data.iter().zip(0..) {
         numbers.insert(source.display(), number);
     }
-    let row = |(index, (record, field)): (usize, (String, String))| -> Result<_, Error> {
-        let number = record.parse::<u32>().map_err(|_| {
-            let record = sanitize(&record);
-            bad(&format!("found the record `{record}`"))
-        })?;
-        let file: u32 = match files.as_ref().and_then(|files| files.get(index)) {
-            None => 0,
-            Some((_, name)) => *numbers.get(name.as_str()).ok_or_else(|| {
-                let name = sanitize(name);
+    let placed = |row: Predicted| -> Result<Prediction, Error> {
+        let file: u32 = match row.file {
+            _ if data.len() == 1 => 0,
+            None => return Err(bad("found a row without `file`")),
+            Some(name) => *numbers.get(name.as_str()).ok_or_else(|| {
+                let name = sanitize(&name);
                 bad(&format!("found rows of `{name}`, which is not evaluated"))
             })?,
         };
-        Ok(((file, number), labels(&field, several)))
+        Ok(((file, row.record), row.labels))
+    };
+    rows.into_iter().map(placed).collect()
+}
+
+/// Reads JSON lines of several labels. The error is the first problem.
+fn json_rows(path: &Path) -> Result<Vec<Predicted>, String> {
+    let options = ReadOptions {
+        hash: false,
+        keep_blank: true,
+        ..ReadOptions::default()
+    };
+    let lines = [Source::file(path, Format::Lines)];
+    let lines = labels_and_texts(&lines, &options, Labels::Ignored)?;
+    let lines = (1..)
+        .zip(&lines)
+        .filter(|(_, (_, line))| !line.trim().is_empty());
+    let row = |(number, (_, line)): (u64, &(String, String))| -> Result<_, String> {
+        serde_json::from_str(line).map_err(|error| {
+            let error = error.to_string();
+            format!("found another line {number}: {}", sanitize(&error))
+        })
+    };
+    lines.map(row).collect()
+}
+
+/// Reads the columns of CSV, or of JSON with one label per row. The error is the first problem.
+fn column_rows(
+    sources: &[Source],
+    has_files: bool,
+    several: Option<&MultiLabel>,
+) -> Result<Vec<Predicted>, String> {
+    // In JSON the record is a number, which can be a label but not a text.
+    let rows = column(sources, if several.is_some() { "labels" } else { "label" })?;
+    let files = match has_files {
+        true => column(sources, "file")?,
+        false => Vec::new(),
+    };
+    let row = |(index, (record, field)): (usize, (String, String))| -> Result<_, String> {
+        let not_number = |_| format!("found the record `{}`", sanitize(&record));
+        Ok(Predicted {
+            file: files.get(index).map(|(_, name)| name.clone()),
+            record: record.parse().map_err(not_number)?,
+            labels: labels(&field, several),
+        })
     };
     rows.into_iter().enumerate().map(row).collect()
 }
@@ -254,11 +355,20 @@ fn column(sources: &[Source], name: &str) -> Result<Vec<(String, String)>, Strin
         keep_blank: name == "labels",
         ..ReadOptions::default()
     };
+    labels_and_texts(sources, &options, Labels::Required)
+}
+
+/// Returns label and text of each row. The error is the first problem.
+fn labels_and_texts(
+    sources: &[Source],
+    options: &ReadOptions,
+    labels: Labels,
+) -> Result<Vec<(String, String)>, String> {
     let mut rows = Vec::new();
     let streamed = stream(
         sources,
-        &options,
-        Labels::Required,
+        options,
+        labels,
         &AtomicBool::new(false),
         || (),
         |(), batch| -> Vec<(String, String)> {

@@ -161,6 +161,17 @@ impl LabelledColumns {
         Err(Error::usage(message).help(format!("leave out {option}")))
     }
 
+    /// Refuses a separator without its column if the model's data has a column per label.
+    pub(super) fn check_separator(&self, model: &Columns) -> Result<(), Error> {
+        let is_alone = self.label_separator.is_some() && self.label_column.is_empty();
+        if model.other_labels.is_empty() || !is_alone {
+            return Ok(());
+        }
+        let message = "expected --label-column with --label-separator: the model's data has a \
+                       column per label";
+        Err(Error::usage(message).help("add --label-column NAME, the column of the joined labels"))
+    }
+
     /// Returns the given columns, else those of the model. Names, which are not numbers, are in a
     /// header, unless --no-header is given too.
     pub(super) fn or(&self, model: Columns) -> Columns {
@@ -537,8 +548,8 @@ pub(super) struct EvaluateArgs {
     /// Compare with another model on the same rows
     ///
     /// OTHER is the folder of a model of the same trainer, or the file that `predict` of any
-    /// trainer wrote for the same data: CSV if rows may have several labels. Prints the difference
-    /// of the accuracies with a 95 % interval, and the p-value of McNemar's test.
+    /// trainer wrote for the same data. Prints the difference of the accuracies with a 95 %
+    /// interval, and the p-value of McNemar's test.
     #[arg(long, value_name = "OTHER")]
     pub(super) against: Option<PathBuf>,
     /// Seed of the bootstrap of --against
@@ -612,9 +623,10 @@ pub(super) struct PredictArgs {
     pub(super) all_classes: bool,
     /// Columns of the data to write before the predictions, separated by commas
     ///
-    /// NAME=NEW writes a column under another name. Values are written as they stand in the data.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub(super) keep_columns: Vec<KeptColumn>,
+    /// NAME=NEW writes a column under another name. A name with a comma or `=` is in double quotes:
+    /// 'id,"a,b"'. Values are written as they stand in the data.
+    #[arg(long, value_name = "NAMES")]
+    keep_columns: Vec<KeptColumns>,
     #[command(flatten)]
     pub(super) columns: TextColumn,
     #[command(flatten)]
@@ -626,6 +638,12 @@ impl PredictArgs {
     pub(super) fn reads_lines(&self) -> bool {
         self.texts == ["-"]
     }
+
+    /// Returns the columns of all --keep-columns.
+    pub(super) fn kept(&self) -> Vec<KeptColumn> {
+        let lists = self.keep_columns.iter().map(|KeptColumns(list)| list);
+        lists.flatten().cloned().collect()
+    }
 }
 
 /// A column of the data that `predict` writes too.
@@ -636,14 +654,56 @@ pub(super) struct KeptColumn {
     pub(super) name: String,
 }
 
-impl From<&str> for KeptColumn {
-    fn from(value: &str) -> Self {
-        let (column, name) = value.rsplit_once('=').unwrap_or((value, value));
+impl KeptColumn {
+    fn of(item: &str) -> Self {
+        let equals = outside_quotes(item, '=').pop();
+        let (column, name) = equals.map_or((item, item), |at| (&item[..at], &item[at + 1..]));
+        let name_of = |written: &str| {
+            let quoted = written
+                .strip_prefix('"')
+                .and_then(|rest| rest.strip_suffix('"'));
+            quoted.map_or_else(|| written.to_owned(), |name| name.replace("\"\"", "\""))
+        };
         Self {
-            column: column.to_owned(),
-            name: name.to_owned(),
+            column: name_of(column),
+            name: name_of(name),
         }
     }
+
+    /// Returns a name as --keep-columns takes it.
+    pub(super) fn written(name: &str) -> String {
+        match name.contains([',', '=', '"']) {
+            true => format!("\"{}\"", name.replace('"', "\"\"")),
+            false => name.to_owned(),
+        }
+    }
+}
+
+/// The columns of a --keep-columns.
+#[derive(Clone, Debug)]
+struct KeptColumns(Vec<KeptColumn>);
+
+impl From<&str> for KeptColumns {
+    fn from(value: &str) -> Self {
+        let mut start = 0;
+        let ends = outside_quotes(value, ',').into_iter().chain([value.len()]);
+        let columns = ends.map(|end| {
+            let column = KeptColumn::of(&value[start..end]);
+            start = end + 1;
+            column
+        });
+        Self(columns.collect())
+    }
+}
+
+/// Returns the places of a character outside of double quotes.
+fn outside_quotes(text: &str, mark: char) -> Vec<usize> {
+    let mut quoted = false;
+    let places = text.char_indices().filter(|&(_, character)| {
+        quoted ^= character == '"';
+        character == mark && !quoted
+    });
+    places.map(|(place, _)| place).collect()
 }
 
 /// The format of labelled rows.
@@ -730,10 +790,21 @@ pub(super) struct CheckArgs {
     /// Rows may have several labels, or none, as in `train`
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) multi_label: bool,
+    /// Of [`PairArgs`].
+    #[arg(skip)]
+    pub(super) text_pair: bool,
     #[command(flatten)]
     pub(super) columns: LabelledColumns,
     #[command(flatten)]
     pub(super) read: DataArgs,
+}
+
+/// Argument of `check` for trainers whose models can be of pairs of texts.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PairArgs {
+    /// Read two --text-column as a pair of texts, as in `train`
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Data")]
+    pub(super) text_pair: bool,
 }
 
 /// Arguments of `explain`.
@@ -865,6 +936,25 @@ pub(super) fn sources(path: &Path) -> Result<Vec<Source>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Issue 17: a column with a comma or `=` in its name could not be kept.
+    #[test]
+    fn names_of_kept_columns_may_be_quoted() {
+        let kept = |value: &str| {
+            let KeptColumns(columns) = value.into();
+            let pairs = columns.into_iter().map(|kept| (kept.column, kept.name));
+            pairs.collect::<Vec<_>>()
+        };
+        let pair = |column: &str, name: &str| (column.to_owned(), name.to_owned());
+        assert_eq!(kept("id,b=c"), [pair("id", "id"), pair("b", "c")]);
+        assert_eq!(kept(r#""x,y""#), [pair("x,y", "x,y")]);
+        assert_eq!(
+            kept(r#"id,"x,y"=z,"a=b""#),
+            [pair("id", "id"), pair("x,y", "z"), pair("a=b", "a=b")]
+        );
+        let name = r#"a "b", c"#;
+        assert_eq!(kept(&KeptColumn::written(name)), [pair(name, name)]);
+    }
 
     #[test]
     fn error_format_is_found_before_parsing() {

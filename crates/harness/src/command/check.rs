@@ -9,14 +9,19 @@ use diagnostics::{
 };
 use serde_json::json;
 
-use super::args::{self, CheckArgs};
+use super::args::{self, CheckArgs, PairArgs};
 use crate::{Trainer, model_dir};
 
 /// Labels that are listed; the others are only counted.
 const MAX_LABELS: usize = 20;
 
 pub(super) fn command<T: Trainer>() -> Command {
-    CheckArgs::augment_args(Command::new("check"))
+    let command = CheckArgs::augment_args(Command::new("check"));
+    let command = match T::TEXT_PAIRS {
+        true => PairArgs::augment_args(command),
+        false => command,
+    };
+    command
         .allow_negative_numbers(true)
         .about("List the problems of labelled data")
         .long_about(
@@ -39,7 +44,9 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Error> {
     unused.iter().for_each(eprint_line);
     let columns = args.model_dir.as_deref().map(model_dir::columns);
     let mut columns = columns.unwrap_or_default();
+    args.columns.check_separator(&columns)?;
     columns.multi_label |= args.multi_label;
+    columns.text_pair |= args.text_pair;
     let mut printed = Ok(());
     let mut errors = Vec::new();
     let mut print = |finding: &Diagnostic| {
@@ -106,6 +113,9 @@ fn print_summary(args: &CheckArgs, summary: &CheckSummary) -> Result<(), Error> 
         summary.rows.used,
         counted(summary.labels.len() as u64, "label"),
     ))?;
+    if let Some(rows) = summary.rows_without_labels {
+        print_line(format_args!("{} without labels", counted(rows, "row")))?;
+    }
     if let Some(statement) = summary.rows.named_labels() {
         print_line(statement)?;
     }

@@ -47,7 +47,8 @@ fn general_help(error: &clap::Error, options: &[String]) -> Option<String> {
                     return Some("leave out `true`: the flag before it takes no value".into());
                 }
                 "false" => {
-                    let help = "leave out `false` and the flag before it, which takes no value";
+                    let help = "leave out `false` and the flag before it, which takes no value; \
+                                with `=`, such as --tune=false, it turns off a flag of a run file";
                     return Some(help.into());
                 }
                 _ => {}

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use clap::{Args, Command};
 use dataset::{
     Batch, LabelSets, Labels, ReadOptions, RowCounts, RowPlace, RowTable, Source, Split,
-    StreamError, labels_of, one_spelling, similar_label, stream, text_hash,
+    StreamError, labels_of, one_spelling, separator_in, similar_label, stream, text_hash,
 };
 use diagnostics::{
     Error, Warning, atomic_dir, counted, eprint_line, listed, print_json, print_line, sanitize,
@@ -21,7 +21,7 @@ use training::resource_usage::ResourceUsage;
 
 use super::against::{self, Against, ClassNumbers};
 use super::args::{self, EvaluateArgs};
-use super::predict::{refuse_input, refuse_model_file};
+use super::outputs::refuse_overwrite;
 use super::{Loaded, are_right, evaluate_rows, load};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
@@ -47,18 +47,13 @@ pub(super) fn command<T: Trainer>() -> Command {
 
 pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Result<(), Error> {
     let usage = ResourceUsage::start();
-    let outputs = [("--report", &args.report), ("--metrics", &args.metrics)];
-    let outputs = outputs
-        .into_iter()
-        .filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
-    for (flag, path) in outputs.clone() {
-        file_name(path, flag)?;
-        refuse_model_file(&args.model_dir, path, flag)?;
-    }
+    let outputs = args.outputs()?;
     let threads = args.read.threads().get();
     let model = load::<T>(&args.model_dir, own.clone(), threads)?;
     args.columns.check_labels(model.is_multi_label())?;
-    let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
+    let remembered = model_dir::columns(&args.model_dir);
+    args.columns.check_separator(&remembered)?;
+    let mut columns = args.columns.or(remembered);
     columns.multi_label = model.is_multi_label();
     columns.text_pair = model.is_text_pair();
     let options = args.read.options(columns)?;
@@ -67,22 +62,23 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
         .unused(sources.iter())
         .iter()
         .for_each(eprint_line);
-    for (flag, path) in outputs {
-        refuse_input(&sources, path, flag)?;
-    }
-    let numbers = class_numbers(model.classes());
     let against = args.against.as_deref();
+    let trained = args.train.as_deref().map(args::sources).transpose()?;
+    let read = sources.iter().chain(trained.iter().flatten());
+    let read: Vec<&Path> = read.filter_map(Source::path).chain(against).collect();
+    let models: Vec<&Path> = against.into_iter().chain([&*args.model_dir]).collect();
+    refuse_overwrite(&outputs, &models, &read)?;
+    let numbers = class_numbers(model.classes());
     let data = (sources.as_slice(), &options);
-    let other = against
+    let (other, unlike) = against
         .map(|path| Against::load::<T>(path, (own, threads), &numbers, data))
-        .transpose()?;
+        .transpose()?
+        .unzip();
     if let Some(path) = against.filter(|path| path.is_dir() && !args.columns.text.is_given()) {
         against::check_columns(path, &args.model_dir)?;
     }
-    let trained = args.train.as_deref();
-    let trained = trained
-        .map(|path| text_hashes(path, &options))
-        .transpose()?;
+    let trained = trained.map(|sources| text_hashes(&sources, &options));
+    let trained = trained.transpose()?;
     let mut scored = Scoring {
         model: &model,
         other: other.as_ref(),
@@ -94,7 +90,7 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
     let missing = evaluated
         .evaluation
         .missing_classes("rows", "add rows of every class");
-    if let Some(warning) = missing {
+    for warning in missing.into_iter().chain(unlike.flatten()) {
         let warning = Warning::from(warning);
         eprint_line(&warning);
         scored.warnings.push(warning);
@@ -114,14 +110,14 @@ pub(super) fn run<T: Trainer>(args: &EvaluateArgs, own: T::PredictArgs) -> Resul
 }
 
 /// Returns the hashes of the texts of the training data.
-fn text_hashes(path: &Path, options: &ReadOptions) -> Result<HashSet<u64>, Error> {
+fn text_hashes(sources: &[Source], options: &ReadOptions) -> Result<HashSet<u64>, Error> {
     let options = ReadOptions {
         hash: false,
         ..options.clone()
     };
     let mut hashes = HashSet::new();
     stream(
-        &args::sources(path)?,
+        sources,
         &options,
         Labels::Ignored,
         &AtomicBool::new(false),
@@ -205,7 +201,7 @@ impl Evaluated {
 
     fn print(&self, unknown: &BTreeMap<String, u64>) -> Result<(), Error> {
         let evaluation = &self.evaluation;
-        let name = accuracy_name(evaluation);
+        let name = evaluation.accuracy_name();
         print_value("rows", evaluation.rows)?;
         if !unknown.is_empty() {
             let rows: u64 = unknown.values().sum();
@@ -247,10 +243,27 @@ fn write_output(path: &Path, flag: &str, content: String) -> Result<(), Error> {
 /// Returns the name of a file that is to be written; fails if the path has none.
 fn file_name<'a>(path: &'a Path, flag: &str) -> Result<&'a str, Error> {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| {
+    name.filter(|_| path.as_os_str() != "-").ok_or_else(|| {
         let message = format!("expected the name of a file, found `{}`", path.display());
-        Error::usage(message).help(format!("pass {flag} FILE"))
+        let json = match flag {
+            "--metrics" => "; --json prints the metrics",
+            _ => "",
+        };
+        Error::usage(message).help(format!("pass {flag} FILE{json}"))
     })
+}
+
+impl EvaluateArgs {
+    /// Returns the files to write, with their options.
+    fn outputs(&self) -> Result<Vec<(&str, &Path)>, Error> {
+        let outputs = [("--report", &self.report), ("--metrics", &self.metrics)];
+        let given = outputs
+            .into_iter()
+            .filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
+        given
+            .map(|(flag, path)| file_name(path, flag).map(|_| (flag, path)))
+            .collect()
+    }
 }
 
 /// Builds a report as `train` does, with these rows as the test rows.
@@ -278,10 +291,15 @@ fn report_page<T: Trainer>(
         summary: &Summary::default(),
         comparison: evaluated.comparison.as_ref(),
     };
+    let note = match (&args.train, evaluated.unseen) {
+        (None, _) => "it is not known if the model was trained on these rows",
+        (Some(_), None) => "the texts of these rows are not in --train",
+        (Some(_), Some(_)) => "the texts of some of these rows are in --train",
+    };
     let set = SetReport {
         name: "test",
         evaluation: &evaluated.evaluation,
-        note: "it is not known if the model was trained on these rows",
+        note,
         seen: false,
         unseen: evaluated.unseen,
     };
@@ -328,7 +346,7 @@ struct Scoring<'a, M> {
 impl<M: Model> Scoring<'_, M> {
     /// Reads and scores the rows.
     fn score(&self, options: &ReadOptions, sources: Vec<Source>) -> Result<Scored, Error> {
-        let classes = self.model.classes();
+        let (classes, several) = (self.model.classes(), self.model.is_multi_label());
         let mut all = Block::default();
         all.scores.classes = classes.len();
         let mut sets = LabelSets::default();
@@ -369,13 +387,15 @@ impl<M: Model> Scoring<'_, M> {
         .map_err(stream_error)?;
         if let (true, Some((label, place))) = (all.labels.is_empty(), &first_unknown) {
             let place = place.place(&sources).to_string();
-            return Err(unknown_label(label, &place, classes));
+            return Err(unknown_label(label, &place, classes, several));
         }
         if let Some(other) = self.other {
             other.check_rows(streamed.counts.read)?;
         }
         let findings = streamed.findings.warnings().map(Warning::from);
-        let warnings: Vec<Warning> = findings.chain(warn_unknown(&unknown, classes)).collect();
+        let warnings: Vec<Warning> = findings
+            .chain(warn_unknown(&unknown, classes, several))
+            .collect();
         warnings.iter().for_each(eprint_line);
         Ok(Scored {
             rows: RowTable {
@@ -383,7 +403,7 @@ impl<M: Model> Scoring<'_, M> {
                 splits: vec![Split::Test; all.labels.len()],
                 hashes: all.hashes,
                 labels: all.labels,
-                label_sets: self.model.is_multi_label().then_some(sets),
+                label_sets: several.then_some(sets),
                 places: all.places,
                 weights: Vec::new(),
                 classes: classes.to_vec(),
@@ -464,13 +484,16 @@ const MAX_LABELS: usize = 5;
 const MAX_SIMILAR: usize = 100;
 
 /// Returns the warning about rows that are not scored, if there are any.
-fn warn_unknown(unknown: &BTreeMap<String, u64>, classes: &[String]) -> Option<Warning> {
+fn warn_unknown(
+    unknown: &BTreeMap<String, u64>,
+    classes: &[String],
+    several: bool,
+) -> Option<Warning> {
     let rows: u64 = unknown.values().sum();
-    let similar = |label: &String| Some((label.clone(), similar_label(label, classes)?));
-    let help = match unknown.keys().take(MAX_SIMILAR).find_map(similar) {
-        Some((label, similar)) => one_spelling(&sanitize(&label), similar),
-        None => "check --label-column, or train a model with these labels".to_owned(),
-    };
+    let mut labels = unknown.keys().take(MAX_SIMILAR);
+    let help = labels.find_map(|label| spelling_help(label, classes, several));
+    let help = help
+        .unwrap_or_else(|| "check --label-column, or train a model with these labels".to_owned());
     (rows > 0).then(|| {
         Warning::from(format!(
             "not scored: {} with labels that the model does not have: {}\n  help: {help}",
@@ -478,6 +501,20 @@ fn warn_unknown(unknown: &BTreeMap<String, u64>, classes: &[String]) -> Option<W
             listed(unknown.keys(), MAX_LABELS)
         ))
     })
+}
+
+/// Returns the help for a label that is a class in another spelling, or, if there may be `several`,
+/// classes that are joined.
+fn spelling_help(label: &str, classes: &[String], several: bool) -> Option<String> {
+    if let Some(similar) = similar_label(label, classes) {
+        return Some(one_spelling(&sanitize(label), similar));
+    }
+    let is_known = |part: &str| classes.iter().any(|class| class == part);
+    let separator = separator_in(label, is_known).filter(|_| several)?;
+    let label = short_label(label);
+    Some(format!(
+        "pass --label-separator '{separator}' if `{label}` is several labels"
+    ))
 }
 
 fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
@@ -492,7 +529,7 @@ fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
     }
     let (low, high) = evaluation.accuracy_interval;
     let accuracy = format!("{:.4} ({low:.4} to {high:.4})", evaluation.accuracy);
-    print_value(accuracy_name(evaluation), accuracy)?;
+    print_value(evaluation.accuracy_name(), accuracy)?;
     if let Some((class, share)) = evaluation.most_frequent() {
         let label = short_label(&class.label);
         let baseline = format!("{share:.4} (always predicting `{label}`)");
@@ -505,14 +542,6 @@ fn print_scores(evaluation: &Evaluation) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Returns the name of the accuracy: if rows may have several labels, it is that of whole sets.
-fn accuracy_name(evaluation: &Evaluation) -> &'static str {
-    match evaluation.multi_label {
-        None => "accuracy",
-        Some(_) => "subset accuracy",
-    }
 }
 
 /// Prints a value beside its name, which has at most 15 characters.
@@ -554,16 +583,15 @@ fn print_classes(evaluation: &Evaluation) -> Result<(), Error> {
     Ok(())
 }
 
-fn unknown_label(label: &str, place: &str, classes: &[String]) -> Error {
-    let similar = similar_label(label, classes);
+fn unknown_label(label: &str, place: &str, classes: &[String], several: bool) -> Error {
     let message = format!(
         "expected a label of the model, found `{}` at {place}",
         short_label(label)
     );
-    Error::new(message).help(match similar {
-        Some(similar) => one_spelling(&sanitize(label), similar),
-        None => "check --label-column, or train a model with this label".to_owned(),
-    })
+    let help = spelling_help(label, classes, several);
+    Error::new(message).help(
+        help.unwrap_or_else(|| "check --label-column, or train a model with this label".to_owned()),
+    )
 }
 
 /// Flattens an error of the data or of the receiver of the results.

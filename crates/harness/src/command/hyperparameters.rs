@@ -7,6 +7,7 @@ use clap::{ArgAction, ArgGroup, Command, Id};
 use diagnostics::{Error, sanitize};
 use sagemaker::{Hyperparameter, Paths, Value, hyperparameters};
 
+use super::address::Named;
 use super::suggest::{self, Suggestion};
 use super::{args, run_file};
 
@@ -71,6 +72,12 @@ pub(super) fn merge(
     let known = known_flags(subcommand);
     if subcommand.get_name() == "train" {
         if let Some(path) = run_file::path(&arguments) {
+            let option = Named {
+                option: run_file::OPTION,
+                value: "FILE",
+                is_output: false,
+            };
+            option.check(&path.to_string_lossy())?;
             let find = |name: &str| {
                 let flag = known.iter().find(|flag| flag.name == name)?;
                 subcommand

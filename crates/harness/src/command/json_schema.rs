@@ -12,9 +12,17 @@ pub(super) fn schema<'a>(
     train: &Command,
     options: impl Iterator<Item = (&'a Arg, HyperparameterSpec)>,
 ) -> Value {
-    let properties: Map<String, Value> = options
-        .map(|(arg, spec)| (spec.name.replace('-', "_"), property(train, arg, &spec)))
-        .collect();
+    let mut properties = Map::new();
+    for (arg, spec) in options {
+        let name = spec.name.replace('-', "_");
+        for other in spec.aliases.iter().chain([&spec.name]) {
+            for spelling in [other.replace('_', "-"), other.replace('-', "_")] {
+                let same = json!({ "$ref": format!("#/properties/{name}") });
+                properties.insert(spelling, same);
+            }
+        }
+        properties.insert(name, property(train, arg, &spec));
+    }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,

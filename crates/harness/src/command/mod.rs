@@ -1,6 +1,7 @@
 //! The command line of every trainer: `train`, `evaluate`, `predict`, `serve`, `check`, `explain`,
 //! `describe`.
 
+mod address;
 mod against;
 mod args;
 mod check;
@@ -11,6 +12,7 @@ mod evaluate;
 mod explain;
 mod hyperparameters;
 mod json_schema;
+mod outputs;
 mod predict;
 mod run_file;
 mod serve;
@@ -32,7 +34,10 @@ use evaluation::metrics::{Evaluation, Scores, evaluate_labels};
 use sagemaker::{Env, Paths, failure};
 use training::stop::{self, Stop};
 
-use self::args::{ErrorFormat, ExplainArgs, GlobalArgs, SecondTextArgs, TrainArgs, WeightArgs};
+use self::args::{
+    CheckArgs, ErrorFormat, ExplainArgs, GlobalArgs, PairArgs, SecondTextArgs, TrainArgs,
+    WeightArgs,
+};
 use crate::model_dir::{self, CONFIG};
 use crate::{Model, Trainer};
 
@@ -165,6 +170,11 @@ fn is_help(error: &clap::Error) -> bool {
 }
 
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(subcommand) = command::<T>().find_subcommand(name)
+    {
+        address::refuse(subcommand, matches)?;
+    }
     // The file that `predict` is writing; removed on a signal.
     let unfinished = Arc::default();
     stop::exit_on_abort()?;
@@ -205,7 +215,13 @@ fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error
             }
             explain::run::<T>(&args, from_matches(matches)?)
         }
-        Some(("check", matches)) => check::run(&from_matches(matches)?),
+        Some(("check", matches)) => {
+            let mut args: CheckArgs = from_matches(matches)?;
+            if T::TEXT_PAIRS {
+                args.text_pair = from_matches::<PairArgs>(matches)?.text_pair;
+            }
+            check::run(&args)
+        }
         Some(("describe", matches)) => describe::run::<T>(&from_matches(matches)?),
         // clap requires a subcommand and accepts only these.
         _ => Err(Error::usage("expected a command, found none").help("try --help")),

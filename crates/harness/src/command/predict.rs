@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +14,13 @@ use tempfile::TempPath;
 
 use super::args::{self, KeptColumn, PredictArgs, StreamFormat, TextFormat};
 use super::evaluate::stream_error;
+use super::outputs::refuse_overwrite;
 use super::{Loaded, load};
 use crate::model_dir;
 use crate::{Model, Trainer};
 use dataset::{Batch, Format, Kept, Labels, ReadOptions, Source, join_pair, stream};
 use diagnostics::atomic_dir::parent;
-use diagnostics::{Error, eprint_line, quoted_for_shell, sanitize, sanitize_json};
+use diagnostics::{Error, eprint_line, listed, quoted_for_shell, sanitize, sanitize_json};
 use evaluation::metrics::Scores;
 
 pub(super) fn command<T: Trainer>() -> Command {
@@ -62,6 +62,7 @@ pub(super) fn run<T: Trainer>(
     let output = args.output.as_deref().and_then(output_file);
     let mut columns = args.columns.or(model_dir::columns(&args.model_dir));
     columns.text_pair = model.is_text_pair();
+    let kept = args.kept();
     let writer = PredictionWriter {
         classes: model.classes(),
         several: model.is_multi_label(),
@@ -71,13 +72,14 @@ pub(super) fn run<T: Trainer>(
         no_probabilities: AtomicBool::new(false),
         files: if sources.len() > 1 { &sources } else { &[] },
         to_terminal: output.is_none() && io::stdout().is_terminal(),
-        kept: &args.keep_columns,
+        kept: &kept,
     };
     writer.check_names()?;
     if let Some(path) = &output {
-        refuse_model_file(&args.model_dir, path, "--output")?;
-        refuse_input(&sources, path, "--output")?;
+        let inputs: Vec<&Path> = sources.iter().filter_map(Source::path).collect();
+        refuse_overwrite(&[("--output", path.as_path())], &[&args.model_dir], &inputs)?;
     }
+    writer.separator_warning().iter().for_each(eprint_line);
     let (mut out, partial) = open(output.as_deref())?;
     let set_unfinished = |path: Option<&Path>| {
         let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +149,8 @@ fn predict_stream<M: Model>(
 ) -> Result<(), Error> {
     let unused = args.read.unused(sources.iter());
     unused.iter().for_each(eprint_line);
-    let kept = args.keep_columns.iter().map(|kept| kept.column.clone());
+    let kept = writer.kept.iter().map(|kept| kept.column.clone());
+    let mut has_written = false;
     let streamed = stream(
         sources,
         &ReadOptions {
@@ -166,9 +169,19 @@ fn predict_stream<M: Model>(
             let places = batch.rows().map(|row| (row.place.source, row.place.record));
             Ok(writer.rows(places, &scores, Some(batch)))
         },
-        |text: Result<String, Error>| write(&text?),
-    )
-    .map_err(stream_error)?;
+        |text: Result<String, Error>| {
+            let text = text?;
+            has_written |= !text.is_empty();
+            write(&text)
+        },
+    );
+    if has_written && streamed.is_err() && args.output.as_deref().and_then(output_file).is_none() {
+        eprint_line(
+            "warning: the predictions of the rows before the error are on standard output\n  help: \
+             ignore them, or pass --output FILE, which is written completely or not at all",
+        );
+    }
+    let streamed = streamed.map_err(stream_error)?;
     streamed.findings.warnings().for_each(eprint_line);
     Ok(())
 }
@@ -248,42 +261,6 @@ fn output_file(output: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Fails if the output would replace a file of the model.
-pub(super) fn refuse_model_file(model: &Path, output: &Path, flag: &str) -> Result<(), Error> {
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    let inside = real(model).is_some_and(|model| Some(model) == real(parent(output)));
-    let name = output.file_name().and_then(|name| name.to_str());
-    match name {
-        Some(name) if inside && model_dir::names(model).iter().any(|own| own == name) => {
-            Err(Error::usage(format!(
-                "expected another file than the model's `{name}` for the output"
-            ))
-            .help(format!("choose another {flag}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Fails if the output would replace a file that it is made from.
-pub(super) fn refuse_input(sources: &[Source], output: &Path, flag: &str) -> Result<(), Error> {
-    let file = |path: &Path| {
-        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    let Some(output) = file(output) else {
-        return Ok(());
-    };
-    let mut paths = sources.iter().filter_map(Source::path);
-    match paths.find(|path| file(path) == Some(output)) {
-        None => Ok(()),
-        Some(path) => Err(Error::usage(format!(
-            "expected another file than the input `{}` for the output",
-            path.display()
-        ))
-        .help(format!("choose another {flag}"))),
-    }
-}
-
 /// Opens the output. A regular file is written under a temporary name and renamed at the end; a
 /// pipe or device is written directly.
 fn open(output: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<TempPath>), Error> {
@@ -320,6 +297,9 @@ fn sources(args: &PredictArgs) -> Result<Vec<Source>, Error> {
         args.input_format.map(TextFormat::format),
     )
 }
+
+/// Labels that a warning names.
+const MAX_LABELS: usize = 5;
 
 /// Formats predictions.
 struct PredictionWriter<'a> {
@@ -394,6 +374,25 @@ impl PredictionWriter<'_> {
         }
     }
 
+    /// Returns the warning about labels that look like several ones that are joined, if there are
+    /// any.
+    fn separator_warning(&self) -> Option<String> {
+        let joins = self.several && self.format == StreamFormat::Csv;
+        let separator = self.separator.filter(|_| joins)?;
+        let labels = self.classes.iter();
+        let labels: Vec<&String> = labels.filter(|label| label.contains(separator)).collect();
+        (!labels.is_empty()).then(|| {
+            format!(
+                "warning: the labels of a row are joined with `{}`, which is also in the {} {}\n  \
+                 help: write JSON lines, whose labels are lists: --format jsonl, or an --output \
+                 that ends in .jsonl",
+                sanitize(separator),
+                if labels.len() == 1 { "label" } else { "labels" },
+                listed(labels, MAX_LABELS)
+            )
+        })
+    }
+
     /// Refuses kept columns with the name of another column of the output.
     fn check_names(&self) -> Result<(), Error> {
         let own = self.columns();
@@ -411,7 +410,9 @@ impl PredictionWriter<'_> {
             } else {
                 "input"
             };
-            let renamed = quoted_for_shell(&format!("{column}={kind}_{name}"));
+            let new = KeptColumn::written(&format!("{kind}_{name}"));
+            let column = KeptColumn::written(column);
+            let renamed = quoted_for_shell(&format!("{column}={new}"));
             let help = format!("write it under another name: --keep-columns {renamed}");
             return Err(Error::usage(message).help(help));
         }
@@ -671,6 +672,38 @@ mod attacks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A label with the separator in it looks like several labels in CSV, not in JSON.
+    #[test]
+    fn labels_that_contain_the_separator_are_a_warning() {
+        let classes = ["x|y", "z"].map(str::to_owned);
+        let warned = |format, separator| {
+            let writer = PredictionWriter {
+                classes: &classes,
+                several: true,
+                separator,
+                format,
+                all_classes: false,
+                no_probabilities: AtomicBool::new(false),
+                files: &[],
+                to_terminal: false,
+                kept: &[],
+            };
+            writer.separator_warning()
+        };
+        let warning = warned(StreamFormat::Csv, Some("|")).unwrap();
+        assert!(
+            warning.contains("with `|`, which is also in the label `x|y`\n"),
+            "{warning}"
+        );
+        for (format, separator) in [
+            (StreamFormat::Csv, Some(";")),
+            (StreamFormat::Csv, None),
+            (StreamFormat::Jsonl, Some("|")),
+        ] {
+            assert_eq!(warned(format, separator), None);
+        }
+    }
 
     /// Issue 17: several labels and none, as lists or joined, in the numbers of columns of the
     /// header.

@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use diagnostics::{Error, sanitize};
 use sagemaker::{Hyperparameter, Value};
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::clap_error;
 use super::describe::{ValueType, typed, value_type};
@@ -99,7 +99,7 @@ fn scalar(expected: ValueType, found: &DeValue<'_>) -> Option<String> {
             matches!(expected, ValueType::Text | ValueType::Other),
         ),
         DeValue::Integer(number) => (
-            number.to_string(),
+            decimal(number),
             !matches!(expected, ValueType::Boolean | ValueType::Text),
         ),
         DeValue::Float(number) => (
@@ -109,6 +109,14 @@ fn scalar(expected: ValueType, found: &DeValue<'_>) -> Option<String> {
         DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => return None,
     };
     fits.then_some(text)
+}
+
+/// Returns a whole number, which may be in hexadecimal, octal or binary digits, in decimal ones.
+fn decimal(number: &DeInteger<'_>) -> String {
+    match i128::from_str_radix(number.as_str(), number.radix()) {
+        Ok(value) if number.radix() != 10 => value.to_string(),
+        _ => number.to_string(),
+    }
 }
 
 fn wrong_type(arg: &Arg, name: &str, found: &DeValue<'_>, place: &str) -> Error {
@@ -349,6 +357,20 @@ mod tests {
             error.starts_with("error: `run.toml:2` is not TOML: "),
             "{error}"
         );
+    }
+
+    /// `seed = 0x10` was not a whole number; the help about a file in UTF-16 named the disk.
+    #[test]
+    fn whole_numbers_have_any_base_and_files_are_utf_8() {
+        for text in ["0x1f", "0o37", "0b1_1111", "31"] {
+            let read = read_text(&format!("min_df = {text}")).unwrap();
+            assert_eq!(read[0].value, Value::One("31".to_owned()), "{text}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"\xff\xfes\0").unwrap();
+        let error = read(file.path(), &train(), |_| None).err().unwrap();
+        let error = error.to_string();
+        assert!(error.contains("help: save the file as UTF-8"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Tokens of all analyzers but the default one.
 
+use dataset::is_of_unsegmented_script;
+
 use super::Run;
 use crate::analyzer::{Analyzer, Tokens};
 use crate::characters::{is_space, is_word};
@@ -108,6 +110,10 @@ const MIN_PART: usize = 6;
 pub(super) fn is_unsegmented(text: &str) -> bool {
     // Quick for most texts: the letters of these scripts have three or four bytes.
     let wide = text.bytes().filter(|&byte| byte >= 0xe0).count();
+    if wide == 0 {
+        return false;
+    }
+    let text = without_addresses(text);
     if wide * 6 < text.len() {
         return false;
     }
@@ -120,18 +126,16 @@ pub(super) fn is_unsegmented(text: &str) -> bool {
     unsegmented * 2 > letters && unsegmented >= parts.saturating_sub(1) * MIN_PART
 }
 
-/// True for Thai, Lao, Burmese, Khmer, Japanese and Chinese.
-fn is_of_unsegmented_script(character: char) -> bool {
-    matches!(
-        character,
-        '\u{e00}'..='\u{eff}'
-            | '\u{1000}'..='\u{109f}'
-            | '\u{1780}'..='\u{17ff}'
-            | '\u{3040}'..='\u{30ff}'
-            | '\u{3400}'..='\u{9fff}'
-            | '\u{f900}'..='\u{faff}'
-            | '\u{20000}'..='\u{3ffff}'
-    )
+/// Removes addresses, mentions and hashtags in ASCII, which texts of any script have.
+fn without_addresses(text: &str) -> String {
+    let is_other = |character: char| !character.is_ascii_graphic();
+    let is_address =
+        |run: &str| run.contains(['@', '#']) || run.contains("://") || run.starts_with("www.");
+    let runs = text.split_inclusive(is_other).map(|run| {
+        let ascii = run.trim_end_matches(is_other);
+        &run[if is_address(ascii) { ascii.len() } else { 0 }..]
+    });
+    runs.collect()
 }
 
 #[cfg(test)]
@@ -152,6 +156,10 @@ mod tests {
             ("หนังเรื่องนี้เสียเวลา เพลงน่าเบื่อจริงๆ", true),
             ("この映画はとても面白かった。iPhone で見た", true),
             ("王小明", true),
+            ("王小明 https://t.co/1ZYccaZ91b", true),
+            ("电影真好看https://t.co/1ZYccaZ91b", true),
+            ("@user12345678 电影好看 #movie www.example.com/film", true),
+            ("see https://t.co/1ZYccaZ91b about 电影", false),
             ("这 部 电影 真 的 糟糕", false),
             ("หนัง เรื่อง นี้ น่า เบื่อ", false),
             ("이 영화는 정말 재미있었다", false),

@@ -2,7 +2,7 @@
 //! saved model.
 
 use serde_json::Value;
-use testkit::{Outcome, movie_csv, start};
+use testkit::{Outcome, movie_csv, start, to_csv, unsegmented_rows};
 
 use super::Home;
 
@@ -38,6 +38,26 @@ fn early_stopping_says_which_epoch_is_saved() {
     let stopped = format!("stopped after {done} of 50 epochs (--patience 2)");
     assert!(outcome.stderr.contains(&stopped), "{}", outcome.stderr);
     assert_eq!(metrics["stopped_early"], true);
+}
+
+/// Issue 17: Chinese rows had the accuracy of a guess, and the help was to add rows.
+#[test]
+fn rows_without_blanks_are_counted() {
+    let home = Home::new();
+    let path = home.path("rows.csv");
+    std::fs::write(&path, to_csv(&unsegmented_rows(60, 1)[0])).unwrap();
+    let stated = "60 of 60 rows have no blanks between words";
+    let outcome = home.train(&path, &["--epochs", "1"]);
+    let output = outcome.expect_code(0).output();
+    assert!(output.contains(stated), "{output}");
+    assert!(output.contains("help: pass --tokenizer FILE"), "{output}");
+    let bag = ["--arch", "bag", "--train", path.to_str().unwrap()];
+    let output = home.bilstm("train", &bag).expect_code(0).output();
+    assert!(output.contains(stated), "{output}");
+    let help = "help: leave out --arch bag and pass --tokenizer FILE";
+    assert!(output.contains(help), "{output}");
+    let outcome = home.train(&movie_csv(), &["--epochs", "1"]);
+    assert!(!outcome.expect_code(0).output().contains("no blanks"));
 }
 
 /// NEURAL C1: the metric that chooses the best epoch.

@@ -188,10 +188,7 @@ mod public_reports {
         let flags = [named.to_str().unwrap(), "--label-column", "label"];
         let outcome = workspace.svm("evaluate", &flags);
         let stderr = &outcome.expect_code(1).stderr;
-        assert!(
-            stderr.contains("help: pass --text-column NAME") && !stderr.contains("--no-header"),
-            "{stderr}"
-        );
+        assert!(stderr.contains("help: pass --text-column NAME"), "{stderr}");
         let flags = [&flags[..], &["--text-column", "text"]].concat();
         workspace.svm("evaluate", &flags).expect_code(0);
     }
@@ -256,6 +253,92 @@ mod public_reports {
             outcome.stdout.contains("\nunseen           "),
             "{}",
             outcome.stdout
+        );
+    }
+
+    /// `--metrics` and `--report` replaced the training data, the predictions and the model that
+    /// are compared with, and each other.
+    #[test]
+    fn outputs_must_not_replace_inputs_or_each_other() {
+        let workspace = Workspace::with_model(&["--no-report"]);
+        let rows = workspace.write("rows.csv", to_csv(&movie_rows()[..30]));
+        let train = workspace.write("train.csv", to_csv(&movie_rows()[..30]));
+        let predicted = workspace.path("predicted.csv");
+        let other = workspace.path("other");
+        let paths = [&rows, &train, &predicted, &other];
+        let [rows, train, predicted, other] = paths.map(|path| path.to_str().unwrap());
+        workspace
+            .svm("predict", &["--input", rows, "--output", predicted])
+            .expect_code(0);
+        std::fs::create_dir(other).unwrap();
+        for entry in std::fs::read_dir(workspace.path("model")).unwrap() {
+            let entry = entry.unwrap();
+            let copy = workspace.path("other").join(entry.file_name());
+            std::fs::copy(entry.path(), copy).unwrap();
+        }
+        let config = format!("{other}/config.json");
+        let files = [rows, train, predicted, &config];
+        let read = || files.map(|file| std::fs::read(file).unwrap());
+        let before = read();
+        let new = workspace.path("x.out");
+        let [new, same] = [new.clone(), workspace.path("model/../x.out")];
+        let [new, same] = [&new, &same].map(|path| path.to_str().unwrap());
+        for (flags, message) in [
+            (&["--metrics", rows][..], "than the input `"),
+            (&["--train", train, "--metrics", train], "than the input `"),
+            (&["--train", train, "--report", train], "than the input `"),
+            (
+                &["--against", predicted, "--metrics", predicted],
+                "than the input `",
+            ),
+            (
+                &["--against", other, "--report", &config],
+                "than the model's `config.json`",
+            ),
+            (
+                &["--report", new, "--metrics", same],
+                "than that of --report, `",
+            ),
+            (
+                &["--metrics", "-"],
+                "expected the name of a file, found `-`",
+            ),
+        ] {
+            let outcome = workspace.svm("evaluate", &[&[rows], flags].concat());
+            let stderr = &outcome.expect_code(2).stderr;
+            assert!(stderr.contains(message), "{flags:?} {stderr}");
+        }
+        assert!(read() == before && !std::path::Path::new(new).exists());
+        let metrics = format!("{new}.json");
+        let flags = [rows, "--report", new, "--metrics", &metrics];
+        workspace.svm("evaluate", &flags).expect_code(0);
+        // The report claimed that it was not known.
+        let lone = workspace.write("lone.csv", "text,label\na lone text,0\n");
+        let flags = [&flags[..], &["--train", lone.to_str().unwrap()]].concat();
+        workspace.svm("evaluate", &flags).expect_code(0);
+        let page = String::from_utf8(workspace.read("x.out")).unwrap();
+        assert!(page.contains("the texts of these rows are not in --train"));
+    }
+
+    /// A prediction of another spelling was wrong without a warning; the help about the other model
+    /// named --model-dir.
+    #[test]
+    fn predictions_of_unknown_labels_are_a_warning() {
+        let workspace = Workspace::with_model(&["--no-report"]);
+        let rows = workspace.write("rows.csv", to_csv(&movie_rows()[..3]));
+        let rows = rows.to_str().unwrap();
+        let path = workspace.write("predicted.csv", "record,label\n1,HAM\n2,0\n3,HAM\n");
+        let outcome = workspace.svm("evaluate", &[rows, "--against", path.to_str().unwrap()]);
+        let stderr = &outcome.expect_code(0).stderr;
+        let warning =
+            "2 predicted labels that the evaluated model does not have, never right: `HAM`\n";
+        assert!(stderr.contains(warning), "{stderr}");
+        let empty = workspace.path("");
+        let outcome = workspace.svm("evaluate", &[rows, "--against", empty.to_str().unwrap()]);
+        let stderr = &outcome.expect_code(1).stderr;
+        assert!(
+            stderr.contains("help: pass --against the folder") && !stderr.contains("--model-dir"),
+            "{stderr}"
         );
     }
 }

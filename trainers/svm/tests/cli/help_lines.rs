@@ -190,6 +190,11 @@ const MANIFEST: &[u8] =
     b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
     {\"source\":\"b\",\"label\":1,\"label-metadata\":{\"class-name\":\"y\"}}\n";
 
+/// Rows with several labels, which have class names.
+const MAP_MANIFEST: &[u8] =
+    b"{\"source\":\"a\",\"label\":[0],\"label-metadata\":{\"class-map\":{\"0\":\"x\"}}}\n\
+    {\"source\":\"b\",\"label\":[1,0],\"label-metadata\":{\"class-map\":{\"0\":\"x\",\"1\":\"y\"}}}\n";
+
 const MIXED_MANIFEST: &[u8] =
     b"{\"source\":\"a\",\"label\":0,\"label-metadata\":{\"class-name\":\"x\"}}\n\
     {\"source\":\"c\",\"label\":1}\n";
@@ -212,6 +217,10 @@ const FILES: &[Case] = &[
         // The command needs AWS.
         s.states("fetch it, and pass the file: aws s3 cp s3://bucket/words.csv .");
         s.set("s3://bucket/words.csv", "words.csv");
+    }),
+    ("[D001]", "check hdfs://host/words.csv", &[], |s| {
+        s.states("fetch it, and pass the file");
+        s.set("hdfs://host/words.csv", "words.csv");
     }),
     ("[D002]", "check data", &[("data/a.txt", GOOD)], |s| {
         s.states("or pass one file");
@@ -242,6 +251,10 @@ const FILES: &[Case] = &[
         |s| s.append("--text-column data.text")),
     ("[D005]", "check a.jsonl", &[("a.jsonl", b"{\"texts\":\"a\",\"label\":1}\n{\"texts\":\"b\",\"label\":2}\n")],
         |s| s.append("--text-column texts")),
+    ("[D005]", "check a.csv --no-header --label-column 0 --text-column 1", &[("a.csv", b"0|a; b\n1|c; d\n")],
+        |s| { s.states("or --delimiter '|'"); s.words.push("--delimiter=|".to_owned()); }),
+    ("[D005]", "predict --model-dir model --input a.txt", &[("a.txt", b"good film\nbad film\n")],
+        |s| s.append("--input-format lines")),
     ("[D006]", "check a.csv", &[("a.csv", GZIP.split_at(30).0)],
         |s| s.rewrite("download the file again; it is truncated", "a.csv", GZIP)),
     ("[D006]", "check a.csv", &[("a.csv", GZIP_AND_MORE)],
@@ -301,6 +314,10 @@ const FORMATS: &[Case] = &[
     }),
     ("[D016]", "check a.ft", &[("a.ft", b"__label__x __label__y good\n__label__x fine\n__label__y bad\n")],
         |s| s.edit("write a line for each label of it", "a.ft", "__label__x __label__y good", "__label__x good\n__label__y poor")),
+    ("[D016]", "check a.ft", &[("a.ft", b"__label__x __label__y good\n__label__x fine\n__label__y bad\n")],
+        |s| s.append("--multi-label")),
+    ("[D016]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":[\"x\"]}\n{\"text\":\"b\",\"label\":[\"x\",\"y\"]}\n")],
+        |s| s.append("--multi-label")),
     ("[D005]", "predict --model-dir model --input words.csv --keep-columns labels=truth", &[],
         |s| { s.states("did you mean --keep-columns label?"); s.set("labels=truth", "label=truth"); }),
     ("the name of a column of the predictions", "predict --model-dir model --input words.csv --keep-columns label", &[],
@@ -326,6 +343,11 @@ const FORMATS: &[Case] = &[
         |s| s.edit("or end it with `]`", "a.json", ":2}", ":2}]")),
     ("[D045]", "check a.manifest --text-column source", &[("a.manifest", MANIFEST)],
         |s| s.append("--label-column label-metadata.class-name")),
+    ("[D045]", "check a.manifest --text-column source --multi-label", &[("a.manifest", MAP_MANIFEST)], |s| {
+        s.states("rename the file to end in .jsonl");
+        std::fs::rename(s.path("a.manifest"), s.path("a.jsonl")).unwrap();
+        s.set("a.manifest", "a.jsonl");
+    }),
     ("error[D045]", "check a.manifest --text-column source", &[("a.manifest", MIXED_MANIFEST)], |s| {
         let row = "{\"source\":\"c\",\"label\":1}";
         let named = row.replace(":1}", ":1,\"label-metadata\":{\"class-name\":\"y\"}}");
@@ -334,6 +356,9 @@ const FORMATS: &[Case] = &[
     ("[D007]", "check a.json", &[("a.json", b"{\"data\":[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]}")],
         // What jq does, which is not on every machine.
         |s| s.rewrite("jq -c '.[\"data\"][]' FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
+    ("[D007]", "check a.json", &[("a.json", b"{\"text\":\"a\",\"label\":1}{\"text\":\"b\",\"label\":2}")],
+        // What jq does.
+        |s| s.rewrite("jq -c . FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
     ("[D007]", "check a.csv", &[("a.csv", b"t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0x\0\n\0b\0,\0y\0\n\0")],
         |s| s.append("--encoding utf-16le")),
     ("[D007]", "check a.csv", &[("a.csv", b"PK\x03\x04\x14\0")],
@@ -360,6 +385,7 @@ const ROWS: &[Case] = &[
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\n\"a \\\"b\\\", c\",x\nd,y\n")],
         |s| s.append("--escape '\\'")),
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\na,x,\nb,y,\n")], |s| s.shell("a.csv")),
+    ("[D010]", "check a.csv", &[("a.csv", b"text,label\n1,a,x\n2,b,y\n")], |s| s.shell("a.csv")),
     // What pandas does.
     ("[D010]", "check a.csv", &[("a.csv", b"text,label\n'a, b',x\n'c, d',y\n")],
         |s| s.rewrite("quotechar=\"'\"", "a.csv", b"text,label\n\"a, b\",x\n\"c, d\",y\n")),
@@ -402,6 +428,8 @@ const ROWS: &[Case] = &[
         |s| s.append("--drop-malformed")),
     ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2} 3\n")],
         |s| s.edit("write one JSON object per line", "a.jsonl", " 3", "")),
+    ("[D061]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2} {\"text\":\"c\",\"label\":2}\n")],
+        |s| s.edit("jq -c . FILE > FILE.jsonl", "a.jsonl", "} {", "}\n{")),
     ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1},\n{\"text\":\"b\",\"label\":2},\r\n")],
         |s| s.shell("a.jsonl")),
     ("[D015]", "check a.jsonl", &[("a.jsonl", b"{\"text\":\"a\",\"label\":1,}\n{\"text\":\"b\",\"label\":2}\n")],
@@ -416,6 +444,8 @@ const ROWS: &[Case] = &[
         |s| s.edit("fix it", "a.jsonl", "5", "\"5\"")),
     ("[D016]", "check a.jsonl", &[("a.jsonl", b"{\"text\":1,\"t\":\"a\",\"label\":1}\n{\"text\":2,\"t\":\"b\",\"label\":2}\n")],
         |s| { s.states("or pass another column"); s.words.push("--text-column=t".to_owned()); }),
+    ("[D016]", "check a.jsonl --text-column data.text", &[("a.jsonl", b"{\"data\":{\"text\":\"a\"},\"label\":1}\n{\"data\":[\"b\"],\"label\":2}\n")],
+        |s| s.edit("fix it", "a.jsonl", "[\"b\"]", "{\"text\":\"b\"}")),
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a \"b\" c\",x\nd,y\n")],
         |s| s.edit("must be doubled", "a.csv", "\"b\"", "\"\"b\"\"")),
     ("[D019]", "check a.csv", &[("a.csv", b"text,label\n\"a\" ,x\n\"b\" ,\"y\" \r\n")], |s| s.shell("a.csv")),
@@ -462,6 +492,8 @@ const DATA: &[Case] = &[
         s.states("pass --text-column text --label-column label");
         s.words = "check a.csv --text-column text --label-column label".split(' ').map(str::to_owned).collect();
     }),
+    ("[D037]", "check a.csv --no-header --label-column 0 --text-column 1", &[("a.csv", PIPES)],
+        |s| { s.states("check the delimiter, and pass --delimiter"); s.words.push("--delimiter=|".to_owned()); }),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", GOOD), ("b.csv", b"text,label\nA!,x\nc,y\n")],
         |s| s.edit("remove it from one of the two", "b.csv", "A!,x\n", "")),
     ("[D038]", "check a.csv --test b.csv", &[("a.csv", NEAR), ("b.csv", b"text,label\nA b c d e f g h i j k l m n o p q r s t u v w x y other,x\nc,y\n")],
@@ -472,6 +504,11 @@ const DATA: &[Case] = &[
         |s| s.edit("fix it", "a.csv", ",-1\n", ",1\n")),
     ("[D050]", "train --train a.csv --model-dir new --min-df 1 --weight-column weight", &[("a.csv", WEIGHTED)],
         |s| s.edit("fix it", "a.csv", ",-1\n", ",1\n")),
+    ("[D051]", "check a.csv", &[("a.csv", b"text,label\na,['x']\nb,['y']\nc,\"['x', 'y']\"\n")], |s| s.append("--multi-label")),
+    ("[D051]", "check a.csv --multi-label", &[("a.csv", b"text,label\na,x\nb,y\nc,x;y\n")],
+        |s| s.append("--label-separator ';'")),
+    ("[D051]", "check a.csv --multi-label", &[("a.csv", b"text,label\na,x\nb,y\nc,\"('x', 'y')\"\n")],
+        |s| s.edit("write lists", "a.csv", "('x', 'y')", "['x', 'y']")),
     ("with a weight above 0", "train --train a.csv --model-dir new --min-df 1 --weight-column weight",
         &[("a.csv", b"text,label,weight\ngood film,pos,2\nbad film,neg,0\nfine plot,pos,1\npoor plot,neg,0\n")],
         |s| s.rewrite("raise the weights of the rows with the label `neg`", "a.csv",
@@ -487,6 +524,11 @@ const DATA: &[Case] = &[
 
 const NEAR: &[u8] = b"text,label\na b c d e f g h i j k l m n o p q r s t u v w x y z,x\nb,y\n\
     A b c d e f g h i j k l m n o p q r s t u v w x y,x\n";
+
+/// Rows with one comma each, whose delimiter is `|`.
+const PIPES: &[u8] = b"0|a, 1\n1|b, 1\n0|c, 1\n1|d, 1\n0|e, 1\n1|f, 1\n0|g, 1\n1|h, 1\n0|i, 1\n\
+    1|j, 1\n0|k, 1\n1|l, 1\n0|m, 1\n1|n, 1\n0|o, 1\n1|p, 1\n0|q, 1\n1|r, 1\n0|s, 1\n1|t, 1\n\
+    0|u, 1\n1|v, 1\n";
 
 const SINGLE: &[u8] = b"text,label\na,x\nb,y\nc,x\nd,y\ne,x\nf,y\ng,x\nh,y\ni,x\nj,y\nk,x\nl,y\n\
     m,x\nn,y\no,x\np,y\nq,x\nr,y\ns,x\nt,y\nu,odd\n";
@@ -613,6 +655,8 @@ const COMMANDS: &[Case] = &[
         &[("a.csv", b"text,label\na,pos\nb,neg\n")], |s| s.leave_out("--validation-split", 1)),
     ("--all-classes has no effect", "predict good --model-dir model --all-classes", &[],
         |s| s.leave_out("--all-classes", 0)),
+    ("no effect on files of this format", "check a.txt --escape ^", &[("a.txt", b"__label__x a\n__label__y b\n")],
+        |s| s.leave_out("--escape", 1)),
     ("no effect on files of this format", "check a.jsonl --delimiter ; --quoting none",
         &[("a.jsonl", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")],
         |s| { s.leave_out("--delimiter", 1); s.leave_out("--quoting", 1); }),

@@ -399,31 +399,185 @@ fn comparison_is_that_of_whole_sets() {
     }
 }
 
+/// Only `train` printed the number, and a mistyped key in nearly all rows gave a useless model.
 #[test]
-fn models_of_other_labels_are_not_compared() {
-    let (workspace, other, file) = models_that_differ(&rows(list));
-    let file = file.to_str().unwrap();
-    let predicted = other.path("predicted.jsonl");
-    let flags = ["--input", file, "--output", predicted.to_str().unwrap()];
-    other.svm("predict", &flags).expect_code(0);
+fn rows_without_labels_are_counted_and_a_warning_if_nearly_all() {
+    let workspace = Workspace::new();
+    let wrong = |row: &str| row.replace("\"label\"", "\"lable\"");
+    let file = workspace.write("a.jsonl", rows(list) + &wrong(&rows(list)).repeat(10));
+    let path = file.to_str().unwrap();
+    let checked = workspace.svm("check", &[path, "--multi-label"]);
+    let stdout = &checked.expect_code(0).stdout;
+    assert!(stdout.contains("\n1239 rows without labels\n"), "{stdout}");
+    let checked = workspace.svm("check", &[path, "--multi-label", "--json"]);
+    assert!(checked.stdout.contains("\"rows_without_labels\":1239"));
+    let outcome = workspace.train(&file, &["--multi-label", "--no-report"]);
+    let warning = "1239 of 1320 rows have no labels in `label`";
+    let stderr = &outcome.expect_code(0).stderr;
+    assert!(stderr.contains(warning), "{stderr}");
+}
+
+/// One column per label: the error was that both forms were given.
+#[test]
+fn separator_without_its_column_is_named() {
+    let workspace = Workspace::new();
+    let form = |good: bool, long: bool| format!("TEXT,{},{}", u8::from(good), u8::from(long));
+    let file = workspace.write("a.csv", format!("text,good,long\n{}", rows(form)));
+    let two = ["--label-column", "good", "--label-column", "long"];
+    let flags = [&["--multi-label", "--no-report"], &two[..]].concat();
+    workspace.train(&file, &flags).expect_code(0);
+    let joined = rows(|good, long| format!("TEXT,{}", labels(good, long).join("|")));
+    let joined = workspace.write("b.csv", format!("text,label\n{joined}"));
+    let flags = [joined.to_str().unwrap(), "--label-separator", "|"];
+    let outcome = workspace.svm("evaluate", &flags);
+    let stderr = &outcome.expect_code(2).stderr;
+    let help = "help: add --label-column NAME, the column of the joined labels";
+    assert!(stderr.contains(help), "{stderr}");
+    let flags = [&flags[..], &["--label-column", "label"]].concat();
+    workspace.svm("evaluate", &flags).expect_code(0);
+}
+
+/// A job can be tuned on the micro-F1, the first number that `train` prints.
+#[test]
+fn micro_f1_is_in_the_metric_lines() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report", "--metric-lines"];
+    let outcome = workspace.train(&file, &flags);
+    let stdout = &outcome.expect_code(0).stdout;
+    let shown = stdout.strip_prefix("micro-F1 ").unwrap();
+    let shown: f64 = shown.split(',').next().unwrap().parse().unwrap();
+    let (_, line) = outcome.stderr.split_once("validation:micro_f1=").unwrap();
+    let value: f64 = line.split(';').next().unwrap().parse().unwrap();
+    assert!((value - shown).abs() < 1e-4, "{value} {shown}");
+}
+
+/// Joined labels of a model of lists: rows were not scored, and the help named --label-column.
+#[test]
+fn help_about_joined_labels_names_the_separator() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report"];
+    workspace.train(&file, &flags).expect_code(0);
+    let joined = rows(|good, long| format!("TEXT,{}", labels(good, long).join("|")));
+    let joined = workspace.write("b.csv", format!("text,label\n{joined}"));
+    let joined = joined.to_str().unwrap();
+    let outcome = workspace.svm("evaluate", &[joined]);
+    let help = "help: pass --label-separator '|' if `good|long` is several labels";
+    let stderr = &outcome.expect_code(0).stderr;
+    assert!(
+        stderr.contains("not scored: ") && stderr.contains(help),
+        "{stderr}"
+    );
+    let flags = [joined, "--label-separator", "|"];
+    let outcome = workspace.svm("evaluate", &flags);
+    assert!(!outcome.expect_code(0).stderr.contains("not scored"));
+}
+
+/// The note was "of 2 of 2 classes".
+#[test]
+fn macro_f1_names_the_classes_without_rows() {
+    let workspace = Workspace::new();
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report"];
+    workspace.train(&file, &flags).expect_code(0);
+    let good = workspace.write(
+        "b.jsonl",
+        "{\"text\":\"fine lovely\",\"label\":[\"good\"]}\n",
+    );
+    let outcome = workspace.svm("evaluate", &[good.to_str().unwrap()]);
+    let stdout = &outcome.expect_code(0).stdout;
+    assert!(
+        stdout.contains(" of 2 classes (1 without rows)\n") && !stdout.contains("of 2 of"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn model_with_one_label_is_not_compared() {
+    let (workspace, _, file) = models_that_differ(&rows(list));
     let single = Workspace::with_model(&["--no-report"]);
-    for (path, message, help) in [
-        (
-            predicted,
-            "expected CSV for several labels, found JSON",
-            "--output FILE.csv`",
-        ),
-        (
-            single.path("model"),
-            "expected a model with several labels per row for --against, found one with one label",
-            "help: pass a model of the same kind",
-        ),
+    let path = single.path("model");
+    let flags = [file.to_str().unwrap(), "--against", path.to_str().unwrap()];
+    let stderr = &workspace
+        .svm("evaluate", &flags)
+        .expect_code(2)
+        .stderr
+        .clone();
+    let message =
+        "expected a model with several labels per row for --against, found one with one label";
+    assert!(
+        stderr.contains(message) && stderr.contains("help: pass a model of the same kind"),
+        "{stderr}"
+    );
+}
+
+/// Predictions of the same model, joined with a separator that the evaluated one does not have, had
+/// another accuracy, with a p-value below 0.0001 and without a warning. JSON lines were refused.
+#[test]
+fn predictions_with_another_separator_are_a_warning() {
+    let (workspace, joined) = (Workspace::new(), Workspace::new());
+    let file = workspace.write("a.jsonl", rows(list));
+    let flags = ["--multi-label", "--no-report", "--seed", "3"];
+    workspace.train(&file, &flags).expect_code(0);
+    let csv = rows(|good, long| format!("TEXT,{}", labels(good, long).join("|")));
+    let csv = joined.write("a.csv", format!("text,label\n{csv}"));
+    let separator = ["--label-separator", "|"];
+    joined
+        .train(&csv, &[&flags[..], &separator].concat())
+        .expect_code(0);
+    let file = file.to_str().unwrap();
+    let difference = |name: &str, more: &[&str]| {
+        let path = joined.path(name);
+        let path = path.to_str().unwrap();
+        let flags = ["--input", file, "--output", path];
+        joined.svm("predict", &flags).expect_code(0);
+        let flags = [&[file, "--json", "--against", path], more].concat();
+        let outcome = workspace.svm("evaluate", &flags);
+        let found = outcome.expect_code(0).json();
+        let difference = number(&found["comparison"]["difference"]);
+        (difference, found["warnings"].to_string())
+    };
+    let (wrong, warnings) = difference("b.csv", &[]);
+    assert!(wrong > 0.05);
+    for part in [
+        " predicted labels that the evaluated model does not have, never right: `good|long`",
+        "if `good|long` is several labels, run `predict` with an --output that ends in .jsonl",
+        "or pass --label-separator '|'",
     ] {
-        let outcome = workspace.svm("evaluate", &[file, "--against", path.to_str().unwrap()]);
-        let stderr = &outcome.expect_code(2).stderr;
-        assert!(
-            stderr.contains(message) && stderr.contains(help),
-            "{stderr}"
-        );
+        assert!(warnings.contains(part), "{warnings}");
+    }
+    // Obeyed.
+    for (right, warnings) in [difference("b.jsonl", &[]), difference("b.csv", &separator)] {
+        assert_eq!(right, 0.0);
+        assert!(!warnings.contains("predicted labels"), "{warnings}");
+    }
+}
+
+/// A label with the separator in it: a model did not agree with its own predictions.
+#[test]
+fn labels_with_the_separator_are_predicted_as_lists() {
+    let workspace = Workspace::new();
+    let text = "{\"text\":\"good film\",\"label\":[\"x|y\"]}\n{\"text\":\"bad movie\",\"label\":\
+                [\"z\"]}\n{\"text\":\"good film bad movie\",\"label\":[\"x|y\",\"z\"]}\n";
+    let file = workspace.write("a.jsonl", text.repeat(9));
+    let flags = ["--multi-label", "--label-separator", "|", "--min-df", "1"];
+    workspace
+        .train(&file, &[&flags[..], &["--no-report"]].concat())
+        .expect_code(0);
+    let file = file.to_str().unwrap();
+    for (name, warns) in [("b.csv", true), ("b.jsonl", false)] {
+        let path = workspace.path(name);
+        let path = path.to_str().unwrap();
+        let flags = ["--input", file, "--output", path];
+        let predicted = workspace.svm("predict", &flags);
+        let warning = "joined with `|`, which is also in the label `x|y`";
+        assert_eq!(predicted.expect_code(0).stderr.contains(warning), warns);
+        let outcome = workspace.svm("evaluate", &[file, "--json", "--against", path]);
+        let found = outcome.expect_code(0).json();
+        assert_eq!(number(&found["comparison"]["difference"]) == 0.0, !warns);
+        let warnings = found["warnings"].to_string();
+        let help = "the separator is also in a label of the evaluated model: run `predict`";
+        assert_eq!(warnings.contains(help), warns, "{warnings}");
     }
 }

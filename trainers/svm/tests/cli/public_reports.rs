@@ -3,10 +3,11 @@
 //! USER).
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{Outcome, Row, movie_csv, movie_rows, start, to_csv, unsegmented_rows};
+use testkit::{Outcome, Row, movie_csv, movie_rows, run, start, to_csv, unsegmented_rows};
 
 use super::{Workspace, number, records};
 
@@ -405,6 +406,55 @@ fn kept_columns_stand_before_the_predictions() {
     }
 }
 
+/// Issue 17: a comma or `=` in the name of a column; and a damaged second file, whose error left the
+/// predictions of the first one without a remark.
+#[test]
+fn kept_columns_have_any_name_and_partial_output_is_stated() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    std::fs::create_dir(workspace.path("rows")).unwrap();
+    let first = workspace.write("rows/a.csv", "\"x,y\",a=b,text\n1,2,good\n");
+    let keep = ["--keep-columns", "\"x,y\",\"a=b\"=z"];
+    let predict = |path: &str, more: &[&str]| {
+        let flags = [&["--input", path, "--threads", "1"], &keep[..], more].concat();
+        workspace.svm("predict", &flags)
+    };
+    let outcome = predict(first.to_str().unwrap(), &[]);
+    let stdout = &outcome.expect_code(0).stdout;
+    assert!(stdout.starts_with("\"x,y\",z,record,"), "{stdout}");
+    assert!(stdout.contains("\n1,2,1,"), "{stdout}");
+
+    workspace.write("rows/b.csv", "\"x,y\",a=b,text\n1,2\n");
+    let folder = workspace.path("rows");
+    let outcome = predict(folder.to_str().unwrap(), &[]);
+    let outcome = outcome.expect_code(1);
+    assert_eq!(records(&outcome.stdout).len(), 1);
+    let stated = "warning: the predictions of the rows before the error are on standard output";
+    assert!(outcome.stderr.contains(stated), "{}", outcome.stderr);
+    let output = workspace.path("o.csv");
+    let more = ["--output", output.to_str().unwrap()];
+    let outcome = predict(folder.to_str().unwrap(), &more);
+    assert!(!outcome.expect_code(1).stderr.contains(stated) && !output.exists());
+}
+
+/// Issue 17: the file was opened after all data was read, and needed an ending.
+#[test]
+fn file_of_class_weights_is_read_before_the_data() {
+    let workspace = Workspace::new();
+    workspace.write("weights", "label;weight\n0;1\n1;2\n");
+    let train = |weights: &str| {
+        let mut command = workspace.command("train", &["--no-report", "--class-weight", weights]);
+        command.arg("--train").arg(movie_csv());
+        command.current_dir(workspace.path(""));
+        run(command)
+    };
+    let outcome = train("missing.json");
+    let output = outcome.expect_code(1).output();
+    assert!(output.contains("cannot read `missing.json`"), "{output}");
+    assert!(!output.contains("rows read"), "{output}");
+    let output = train("weights").expect_code(0).output();
+    assert!(output.contains("600 rows read"), "{output}");
+}
+
 /// USER 24: nothing is predicted if a name is taken.
 #[test]
 fn names_of_kept_columns_are_checked_first() {
@@ -413,6 +463,10 @@ fn names_of_kept_columns_are_checked_first() {
         (
             &["--keep-columns", "label"][..],
             "--keep-columns label=true_label",
+        ),
+        (
+            &["--keep-columns", "\"x,y\"=label"],
+            "--keep-columns '\"x,y\"=true_label'",
         ),
         (
             &["--keep-columns", "id=score"],
@@ -718,6 +772,99 @@ fn text_without_blanks_has_terms_of_characters() {
     }
 }
 
+/// Issue 17: the letters of an address or a mention hid a short Chinese text, and a minority of such
+/// rows was classified by chance, both silently.
+#[test]
+fn rows_without_blanks_are_noticed_beside_addresses_and_other_rows() {
+    let workspace = Workspace::new();
+    let known = &unsegmented_rows(120, 1)[0];
+    let with = |rows: &[Row], more: &[Row], end: &str| {
+        let row = |row: &Row| Row {
+            text: format!("{}{end}", row.text),
+            label: row.label.clone(),
+        };
+        let rows: Vec<Row> = rows.iter().chain(more).map(row).collect();
+        workspace.write("rows.csv", to_csv(&rows))
+    };
+    for end in [" https://t.co/1ZYccaZ91b", " @user12345 #movie"] {
+        let outcome = workspace.train(&with(known, &[], end), &["--no-report"]);
+        let output = outcome.expect_code(0).output();
+        let stated = "120 of 120 rows have no blanks between words: using --analyzer char";
+        assert!(output.contains(stated), "{output}");
+    }
+    let mixed = with(known, &movie_rows(), "");
+    let outcome = workspace.train(&mixed, &["--no-report"]);
+    let output = outcome.expect_code(0).output();
+    let stated = "120 of 720 rows have no blanks between words: most of their words are whole \
+                  sentences\n  help: pass --analyzer char, or pass --analyzer word";
+    assert!(output.contains(stated), "{output}");
+    for analyzer in ["char", "word"] {
+        let outcome = workspace.train(&mixed, &["--no-report", "--analyzer", analyzer]);
+        assert!(!outcome.expect_code(0).output().contains("no blanks"));
+    }
+}
+
+/// Issue 17: `--model-dir s3://b/m` wrote a folder `s3:`, with exit code 0.
+#[test]
+fn addresses_are_not_local_paths() {
+    let workspace = Workspace::with_model(&["--no-report"]);
+    let rows = movie_csv();
+    let rows = rows.to_str().unwrap();
+    let train = ["train", "--train", rows, "--model-dir"];
+    let model = ["--model-dir", "model", rows];
+    let cases: [(&[&[&str]], &str); 9] = [
+        (
+            &[&train, &["s3://b/m"]],
+            "upload it: aws s3 cp --recursive m s3://b/m",
+        ),
+        (
+            &[&train, &["m", "--output-data-dir", "s3://b/m"]],
+            "pass --output-data-dir m,",
+        ),
+        (
+            &[&train, &["m", "--stopwords", "s3://b/s.txt"]],
+            "aws s3 cp s3://b/s.txt s.txt",
+        ),
+        (
+            &[&train, &["m", "--class-weight", "gs://b/w.json"]],
+            "gcloud storage cp gs://b/w.json w.json",
+        ),
+        (
+            &[&train, &["m", "--config", "s3://b/run.toml"]],
+            "aws s3 cp s3://b/run.toml run.toml",
+        ),
+        (
+            &[&["evaluate"], &model, &["--metrics", "s3://b/x.json"]],
+            "upload it: aws s3 cp x.json s3://b/x.json",
+        ),
+        (
+            &[&["evaluate"], &model, &["--report", "hf://u/m/x.html"]],
+            "upload it: hf upload u/m x.html x.html",
+        ),
+        (
+            &[&["evaluate", rows, "--model-dir", "s3://b/m"]],
+            "aws s3 cp --recursive s3://b/m m",
+        ),
+        (
+            &[
+                &["predict", "good"],
+                &model[..2],
+                &["--output", "s3://b/o.csv"],
+            ],
+            "upload it: aws s3 cp o.csv s3://b/o.csv",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let mut command = Command::new(super::BIN);
+        command.env_clear().current_dir(workspace.path(""));
+        command.args(arguments.concat());
+        let outcome = run(command);
+        let stderr = &outcome.expect_code(2).stderr;
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+    assert_eq!(std::fs::read_dir(workspace.path("")).unwrap().count(), 1);
+}
+
 /// Issue 17: options of the text analysis that exclude each other, and invalid patterns.
 #[test]
 fn impossible_text_analysis_is_a_usage_error() {
@@ -787,11 +934,18 @@ fn stop_words_that_cannot_match_are_counted() {
     };
     let found = warning(&[]).unwrap();
     assert!(
-        found.contains("2 of 5 stop words cannot match, such as `don't`"),
+        found.contains("2 of 5 stop words cannot match, such as `don't`: texts have `don` instead"),
         "{found}"
     );
     let found = warning(&["--strip-accents", "unicode"]).unwrap();
     assert!(found.contains("3 of 5 stop words"), "{found}");
+    // They have no parts that could be given instead.
+    workspace.write("stop.txt", "café\nnaïve\n");
+    let found = warning(&["--strip-accents", "unicode"]).unwrap();
+    let stated = "2 of 2 stop words cannot match, such as `café`: texts have `cafe` instead";
+    assert!(found.contains(stated), "{found}");
+    workspace.write("stop.txt", "cafe\nnaive\n");
+    assert_eq!(warning(&["--strip-accents", "unicode"]), None);
     workspace.write("stop.txt", "the\ndon\na\n");
     assert_eq!(warning(&[]), None);
     let outcome = workspace.train(&movie_csv(), &["--stopwords", "english"]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use testkit::{movie_csv, movie_rows, to_csv, torch_judge, torch_judge_cases};
+use testkit::{movie_csv, movie_rows, run, to_csv, torch_judge, torch_judge_cases};
 
 use super::{Home, kit};
 
@@ -265,6 +265,23 @@ fn transformers_reads_minilm_trained_on_pairs() {
     home.train(&file, &[&PAIRS[..], &flags].concat())
         .expect_code(0);
     compare_with(&home, &file, &["title", "body"]);
+}
+
+/// Issue 17: `check` joined the texts, so these pairs were one text with two labels.
+#[test]
+fn check_reads_pairs_as_train_does() {
+    let home = Home::new();
+    let file = home.path("pairs.csv");
+    let rows = "a b,c,0\na,b c,1\nx,y,0\nz,w,1\n";
+    std::fs::write(&file, format!("title,body,label\n{rows}")).unwrap();
+    let flags = [file.to_str().unwrap(), "--limit", "0"];
+    let check = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_transformer"));
+        command.env_clear().arg("check").args(flags).args(more);
+        run(command).expect_code(0).stdout.clone()
+    };
+    assert!(!check(&PAIRS[..5]).contains("D021"));
+    assert!(check(&PAIRS[1..5]).contains("D021"));
 }
 
 /// Issue 17: a pair has two texts.

@@ -66,6 +66,8 @@ fn fasttext_files_are_read() {
             };
             let file = given(name, bytes);
             assert_eq!(all(&file.path, &options).unwrap(), expected, "{name}");
+            // Issue 17: known before reading, so that options without effect are named.
+            assert_eq!(sources(&file.path).unwrap()[0].format(), Format::FastText);
         }
     }
     // A quote opens nothing, and texts may be in another encoding.
@@ -105,7 +107,8 @@ fn rows_with_several_labels_or_none_are_errors() {
         &[
             "error[D016]: expected one label, found `2`",
             "a.ft:2:1 (record 2)",
-            "2 such rows; write a line for each label of them, or pass --drop-malformed",
+            "2 such rows; write a line for each label of them, or train with --multi-label, or pass \
+             --drop-malformed",
             "error[D014]: row has no label",
             "a.ft:3:1 (record 3)",
             "2 such rows; fix them",
@@ -207,4 +210,84 @@ fn unknown_kept_columns_are_errors() {
     let file = given("a.csv", "id,text,id\n1,a,2\n");
     let message = kept(&Source::file(&file.path, Format::CSV), &["id"], 4096).unwrap_err();
     has(&message, &["error[D004]: expected one column named `id`"]);
+}
+
+/// Issue 17: a line is the whole text, also for a model of several text columns; it is not a pair.
+#[test]
+fn lines_are_whole_texts_for_several_text_columns() {
+    let two = ReadOptions {
+        text_column: "title".to_owned(),
+        other_text_columns: vec!["body".to_owned()],
+        keep_columns: vec!["title".to_owned()],
+        ..options()
+    };
+    let numbered = ReadOptions {
+        text_column: "1".to_owned(),
+        other_text_columns: vec!["2".to_owned()],
+        label_column: "0".to_owned(),
+        no_header: true,
+        ..options()
+    };
+    let lines = given("a.txt", "A great film\n\nDull\n");
+    let fast_text = given("a.ft", "__label__x A great film\n__label__y Dull\n");
+    for columns in [&two, &numbered] {
+        let blank = ReadOptions {
+            keep_blank: true,
+            ..columns.clone()
+        };
+        let source = Source::file(&lines.path, Format::Lines);
+        let (texts, ended) = streamed(&[source], &blank);
+        assert_eq!(texts, ["A great film", "", "Dull"]);
+        assert!(ended.is_ok());
+        let (texts, _) = streamed(&fast_text.source(), columns);
+        assert_eq!(texts, ["A great film", "Dull"]);
+        let expected = [pair("A great film", "x"), pair("Dull", "y")];
+        assert_eq!(fast_text.pairs(columns), expected);
+    }
+    let pairs = ReadOptions {
+        text_pair: true,
+        ..two
+    };
+    has(
+        &fast_text.messages(&pairs),
+        &[
+            "error[D007]: a line has one text, expected the pair of the columns `title`, `body`",
+            "pass a file with both columns",
+        ],
+    );
+}
+
+/// Issue 17: `predict --input texts.txt`, whose lines are texts without a header.
+#[test]
+fn files_of_plain_lines_are_recognised() {
+    let refused = |file: &Given| {
+        let found = sources(&file.path).unwrap();
+        match streamed(&found, &options()).1 {
+            Err(StreamError::Read(error)) => error.to_string(),
+            _ => String::new(),
+        }
+    };
+    let help =
+        "if each line is a text, pass --input-format lines; otherwise, pass --text-column NAME";
+    for bytes in [
+        "good film\nbad film\n",
+        "good, fine\nbad\n",
+        "good; fine\nbad\n",
+    ] {
+        let file = given("texts.txt", bytes);
+        let message = refused(&file);
+        has(
+            &message,
+            &["no column is named `text`; the first line has `good", help],
+        );
+        let lines = Source::file(&file.path, Format::Lines);
+        assert_eq!(streamed(&[lines], &options()).0.len(), 2);
+        // With labels, lines have no columns.
+        let found = sources(&file.path).unwrap();
+        let message = read(&found, &options(), Texts::default, &GO).unwrap_err();
+        let message = message.to_string();
+        has(&message, &["pass --no-header"]);
+    }
+    let file = given("texts.txt", "texts\ngood\n");
+    has(&refused(&file), &["did you mean --text-column texts?"]);
 }

@@ -88,6 +88,27 @@ fn nested_keys_are_columns() {
             "did you mean --text-column data.text?",
         ],
     );
+    // Issue 17: a list or a string in the place of an object is not a missing value.
+    let json = "{\"data\":[{\"text\":\"a\"}],\"label\":0}\n{\"data\":\"b\",\"label\":0}\n\
+                {\"data\":{\"text\":\"c\"},\"label\":1}\n{\"data\":null,\"label\":1}\n{\"label\":1}\n";
+    let missing = ReadOptions {
+        drop_missing: true,
+        ..columns(&["data.text"], "label")
+    };
+    has(
+        &given("a.jsonl", json).messages(&missing),
+        &[
+            "error[D016]: expected `data` to be an object, found an array",
+            "2 such rows",
+            "warning[D013]: row has no text",
+        ],
+    );
+    let other = columns(&["data.meta.text"], "label");
+    let json = "{\"data\":{\"meta\":\"a\"},\"label\":0}\n";
+    has(
+        &given("a.jsonl", json).messages(&other),
+        &["error[D016]: expected `data.meta` to be an object, found a string"],
+    );
     // A deep object is not searched without end.
     let deep = format!(
         "{{\"a\":{}1{}}}\n",
@@ -135,7 +156,10 @@ fn labels_of_augmented_manifests_are_class_names() {
     let file = given("train.manifest", bytes + &row("c", "1", ""));
     has(
         &file.messages(&columns(&["source"], "mood")),
-        &["error[D045]: `1` rows with a label have no class name"],
+        &[
+            "error[D045]: `1` row with a label has no class name",
+            "train.manifest:3:1 (record 3)",
+        ],
     );
     // Other files have the labels that they have.
     let file = given("train.jsonl", row("a", "0", good));
@@ -368,14 +392,88 @@ fn addresses_are_refused_with_the_command_that_fetches() {
         ),
         ("s3://b/a.txt", "aws s3 cp s3://b/a.txt ."),
     ] {
-        let message = sources(Path::new(address)).unwrap_err().to_string();
-        has(
-            &message,
-            &[
-                "error[D001]: expected a file or folder, found an address",
-                command,
-            ],
-        );
+        has_command(address, command);
+    }
+}
+
+/// Issue 17: names of other programs, patterns, pages, and repositories that are not data sets.
+#[test]
+fn addresses_of_other_kinds_are_refused_with_commands_that_work() {
+    for (address, command) in [
+        ("s3a://b/k/a.csv", "aws s3 cp s3://b/k/a.csv ."),
+        ("S3://b/k/", "aws s3 cp --recursive s3://b/k/ data"),
+        (
+            "s3://b/p/*.csv",
+            "aws s3 cp --recursive s3://b/p/ data --exclude '*' --include '*.csv'",
+        ),
+        (
+            "gs://b/*.csv",
+            "gcloud storage cp --recursive 'gs://b/*.csv' .",
+        ),
+        (
+            "hf://datasets/o/n/data/*.parquet",
+            "hf download o/n --include 'data/*.parquet' --repo-type dataset --local-dir data",
+        ),
+        (
+            "hf://datasets/o/n@refs/convert/parquet/default/train/0.parquet",
+            "hf download o/n FILE --revision REVISION --repo-type dataset --local-dir data",
+        ),
+        (
+            "hf://datasets/o/n@refs%2Fconvert%2Fparquet/default/train/0.parquet",
+            "hf download o/n FILE --revision REVISION --repo-type dataset",
+        ),
+        (
+            "hf://datasets/o/n@~parquet/default/train/0.parquet",
+            "hf download o/n FILE --revision REVISION --repo-type dataset",
+        ),
+        (
+            "hf://spaces/o/n/a.csv",
+            "hf download o/n a.csv --repo-type space --local-dir data",
+        ),
+        ("hf://o/n/a.csv", "hf download o/n a.csv --local-dir data"),
+        (
+            "https://huggingface.co/datasets/o/n",
+            "hf download o/n --repo-type dataset --local-dir data",
+        ),
+        (
+            "https://huggingface.co/datasets/o/n/blob/main/a.csv",
+            "curl -LO https://huggingface.co/datasets/o/n/resolve/main/a.csv",
+        ),
+        (
+            "https://github.com/o/n/blob/main/a.csv",
+            "curl -LO https://github.com/o/n/raw/main/a.csv",
+        ),
+        ("az://c/a.csv", "help: fetch it, and pass the file"),
+        ("hdfs://host/a.csv", "help: fetch it, and pass the file"),
+        ("dbfs:/a.csv", "help: fetch it, and pass the file"),
+        ("hf://", "help: fetch it, and pass the file"),
+        (
+            "file:///no/such/a.csv",
+            "help: pass its path: /no/such/a.csv",
+        ),
+    ] {
+        has_command(address, command);
+    }
+}
+
+#[track_caller]
+fn has_command(address: &str, command: &str) {
+    let message = sources(Path::new(address)).unwrap_err().to_string();
+    has(
+        &message,
+        &[
+            "error[D001]: expected a file or folder, found an address",
+            command,
+        ],
+    );
+}
+
+/// Issue 17: names of files that look like addresses.
+#[test]
+fn other_names_with_colons_are_paths() {
+    for path in ["C:/data/a.csv", "./a:/b.csv", "no/such:/a.csv", "a:b.csv"] {
+        let message = sources(Path::new(path)).unwrap_err().to_string();
+        assert!(!message.contains("found an address"), "{message}");
     }
 }
 
@@ -482,4 +580,137 @@ fn pairs_of_texts_are_taken_apart() {
         &blank.messages(&options),
         &["error[D013]: row has no text", "2 such rows"],
     );
+}
+
+/// Issue 17: the first row alone does not decide between two delimiters.
+#[test]
+fn files_without_a_header_are_not_split_by_the_first_row_alone() {
+    let numbered = ReadOptions {
+        no_header: true,
+        ..columns(&["1"], "0")
+    };
+    for delimiter in ["|", "\t"] {
+        let row = |row: usize| {
+            let (start, film) = (["Re", "Fwd"][row / 2 % 2], ["bad", "good"][row % 2]);
+            format!("{}{delimiter}{start}: hello; {film} film {row}\n", row % 2)
+        };
+        let bytes: String = (0..60).map(row).collect();
+        let file = given("a.csv", &bytes);
+        let byte = delimiter.as_bytes()[0];
+        let other = match byte {
+            b'|' => ["split at `;`, and if it is split at `|`", "--delimiter '|'"],
+            _ => [
+                "split at `;`, and if it is split at tabs",
+                "--delimiter tab",
+            ],
+        };
+        let message = file.messages(&numbered);
+        has(
+            &message,
+            &["error[D005]: the first row has the columns if it is"],
+        );
+        has(&message, &other);
+        has(&message, &["pass --delimiter ';' or "]);
+        let delimited = ReadOptions {
+            delimiter: Some(byte),
+            ..numbered.clone()
+        };
+        assert_eq!(
+            file.pairs(&delimited)[1],
+            pair("Re: hello; good film 1", "1")
+        );
+        // Other rows have one column only at the other delimiter.
+        let few = format!("0{delimiter}a; b\n1{delimiter}c\n0{delimiter}d\n");
+        let (found, findings) = all(&given("a.csv", few).path, &numbered);
+        assert_eq!(found, [pair("a; b", "0"), pair("c", "1"), pair("d", "0")]);
+        has(&findings, &["warning[D030]: the file is split at"]);
+    }
+    let rows: String = (0..30).map(|row| format!("{row}|a; b {row}\n")).collect();
+    let split = ReadOptions {
+        delimiter: Some(b';'),
+        ..numbered
+    };
+    let rows = given("a.csv", rows).read(&split).unwrap();
+    let error = dataset::unusable_labels(&rows, &[], &split).unwrap();
+    assert_eq!(error.code, "D037");
+    has(&error.help, &["pass --delimiter"]);
+}
+
+/// Issue 17: Kinesis Firehose writes objects without line ends, into files without an ending.
+#[test]
+fn objects_without_line_ends_are_refused_not_lost() {
+    let one = |text: &str| format!("{{\"text\":\"{text}\",\"label\":0}}");
+    let two = one("a } {") + &one("b");
+    for name in ["a.json", "a.jsonl", "rows", "a.csv"] {
+        let (found, findings) = all(&given(name, &two).path, &dropping());
+        assert!(found.is_empty());
+        has(
+            &findings,
+            &[
+                "error[D007]: the file has several objects on a line",
+                "convert it: jq -c . FILE > FILE.jsonl",
+            ],
+        );
+    }
+    // In a folder, such files are rows; one object alone is not.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.csv"), "text,label\na,x\n").unwrap();
+    std::fs::write(folder.path().join("part-0"), &two).unwrap();
+    std::fs::write(folder.path().join("info.json"), one("c")).unwrap();
+    let (_, findings) = all(folder.path(), &dropping());
+    has(
+        &findings,
+        &["error[D007]", "part-0", "warning[D034]", "info.json"],
+    );
+    // A line that is too long to be read is one of objects, too.
+    let small = ReadOptions {
+        max_record_bytes: 60,
+        ..options()
+    };
+    let message = given("a.jsonl", two.repeat(9)).messages(&small);
+    has(&message, &["error[D017]", "jq -c . FILE > FILE.jsonl"]);
+    // Below the first row, no rows are dropped that are not counted.
+    let bytes = format!("{}\n{} {}\n5\n", one("a"), one("b"), one("c"));
+    let message = given("a.jsonl", bytes).messages(&dropping());
+    has(
+        &message,
+        &[
+            "error[D061]: the line has several JSON objects, expected one",
+            "a.jsonl:2:1 (record 2)\n  help: convert the file: jq -c . FILE > FILE.jsonl",
+            "warning[D015]",
+        ],
+    );
+}
+
+/// Issue 17: R's `write.table` does not name the column of row names.
+#[test]
+fn unnamed_row_names_are_recognised() {
+    let named = "sed '1s/^/id,/' FILE > NEW-FILE";
+    for bytes in [
+        "text,label\n0,a,x\n1,b,y\n2,c,x\n",
+        "\"text\",\"label\"\n\"17\",\"a, b\",\"x\"\n\"3\",\"c\",\"y\"\n",
+    ] {
+        let message = messages("a.csv", bytes);
+        has(&message, &["error[D010]: row has `3` fields", named]);
+        let file = given(
+            "a.csv",
+            bytes.replacen('t', "id,t", 1).replace("\"id,t", "id,\"t"),
+        );
+        assert_eq!(file.pairs(&options())[1].1, "y");
+    }
+    has(
+        &messages("a.tsv", "text\tlabel\n1\ta\tx\n2\tb\ty\n"),
+        &[r"sed '1s/^/id\t/' FILE"],
+    );
+    // Commas in texts.
+    for bytes in [
+        "label,text\n0,a, b\n1,c, d\n0,e, f\n",
+        "label,text\n0,a, b\n1,c, d\n2,e\n",
+        "text,label\n1,b,x\n",
+    ] {
+        has(
+            &messages("a.csv", bytes),
+            &["quote texts that contain the delimiter"],
+        );
+    }
 }

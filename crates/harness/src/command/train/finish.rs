@@ -72,7 +72,8 @@ impl Evaluated {
         let counted_rows = |rows| counted(rows, &format!("{} row", self.split.name()));
         Some(match accuracy {
             Some(accuracy) => format!(
-                "accuracy {accuracy:.4} on the {} whose text is not in the training data",
+                "{} {accuracy:.4} on the {} whose text is not in the training data",
+                self.evaluation.accuracy_name(),
                 counted_rows(rows)
             ),
             None => format!(
@@ -510,6 +511,10 @@ fn metric_line(evaluated: &Evaluated) -> MetricLine {
     let evaluation = &evaluated.evaluation;
     MetricLine::new()
         .with(of(Measure::Accuracy), evaluation.accuracy)
+        .with(
+            of(Measure::MicroF1),
+            evaluation.multi_label.map(|multi| multi.micro_f1),
+        )
         .with(of(Measure::MacroF1), evaluation.macro_f1)
         .with(of(Measure::LogLoss), evaluation.log_loss)
         .with(of(Measure::Ece), evaluation.ece)

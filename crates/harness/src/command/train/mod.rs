@@ -238,6 +238,7 @@ fn read_corpus<T: Trainer>(
         None => {}
     }
     print_counts(run, &corpus.rows, &corpus.counts);
+    warn_without_labels(run, &corpus.rows, &options);
     warn_findings(run, &corpus, common.validation_split);
     Ok(corpus)
 }
@@ -391,11 +392,30 @@ fn print_counts(run: &Run, rows: &RowTable, counts: &[(&'static str, RowCounts)]
         count(Split::Test),
     ));
     if rows.label_sets.is_some() {
-        let all = 0..rows.labels.len() as u32;
-        let empty = all.filter(|row| rows.classes_of(*row).is_empty());
-        let empty = counted(empty.count() as u64, "row");
+        let empty = counted(without_labels(rows), "row");
         run.progress_line(&format!("{empty} without labels"));
     }
+}
+
+/// Number of rows without labels.
+fn without_labels(rows: &RowTable) -> u64 {
+    let all = 0..rows.labels.len() as u32;
+    let empty = all.filter(|row| rows.classes_of(*row).is_empty());
+    empty.count() as u64
+}
+
+/// Warns if most rows that may have several labels have none: perhaps their key is another one.
+fn warn_without_labels(run: &mut Run, rows: &RowTable, options: &ReadOptions) {
+    let (empty, all) = (without_labels(rows), rows.labels.len() as u64);
+    if rows.label_sets.is_none() || empty * 10 <= all * 9 {
+        return;
+    }
+    run.warn(format!(
+        "{empty} of {} have no labels in `{}`\n  help: check that all rows have this column or \
+         key, under this name",
+        counted(all, "row"),
+        sanitize(&options.label_column)
+    ));
 }
 
 fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
@@ -406,7 +426,7 @@ fn warn_findings<E>(run: &mut Run, corpus: &Corpus<E>, validation_split: f64) {
         // Equal texts stay in one split.
         let help = match corpus.rows.smallest_split(run.stream("split")) {
             Some(share) => format!("pass --validation-split {share:.2}, or --validation FILE"),
-            None => "pass --validation FILE: all rows of a class have the same text".to_owned(),
+            None => "pass --validation FILE: no class has two different texts".to_owned(),
         };
         run.warn(format!(
             "no class has enough different texts for a validation share of {validation_split}: nothing is \
