@@ -8,23 +8,14 @@
 mod local_kit;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use local_kit::*;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use testkit::{movie_csv, run};
-
-/// Returns the Python with the pinned SDK that `./test` installs.
-fn sdk_python() -> std::ffi::OsString {
-    let Some(python) = std::env::var_os("TRAINYARD_SAGEMAKER_PYTHON") else {
-        panic!(
-            "`TRAINYARD_SAGEMAKER_PYTHON` is not set, expected the Python with the pinned sagemaker SDK\n\
-             help: run the tests with `./test`, which installs it"
-        );
-    };
-    python
-}
+use testkit::{judge_command, movie_csv, run};
 
 fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
@@ -33,31 +24,56 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Returns the label and the score of `predict` for each text, as the answers to `inputs` have them.
+fn predicted(binary: &Path, model: &Path, texts: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(binary);
+    command
+        .env_clear()
+        .args(["predict", "--format", "jsonl", "--model-dir"])
+        .arg(model)
+        .arg("--")
+        .args(texts);
+    let outcome = run(command);
+    let rows = outcome.expect_code(0).stdout.lines().map(|line| {
+        let row: Value = serde_json::from_str(line).expect("`predict` writes JSON lines");
+        let score = match &row["probability"] {
+            Value::Null => &row["score"],
+            probability => probability,
+        };
+        json!({ "label": row["label"], "score": score })
+    });
+    rows.collect()
+}
+
+/// Issue 18: the endpoint of the SDK's `deploy` gives the answers of `predict`.
 #[test]
-fn sagemaker_sdk_trains_the_same_model() {
+fn sagemaker_sdk_trains_and_deploys_the_same_model() {
     let jobs = Jobs::new("sdk", svm_in(true));
-    let Backend::Docker(image, _) = &jobs.backend else {
+    let Backend::Docker(image, binary) = &jobs.backend else {
         panic!("made with an image");
     };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/judges/sagemaker_sdk.py");
-    let mut judge = Command::new(sdk_python());
+    let texts = ["a wonderful film", "dull and much too long", "ä 文字"];
+    let mut judge = judge_command("TRAINYARD_SAGEMAKER_PYTHON", "sagemaker_sdk");
     judge
-        .arg("-B")
-        .arg(script)
         .arg(&image.0)
         .arg(movie_csv())
         .arg(jobs.path("sdk"))
-        .arg(r#"{"min_df": 5, "loss": "hinge"}"#);
+        .arg(r#"{"min_df": 5, "loss": "hinge"}"#)
+        .arg(json!(texts).to_string());
     jobs.environment(&mut judge);
     // Otherwise the SDK uses the canary as credentials.
     judge.env_remove("AWS_SECRET_ACCESS_KEY");
     let result = run(judge).expect_code(0).json();
 
     let model = trains_svm(&jobs, &["--min-df", "5", "--loss", "hinge"]);
-    let expected: BTreeMap<String, String> = unpacked(model)
-        .into_iter()
-        .map(|(name, bytes)| (name, hex(&bytes)))
-        .collect();
-    assert_eq!(result["model"], serde_json::json!(expected));
+    let folder = jobs.path("model");
+    fs::create_dir(&folder).expect("a new folder");
+    let mut expected = BTreeMap::new();
+    for (name, bytes) in unpacked(model) {
+        fs::write(folder.join(&name), &bytes).expect("a model has no folders");
+        expected.insert(name, hex(&bytes));
+    }
+    assert_eq!(result["model"], json!(expected));
+    assert_eq!(result["answers"], json!(predicted(binary, &folder, &texts)));
     jobs.assert_clean();
 }

@@ -1,7 +1,8 @@
-"""Trains an image in the local mode of the sagemaker Python SDK, and unpacks the model.
+"""Trains an image in the local mode of the sagemaker Python SDK, unpacks the model and deploys it.
 
-usage: sagemaker_sdk.py IMAGE DATA.csv FOLDER HYPERPARAMETERS.json
-Prints {"model": {name: sha256}}. FOLDER/output/model.tar.gz is the SDK's.
+usage: sagemaker_sdk.py IMAGE DATA.csv FOLDER HYPERPARAMETERS.json TEXTS.json
+Prints {"model": {name: sha256}, "answers": the endpoint's answers to the texts}.
+FOLDER/output/model.tar.gz is the SDK's.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -16,7 +18,7 @@ import tarfile
 # The SDK logs to stdout, also while it is imported.
 sys.stdout, stdout = sys.stderr, sys.stdout
 
-image, data, folder, hyperparameters = sys.argv[1:]
+image, data, folder, hyperparameters, texts = sys.argv[1:]
 folder = pathlib.Path(folder).resolve()
 folder.mkdir(parents=True, exist_ok=True)
 # No telemetry and no requests to AWS, so dummy credentials are enough.
@@ -32,8 +34,10 @@ os.environ.update(
     AWS_EC2_METADATA_DISABLED="true",
 )
 
-from sagemaker.estimator import Estimator  # noqa: E402  (reads the variables when it is loaded)
+from sagemaker.deserializers import JSONDeserializer  # reads the variables when it is loaded
+from sagemaker.estimator import Estimator
 from sagemaker.local import LocalSession
+from sagemaker.serializers import JSONSerializer
 
 channel = folder / "data"
 channel.mkdir()
@@ -41,7 +45,12 @@ shutil.copy(data, channel)
 scratch = folder / "scratch"
 scratch.mkdir()
 session = LocalSession()
-session.config = {"local": {"local_code": True, "container_root": str(scratch)}}
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+session.config = {
+    "local": {"local_code": True, "container_root": str(scratch), "serving_port": port}
+}
 estimator = Estimator(
     image_uri=image,
     role="arn:aws:iam::000000000000:role/nobody",
@@ -53,6 +62,13 @@ estimator = Estimator(
 )
 try:
     estimator.fit({"train": f"file://{channel}"})
+    predictor = estimator.deploy(
+        1, "local", serializer=JSONSerializer(), deserializer=JSONDeserializer()
+    )
+    try:
+        answers = predictor.predict({"inputs": json.loads(texts)})
+    finally:
+        predictor.delete_endpoint()
 finally:
     # The SDK does not remove its container. Its network `sagemaker-local` is shared by all jobs.
     listed = subprocess.run(
@@ -73,4 +89,4 @@ with tarfile.open(archive) as tar:
         for member in tar
         if member.isfile()
     }
-print(json.dumps({"model": model}), file=stdout)
+print(json.dumps({"model": model, "answers": answers}), file=stdout)

@@ -12,16 +12,33 @@ use crate::process::{Outcome, run};
 /// If `TRAINYARD_PYTHON` is not set.
 #[track_caller]
 pub fn python<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> Outcome {
-    let Some(python) = std::env::var_os("TRAINYARD_PYTHON") else {
+    let mut command = pinned("TRAINYARD_PYTHON", script);
+    command.args(arguments);
+    run(command)
+}
+
+/// Returns the command of a script with the Python that a variable of `./test` names.
+#[track_caller]
+fn pinned(variable: &str, script: &Path) -> Command {
+    let Some(python) = std::env::var_os(variable) else {
         panic!(
-            "`TRAINYARD_PYTHON` is not set, expected the Python with the pinned scikit-learn\n\
+            "`{variable}` is not set, expected the path of a Python with pinned packages\n\
              help: run the tests with `./test`, which makes it"
         );
     };
     let mut command = Command::new(python);
     // No bytecode files in the work tree.
-    command.arg("-B").arg(script).args(arguments);
-    run(command)
+    command.arg("-B").arg(script);
+    command
+}
+
+/// Returns the command of `tests/judges/NAME.py` with the Python that a variable of `./test` names.
+///
+/// # Panics
+/// If the variable is not set.
+#[track_caller]
+pub fn judge_command(variable: &str, name: &str) -> Command {
+    pinned(variable, &script(name))
 }
 
 /// Runs `tests/judges/NAME.py` with the pinned PyTorch and returns the JSON object that it prints.
@@ -30,14 +47,8 @@ pub fn python<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> Outcome {
 /// If `TRAINYARD_TORCH_PYTHON` is not set, or if the judge fails or prints anything else.
 #[track_caller]
 pub fn torch_judge<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> serde_json::Value {
-    let Some(python) = std::env::var_os("TRAINYARD_TORCH_PYTHON") else {
-        panic!(
-            "`TRAINYARD_TORCH_PYTHON` is not set, expected the Python with the pinned PyTorch\n\
-             help: run the tests with `./test`, which makes it"
-        );
-    };
-    let mut command = Command::new(python);
-    command.arg("-B").arg(script(name)).args(arguments);
+    let mut command = judge_command("TRAINYARD_TORCH_PYTHON", name);
+    command.args(arguments);
     run(command).expect_code(0).json()
 }
 

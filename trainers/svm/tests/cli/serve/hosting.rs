@@ -2,15 +2,18 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{Server, movie_rows, run_within, several_label_rows};
+use testkit::{Server, judge_command, movie_rows, run_within, several_label_rows};
 
 use crate::Workspace;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
+/// It takes 20 s, most of them in Python.
+const SCHEMATHESIS_TIMEOUT: Duration = Duration::from_secs(300);
 const JSON: &str = "application/json";
 const LINES: &str = "application/jsonlines";
 
@@ -23,6 +26,16 @@ impl Workspace {
 
 fn with_model() -> Workspace {
     Workspace::with_model(&["--no-report"])
+}
+
+/// Starts a server that loads models by requests.
+fn without_models() -> Server {
+    let mut command = Command::new(crate::BIN);
+    command
+        .env_clear()
+        .env("SAGEMAKER_MULTI_MODEL", "true")
+        .arg("serve");
+    Server::start(command, |command| command).wait_until_ready()
 }
 
 fn texts(number: usize) -> Vec<String> {
@@ -372,12 +385,7 @@ fn batch_transform_streams() {
 #[test]
 fn models_are_loaded_by_requests() {
     let workspace = with_model();
-    let mut command = std::process::Command::new(crate::BIN);
-    command
-        .env_clear()
-        .env("SAGEMAKER_MULTI_MODEL", "true")
-        .arg("serve");
-    let server = Server::start(command, |command| command).wait_until_ready();
+    let server = without_models();
     let load = |name: &str, url: &str| {
         let body = json!({ "model_name": name, "url": url }).to_string();
         server.post("/models", JSON, body)
@@ -415,4 +423,22 @@ fn taken_port_is_an_error_with_help() {
         "{}",
         outcome.stderr
     );
+}
+
+/// Requests that schemathesis makes from the OpenAPI document get the answers that it has.
+#[test]
+fn answers_are_those_of_the_openapi_document() {
+    let workspace = with_model();
+    for (server, paths) in [
+        (workspace.serve(&[]), "^/(?!models)"),
+        (without_models(), "^/models"),
+    ] {
+        let mut judge = judge_command("TRAINYARD_SCHEMATHESIS_PYTHON", "openapi");
+        judge
+            .arg(format!("http://127.0.0.1:{}", server.port()))
+            .arg(paths)
+            .current_dir(workspace.path(""));
+        run_within(judge, SCHEMATHESIS_TIMEOUT).expect_code(0);
+        server.stop(STOP_TIMEOUT).expect_code(0);
+    }
 }
