@@ -51,8 +51,9 @@ fn rows_without_blanks_are_counted() {
     let output = outcome.expect_code(0).output();
     assert!(output.contains(stated), "{output}");
     assert!(output.contains("help: pass --tokenizer FILE"), "{output}");
-    let bag = ["--arch", "bag", "--epochs", "1"];
-    let output = home.train(&path, &bag).output();
+    let rows = path.to_str().unwrap();
+    let bag = ["--arch", "bag", "--min-df", "1", "--train", rows];
+    let output = home.bilstm("train", &bag).expect_code(0).output();
     assert!(output.contains(stated), "{output}");
     let help = "help: leave out --arch bag and pass --tokenizer FILE";
     assert!(output.contains(help), "{output}");
