@@ -2,7 +2,7 @@
 
     pairs.py MODEL_DIR pairs.json
 
-Prints JSON: `rows`, with `input_ids` and `token_type_ids` (null if the model has none) of each pair.
+Prints JSON: `rows`, with `input_ids` and `token_type_ids` of each pair (null if it has none).
 """
 
 import json

@@ -179,13 +179,6 @@ impl Reporter<'_> {
                 char::from(delimiter).escape_default()
             ));
         }
-        if self.has_row_names(fields) {
-            return Some(format!(
-                "if the first column has the names of the rows, name it in the header: \
-                 sed '1s/^/id{}/' FILE > NEW-FILE",
-                char::from(delimiter).escape_default()
-            ));
-        }
         let surplus = fields.checked_sub(self.block.columns)? as usize;
         let end = vec![delimiter; surplus];
         let is_surplus = surplus > 0 && bytes.ends_with(&end) && surplus <= MAX_SURPLUS;
@@ -193,6 +186,17 @@ impl Reporter<'_> {
             format!(
                 "remove the delimiter at the end of the lines: sed 's/{}\\r*$//' FILE > NEW-FILE",
                 String::from_utf8_lossy(&end)
+            )
+        })
+    }
+
+    /// Returns the help for a record if the header has no name for the names of the rows.
+    fn row_names_help(&self, fields: u32) -> Option<String> {
+        self.has_row_names(fields).then(|| {
+            format!(
+                "if the first column has the names of the rows, name it in the header: \
+                 sed '1s/^/id{}/' FILE > NEW-FILE",
+                char::from(self.block.delimiter).escape_default()
             )
         })
     }
@@ -320,7 +324,8 @@ impl Reporter<'_> {
             };
             let help = self
                 .layout_help(record, fields)
-                .or_else(|| self.quoting_help(record));
+                .or_else(|| self.quoting_help(record))
+                .or_else(|| self.row_names_help(fields));
             Finding {
                 message: format!(
                     "row has `{fields}` {unit}, the {} has `{expected}`",

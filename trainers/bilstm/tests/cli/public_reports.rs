@@ -51,7 +51,8 @@ fn rows_without_blanks_are_counted() {
     let output = outcome.expect_code(0).output();
     assert!(output.contains(stated), "{output}");
     assert!(output.contains("help: pass --tokenizer FILE"), "{output}");
-    let bag = ["--arch", "bag", "--train", path.to_str().unwrap()];
+    let rows = path.to_str().unwrap();
+    let bag = ["--arch", "bag", "--min-df", "1", "--train", rows];
     let output = home.bilstm("train", &bag).expect_code(0).output();
     assert!(output.contains(stated), "{output}");
     let help = "help: leave out --arch bag and pass --tokenizer FILE";
