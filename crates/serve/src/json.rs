@@ -234,7 +234,7 @@ impl fmt::Display for Kind {
             Self::Text => "a text that is not valid",
             Self::List => "a list",
             Self::Object => "an object",
-            Self::Other(name) => *name,
+            Self::Other(name) => name,
         })
     }
 }
