@@ -15,10 +15,10 @@ use crate::calibrate::Platt;
 use crate::cross_validate::{Folds, search, take_ngrams};
 use crate::kernel::{self, MemoryBudget};
 use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
-use crate::one_vs_rest::{self, LabelledRows, OneVsRest, Targets, outputs};
+use crate::one_vs_rest::{self, LabelledRows, OneVsRest, Targets};
 use crate::params::{Algorithm, Calibration, Candidate, Kernel, SvmParams};
 use text::TokenizedRows;
-use text::features::{Counts, CsrPattern, LazyLookup};
+use text::features::{Counts, CsrPattern, LazyLookup, NgramConfig};
 
 pub(crate) fn train(
     params: &SvmParams,
@@ -220,9 +220,10 @@ impl<'a> FinalFit<'a> {
             multi_label: self.rows.label_sets.is_some(),
             terms: terms.subset(&kept),
             features: FeatureConfig {
-                max_ngrams,
-                min_ngrams: self.params.analysis.min_ngrams,
-                analyzer: self.params.analysis.analyzer.clone(),
+                ngrams: NgramConfig {
+                    max_ngrams,
+                    ..self.params.analysis.ngram_config()
+                },
                 stop_words: self.params.vocabulary.stop_words.to_vec(),
                 term_frequency: self.candidate.tf,
                 weighting: self.candidate.weighting,
@@ -392,7 +393,7 @@ impl<'a> FinalFit<'a> {
     }
 
     fn select(&self, decisions: &Decisions, rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
-        let outputs = outputs(self.rows.classes.len(), self.rows.label_sets.is_some());
+        let outputs = self.targets(&self.rows.labels).outputs();
         let picked = rows
             .iter()
             .flat_map(|&row| &decisions.values[decisions.range(row, outputs)]);
