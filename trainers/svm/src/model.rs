@@ -252,11 +252,13 @@ pub(crate) fn scores(
         true => Platt::independent,
         false => Platt::probabilities,
     };
+    let size = decisions.len() / outputs * classes;
     let mut scores = Scores {
         classes,
+        decision: Vec::with_capacity(size),
         ..Scores::default()
     };
-    let mut probabilities = Vec::new();
+    let mut probabilities = Vec::with_capacity(if platt.is_empty() { 0 } else { size });
     for row in decisions.chunks_exact(outputs) {
         if outputs == 1 {
             scores.decision.extend([-row[0], row[0]]);

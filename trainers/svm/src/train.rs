@@ -1,5 +1,6 @@
 //! The training run, from the data set to the model.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use dataset::{RowTable, Split};
@@ -392,17 +393,19 @@ impl<'a> FinalFit<'a> {
         ));
     }
 
-    fn select(&self, decisions: &Decisions, rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
+    /// Returns the decision values and labels of these rows.
+    fn select<'b>(&self, decisions: &'b Decisions, rows: &[u32]) -> (Cow<'b, [f32]>, Vec<u32>) {
         let outputs = self.targets(&self.rows.labels).outputs();
-        let picked = rows
-            .iter()
-            .flat_map(|&row| &decisions.values[decisions.range(row, outputs)]);
-        (
-            picked.copied().collect(),
-            rows.iter()
-                .map(|&row| self.rows.labels[row as usize])
-                .collect(),
-        )
+        let labels = rows.iter().map(|&row| self.rows.labels[row as usize]);
+        let values = match decisions.rows == rows {
+            true => Cow::Borrowed(decisions.values.as_slice()),
+            false => {
+                let rows = rows.iter();
+                let values = rows.flat_map(|&row| &decisions.values[decisions.range(row, outputs)]);
+                Cow::Owned(values.copied().collect())
+            }
+        };
+        (values, labels.collect())
     }
 
     /// Fits the sigmoids on out-of-fold decision values if there are any, else on the validation
