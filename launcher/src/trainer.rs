@@ -403,3 +403,16 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .map(|folder: PathBuf| folder.join(name))
         .find(|file: &PathBuf| Path::is_file(file))
 }
+
+/// Returns a command of a trainer's binary on this machine. Folders and channels of a surrounding
+/// container do not belong to it.
+pub(crate) fn host_command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SM_") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}

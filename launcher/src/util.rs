@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 
-use diagnostics::Error;
+use diagnostics::{Error, sanitize};
 use tempfile::TempDir;
 
 /// Returns clap's parser of a whole number; its error has the range.
@@ -61,6 +61,12 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     // Rounded to hundredths.
     let hundredths = bytes / 10_000 + u64::from(bytes % 10_000 >= 5_000);
     format!("{}.{:02} MB", hundredths / 100, hundredths % 100)
+}
+
+/// Returns the first line of a program's output, for a message.
+pub(crate) fn first_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    sanitize(text.trim().lines().next().unwrap_or("no message")).into_owned()
 }
 
 #[cfg(test)]

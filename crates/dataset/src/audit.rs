@@ -179,7 +179,7 @@ pub(super) fn several_labels(names: &[String], options: &ReadOptions, findings: 
 
 /// True for characters that are not seen: control characters, joiners, marks of direction, fillers,
 /// selectors of emoji, tags. Most are `Default_Ignorable_Code_Point` of Unicode 17.
-pub(super) fn is_invisible(char: char) -> bool {
+fn is_invisible(char: char) -> bool {
     char.is_control() && !char.is_whitespace()
         || matches!(
             char,
@@ -189,6 +189,12 @@ pub(super) fn is_invisible(char: char) -> bool {
                 | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
                 | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
         )
+}
+
+/// True if nothing of a text is seen.
+pub(super) fn is_blank(text: &str) -> bool {
+    let is_unseen = |char: char| char.is_whitespace() || is_invisible(char);
+    text.chars().all(is_unseen)
 }
 
 /// Returns the ASCII character of a fullwidth one, others unchanged.

@@ -243,16 +243,18 @@ fn no_files(path: &Path, others: &[PathBuf]) -> Box<Diagnostic> {
     })
 }
 
+/// Splits an address, such as `s3://bucket/key`, into its scheme in lower case and what follows `:/`.
+pub fn split_scheme(address: &str) -> Option<(String, &str)> {
+    let (scheme, rest) = address.split_once(":/")?;
+    // A single letter is a drive of Windows.
+    let is_scheme = scheme.len() > 1 && scheme.chars().all(|char| char.is_ascii_alphanumeric());
+    is_scheme.then(|| (scheme.to_ascii_lowercase(), rest))
+}
+
 /// Returns the error that a path is an address, if it is one; its help has the command that fetches
 /// the file.
 fn address(path: &Path) -> Option<Box<Diagnostic>> {
-    let (scheme, rest) = path.to_str()?.split_once(":/")?;
-    let is_scheme = |scheme: &str| scheme.chars().all(|char| char.is_ascii_alphanumeric());
-    // A single letter is a drive of Windows.
-    if scheme.len() < 2 || !is_scheme(scheme) {
-        return None;
-    }
-    let scheme = scheme.to_ascii_lowercase();
+    let (scheme, rest) = split_scheme(path.to_str()?)?;
     let is_address = rest.starts_with('/') || scheme == "dbfs" || scheme == "file";
     let rest = rest.trim_start_matches('/');
     let command = match scheme.as_str() {

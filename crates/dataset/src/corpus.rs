@@ -334,11 +334,7 @@ impl RowTable {
     /// If all rows of a class are in other splits, or weigh 0.
     pub fn check_classes(&self) -> Result<(), Error> {
         let train = self.of(Split::Train);
-        let mut sizes = vec![0usize; self.classes.len()];
-        let weighted = train.iter().filter(|&&row| self.weight(row) > 0.0);
-        for &class in weighted.flat_map(|&row| self.classes_of(row)) {
-            sizes[class as usize] += 1;
-        }
+        let sizes = self.class_sizes(&train);
         let Some(class) = sizes.iter().position(|size| *size == 0) else {
             return Ok(());
         };
@@ -392,6 +388,16 @@ impl RowTable {
             .collect()
     }
 
+    /// Returns the number of `rows` of each class that have a weight above 0.
+    fn class_sizes(&self, rows: &[u32]) -> Vec<usize> {
+        let mut sizes = vec![0usize; self.classes.len()];
+        let weighted = rows.iter().filter(|&&row| self.weight(row) > 0.0);
+        for &class in weighted.flat_map(|&row| self.classes_of(row)) {
+            sizes[class as usize] += 1;
+        }
+        sizes
+    }
+
     /// Returns the group in which a label number is spread evenly, and the number of groups: the
     /// class; of a set its class with the fewest of `rows` that have a weight, so that rare classes
     /// are in all parts.
@@ -400,11 +406,7 @@ impl RowTable {
         let Some(sets) = &self.label_sets else {
             return ((0..classes as u32).collect(), classes);
         };
-        let mut sizes = vec![0usize; classes];
-        let weighted = rows.iter().filter(|&&row| self.weight(row) > 0.0);
-        for &class in weighted.flat_map(|&row| self.classes_of(row)) {
-            sizes[class as usize] += 1;
-        }
+        let sizes = self.class_sizes(rows);
         let rarest = |set: u32| {
             let classes = sets.get(set).iter().copied();
             classes.min_by_key(|&class| (sizes[class as usize], class))

@@ -358,6 +358,22 @@ impl<'a> BlockDecoder<'a, '_> {
         [texts, labels, kept]
     }
 
+    /// Returns the first value, followed by the others.
+    fn values(
+        &mut self,
+        first: Option<Span>,
+        others: &[Option<KeptField>],
+        record: &Record,
+        findings: &mut Findings,
+    ) -> Result<Vec<Option<Span>>, Refused> {
+        let mut spans = vec![first];
+        for other in others {
+            let field = other.map(|other| other.field);
+            spans.push(self.value(field, record, findings)?);
+        }
+        Ok(spans)
+    }
+
     /// Returns the label; of rows with several labels their name.
     fn label_set(
         &mut self,
@@ -370,11 +386,7 @@ impl<'a> BlockDecoder<'a, '_> {
         let Some(multi) = &options.multi_label else {
             return Ok(first);
         };
-        let mut spans = vec![first];
-        for other in others {
-            let field = other.map(|other| other.field);
-            spans.push(self.value(field, record, findings)?);
-        }
+        let spans = self.values(first, others, record, findings)?;
         let values = spans.into_iter().map(|span| Some(self.get(span?)));
         let values: Vec<Option<&str>> = values.collect();
         let set = multi.set(&options.label_column, &values, false);
@@ -411,11 +423,7 @@ impl<'a> BlockDecoder<'a, '_> {
         if others.is_empty() {
             return Ok(first);
         }
-        let mut spans = vec![first];
-        for other in others {
-            let field = other.map(|other| other.field);
-            spans.push(self.value(field, record, findings)?);
-        }
+        let spans = self.values(first, others, record, findings)?;
         let texts = spans.into_iter().map(|span| Some(self.get(span?)));
         let joined = join_texts(texts, self.options.text_pair);
         Ok(Some(self.store(&joined)))
@@ -506,8 +514,7 @@ impl<'a> BlockDecoder<'a, '_> {
 
     /// True if nothing of a value is seen.
     fn is_blank(&self, span: Span) -> bool {
-        let is_unseen = |char: char| char.is_whitespace() || audit::is_invisible(char);
-        self.get(span).chars().all(is_unseen)
+        audit::is_blank(self.get(span))
     }
 
     /// Returns the text of a record; refuses invalid UTF-8, and reports UTF-8 that is read in

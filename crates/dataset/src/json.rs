@@ -156,7 +156,7 @@ pub(super) fn several_objects(json: &[u8]) -> bool {
     let mut values = serde_json::Deserializer::from_slice(json).into_iter::<IgnoredAny>();
     let has_first = json.starts_with(b"{") && matches!(values.next(), Some(Ok(_)));
     let rest = json.get(values.byte_offset()..).unwrap_or_default();
-    // Line ends of old Macs have another help.
+    // A carriage return alone ends lines of old Macs: another message names it.
     let is_line_end = rest.starts_with(b"\r") && !rest.starts_with(b"\r\n");
     has_first && !is_line_end && rest.trim_ascii_start().starts_with(b"{")
 }

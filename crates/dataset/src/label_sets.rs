@@ -76,9 +76,7 @@ impl MultiLabel {
 
 /// Returns the name of a set of labels: a list in JSON, in code point order, without blank labels.
 pub(super) fn name<'a>(labels: impl Iterator<Item = &'a str>) -> String {
-    let is_unseen = |char: char| char.is_whitespace() || audit::is_invisible(char);
-    let is_blank = |label: &&str| label.chars().all(is_unseen);
-    let set: BTreeSet<&str> = labels.filter(|label| !is_blank(label)).collect();
+    let set: BTreeSet<&str> = labels.filter(|label| !audit::is_blank(label)).collect();
     serde_json::json!(set).to_string()
 }
 

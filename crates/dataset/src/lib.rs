@@ -35,7 +35,7 @@ mod source;
 mod stream;
 
 pub use audit::{separator_in, similar_label};
-pub use channel::sources;
+pub use channel::{sources, split_scheme};
 pub use check::{CheckSummary, check};
 pub use corpus::{Channels, Corpus, RowTable, one_spelling};
 pub use decode::{Batch, Kept, Row, join_pair, join_texts, split_pair};
@@ -43,7 +43,7 @@ pub use encoding::encoding;
 pub use fetch::fetch_texts;
 pub use findings::Findings;
 pub use label_sets::{LabelSets, MultiLabel, labels_of};
-pub use near::is_of_unsegmented_script;
+pub use near::{is_of_unsegmented_script, may_be_unsegmented};
 pub use read::{Encode, RowRef, Rows, TrainTexts, read, single_rows, text_hash, unusable_labels};
 pub use sagemaker::metrics::Split;
 pub use source::{Format, Source};
@@ -255,4 +255,27 @@ pub enum StreamError<E> {
     /// The receiver of the results failed.
     #[error("{0}")]
     Sink(E),
+}
+
+/// Parses the delimiter of CSV files: one ASCII character, or `tab`.
+///
+/// # Errors
+/// It is another text.
+pub fn parse_delimiter(value: &str) -> Result<u8, String> {
+    match value.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err("expected one ASCII character, or `tab`".to_owned()),
+    }
+}
+
+/// Parses the escape character of CSV files: ASCII punctuation, but not the quote.
+///
+/// # Errors
+/// It is another text.
+pub fn parse_escape(value: &str) -> Result<u8, String> {
+    match value.as_bytes() {
+        [byte] if byte.is_ascii_punctuation() && *byte != b'"' => Ok(*byte),
+        _ => Err("expected a character such as `\\`".to_owned()),
+    }
 }

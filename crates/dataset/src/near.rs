@@ -46,8 +46,7 @@ fn shingles(text: &str, hashes: &mut Vec<u64>) {
             hashes.push(mix(shingle.fold(0, add)));
         }
     };
-    // Quick for most texts: the letters of these scripts have three or four bytes.
-    let may_be_unsegmented = !text.is_ascii() && text.bytes().any(|byte| byte >= 0xe0);
+    let may_be_unsegmented = may_be_unsegmented(text);
     for word in text.split(|c: char| !c.is_alphanumeric()) {
         if !may_be_unsegmented {
             push(word);
@@ -60,6 +59,12 @@ fn shingles(text: &str, hashes: &mut Vec<u64>) {
             push(letter);
         }
     }
+}
+
+/// A quick test: false for most texts without letters of [`is_of_unsegmented_script`].
+pub fn may_be_unsegmented(text: &str) -> bool {
+    // Their letters have three or four bytes. Quotes, dashes and other symbols begin with 0xe2.
+    text.bytes().any(|byte| byte >= 0xe0 && byte != 0xe2)
 }
 
 /// True for Thai, Lao, Burmese, Khmer, Japanese and Chinese, which have no blanks between words.
@@ -228,6 +233,11 @@ pub(super) fn verified(
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
+    // The first reading has hashed the files.
+    let options = &ReadOptions {
+        hash: false,
+        ..options.clone()
+    };
     let earlier: HashSet<RowPlace> = pairs.iter().map(|pair| pair.earlier.place).collect();
     let mut pairs_of: HashMap<RowPlace, Vec<Pair>> = HashMap::new();
     for pair in pairs {

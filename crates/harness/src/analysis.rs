@@ -2,6 +2,7 @@
 
 use clap::{ArgAction, Args, ValueEnum};
 use diagnostics::Error;
+use text::features::NgramConfig;
 use text::{Accents, Analyzer, Pattern, TokenizedRows, Tokens};
 
 use crate::Adapted;
@@ -146,6 +147,17 @@ impl AnalysisArgs {
             automatic: is_automatic.then(|| max_ngrams(CHARACTER_NGRAMS)),
             of_words,
         })
+    }
+}
+
+impl TextAnalysis {
+    /// Returns the settings that models keep.
+    pub fn ngram_config(&self) -> NgramConfig {
+        NgramConfig {
+            max_ngrams: self.max_ngrams,
+            min_ngrams: self.min_ngrams,
+            analyzer: self.analyzer.clone(),
+        }
     }
 }
 

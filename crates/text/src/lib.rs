@@ -40,6 +40,8 @@ pub struct TokenizedRows {
     pub(crate) tokens: Vec<u32>,
     /// End of each row in `tokens`.
     pub(crate) ends: Vec<usize>,
+    /// Number of rows for which [`scan::is_unsegmented`] is true.
+    unsegmented: usize,
 }
 
 impl TokenizedRows {
@@ -59,11 +61,13 @@ impl TokenizedRows {
             // copied repeatedly.
             tokens: Vec::with_capacity(TOKEN_CAPACITY),
             ends: Vec::new(),
+            unsegmented: 0,
         }
     }
 
     /// Adds a row.
     pub fn push(&mut self, text: &str) {
+        self.unsegmented += usize::from(scan::is_unsegmented(text));
         let (tokens, lowered) = self.scanner.scan(text);
         self.words.intern_all(
             tokens,
@@ -80,7 +84,7 @@ impl TokenizedRows {
         encoders
             .into_iter()
             .fold((0, 0), |(rows, unsegmented), encoder| {
-                let encoder = (encoder.ends.len(), encoder.scanner.unsegmented);
+                let encoder = (encoder.ends.len(), encoder.unsegmented);
                 (rows + encoder.0, unsegmented + encoder.1)
             })
     }

@@ -5,6 +5,7 @@
 mod other;
 
 use self::other::OtherScanner;
+pub(crate) use self::other::is_unsegmented;
 use crate::analyzer::Analyzer;
 use crate::characters::{is_ascii_word, is_word};
 
@@ -78,8 +79,6 @@ pub(crate) struct Scanner {
     shortest: usize,
     /// `None` for lower-case words.
     other: Option<Box<OtherScanner>>,
-    /// Number of texts so far for which [`other::is_unsegmented`] is true.
-    pub(crate) unsegmented: usize,
     lowered: Vec<u8>,
     masks: Vec<u64>,
     starts: Places,
@@ -94,7 +93,6 @@ impl Scanner {
         Self {
             shortest: analyzer.min_word_length.into(),
             other: OtherScanner::new(analyzer).map(Box::new),
-            unsegmented: 0,
             lowered: Vec::new(),
             masks: Vec::new(),
             starts: Places::default(),
@@ -108,15 +106,12 @@ impl Scanner {
     /// `char_wb` are separated by an empty token.
     pub(crate) fn scan(&mut self, text: &str) -> (&[Token], &[u8]) {
         self.tokens.clear();
-        let ascii = text.is_ascii();
-        if !ascii {
-            self.unsegmented += usize::from(other::is_unsegmented(text));
-        }
         if let Some(other) = &mut self.other {
             other.scan(text, &mut self.lowered, &mut self.spans);
             self.take_spans();
             return (&self.tokens, &self.lowered);
         }
+        let ascii = text.is_ascii();
         self.lower_blocks(text.as_bytes());
         if ascii || self.lower_others(text) {
             self.place_words();

@@ -1,6 +1,6 @@
 //! Weights of classes and rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -83,9 +83,10 @@ impl ClassWeight {
             return Ok(self.clone());
         };
         let given = read(path)?;
+        let known: BTreeSet<&String> = classes.iter().collect();
         let unknown: Vec<&String> = given
             .keys()
-            .filter(|label| !classes.contains(label))
+            .filter(|label| !known.contains(label))
             .collect();
         if let Some(first) = unknown.first() {
             return Err(unknown_labels(path, first, &unknown, classes));

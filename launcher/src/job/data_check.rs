@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::host_trainer::{HostTrainer, sanitize_lines};
 use super::{Job, Location};
 use crate::output::quoted;
+use crate::util::first_line;
 
 /// Hyperparameters of `train` that `check` has as options, too: the data is read as the job reads
 /// it.
@@ -136,11 +137,10 @@ fn to_error(output: &Output, line: &str) -> Option<Error> {
     if let Some((first, more)) = errors.split_first() {
         return Some(of_diagnostic(first, more.len()));
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
     eprint_line(format!(
         "the data is not checked: {line} ended with {}: {}",
         output.status,
-        sanitize(stderr.trim().lines().next().unwrap_or("no message"))
+        first_line(&output.stderr)
     ));
     None
 }

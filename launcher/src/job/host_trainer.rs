@@ -1,7 +1,7 @@
 //! The trainer's binary on this machine, run with a temporary `/opt/ml` to check a job.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use diagnostics::{Error, Result, sanitize};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::Job;
+use crate::trainer::host_command;
 use crate::util::{TMPDIR_HELP, private_folder};
 
 /// A description needs no file and no network.
@@ -58,20 +59,12 @@ impl<'a> HostTrainer<'a> {
 
     /// The trainer with `arguments`, and with errors as JSON if it has them.
     pub(super) fn command<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(self.binary);
-        // Folders and channels of a surrounding container do not belong to this job.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SM_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = host_command(self.binary);
         command
             .args(arguments)
             .envs(&self.job.environment)
             .env(env_vars::BASE_DIR.name, self.base.path())
-            .env_remove(env_vars::JOB_NAME.name)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+            .env_remove(env_vars::JOB_NAME.name);
         if self.description.is_some() {
             command.args(["--error-format", "json"]);
         }

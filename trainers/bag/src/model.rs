@@ -9,11 +9,8 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::features::{
-    LazyLookup, Lookup, Subwords, TermCounter, TermShape, Terms, default_min_ngrams,
-    is_default_min_ngrams,
-};
-use text::{Analyzer, WordReader};
+use text::WordReader;
+use text::features::{LazyLookup, Lookup, NgramConfig, Subwords, TermCounter, TermShape, Terms};
 
 use crate::net::{Net, NetScratch};
 use crate::rows::{Row, weigh};
@@ -34,16 +31,8 @@ pub struct BagModel {
 /// Feature extraction: from texts to terms and buckets. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FeatureConfig {
-    /// Maximum n-gram length, in tokens.
-    pub(crate) max_ngrams: usize,
     #[serde(flatten)]
-    pub(crate) analyzer: Analyzer,
-    /// Minimum n-gram length, in tokens.
-    #[serde(
-        default = "default_min_ngrams",
-        skip_serializing_if = "is_default_min_ngrams"
-    )]
-    pub(crate) min_ngrams: usize,
+    pub(crate) ngrams: NgramConfig,
     /// Character n-grams of words; their buckets follow the terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) subwords: Option<Subwords>,
@@ -145,7 +134,7 @@ impl BagModel {
     fn subwords_of(&self, text: Option<&str>) -> HashMap<u32, String> {
         let mut of_bucket = HashMap::new();
         if let (Some(text), Some(subwords)) = (text, self.features.subwords) {
-            WordReader::new(&self.features.analyzer).each(text, |word| {
+            WordReader::new(&self.features.ngrams.analyzer).each(text, |word| {
                 subwords.each(word, |ngram, bucket| {
                     of_bucket.entry(bucket).or_insert_with(|| ngram.to_owned());
                 });
@@ -158,8 +147,8 @@ impl BagModel {
     fn shape(&self) -> TermShape<'_> {
         TermShape {
             stop_words: &[],
-            analyzer: &self.features.analyzer,
-            max_ngrams: self.features.max_ngrams,
+            analyzer: &self.features.ngrams.analyzer,
+            max_ngrams: self.features.ngrams.max_ngrams,
             subwords: self.features.subwords,
         }
     }

@@ -25,11 +25,8 @@ pub(crate) fn term_scale<'a>(
     classes: usize,
 ) -> Vec<f32> {
     let mut rows_of = vec![Vec::new(); classes];
-    let mut frequency = vec![0u32; pattern.width];
+    let frequency = pattern.document_frequency(train.iter().copied());
     for &row in train {
-        for &column in pattern.row(row as usize) {
-            frequency[column as usize] += 1;
-        }
         for &class in classes_of(row) {
             rows_of[class as usize].push(row as usize);
         }

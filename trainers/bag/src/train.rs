@@ -370,9 +370,7 @@ impl<'a> TrainContext<'a> {
             multi_label: table.label_sets.is_some(),
             terms: counts.terms,
             features: FeatureConfig {
-                max_ngrams: params.analysis.max_ngrams,
-                analyzer: params.analysis.analyzer.clone(),
-                min_ngrams: params.analysis.min_ngrams,
+                ngrams: params.analysis.ngram_config(),
                 subwords: params.subwords,
             },
             net: net.scaled(&scale).reordered(&order),

@@ -8,10 +8,7 @@ use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 use harness::Model;
-use text::Analyzer;
-use text::features::{
-    LazyLookup, Lookup, TermCounter, TermShape, Terms, default_min_ngrams, is_default_min_ngrams,
-};
+use text::features::{LazyLookup, Lookup, NgramConfig, TermCounter, TermShape, Terms};
 
 use crate::naive_bayes::{NaiveBayes, RowBuffers};
 
@@ -28,16 +25,8 @@ pub struct NbModel {
 /// From texts to terms. Part of `config.json`.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct WordConfig {
-    /// Maximum n-gram length, in tokens.
-    pub(crate) max_ngrams: usize,
-    /// Minimum n-gram length, in tokens.
-    #[serde(
-        default = "default_min_ngrams",
-        skip_serializing_if = "is_default_min_ngrams"
-    )]
-    pub(crate) min_ngrams: usize,
     #[serde(flatten)]
-    pub(crate) analyzer: Analyzer,
+    pub(crate) ngrams: NgramConfig,
     pub(crate) stop_words: Vec<String>,
 }
 
@@ -114,8 +103,8 @@ impl NbModel {
     fn shape(&self) -> TermShape<'_> {
         TermShape {
             stop_words: &self.words.stop_words,
-            analyzer: &self.words.analyzer,
-            max_ngrams: self.words.max_ngrams,
+            analyzer: &self.words.ngrams.analyzer,
+            max_ngrams: self.words.ngrams.max_ngrams,
             subwords: None,
         }
     }

@@ -1,6 +1,6 @@
 //! The classifier: sums of features per class, and their logarithms.
 
-use dataset::LabelSets;
+use dataset::RowTable;
 use evaluation::metrics::Scores;
 use text::features::CsrPattern;
 
@@ -13,18 +13,13 @@ pub(crate) struct LabelledRows<'a> {
     pub(crate) pattern: &'a CsrPattern,
     /// Counts, parallel to the pattern's columns.
     pub(crate) counts: &'a [f32],
-    /// Class of every row.
-    pub(crate) labels: &'a [u32],
-    /// Weight of every row; empty if all weigh 1.
-    pub(crate) weights: &'a [f64],
-    pub(crate) classes: usize,
-    /// Sets of classes if rows may have several, or none: then a label is the number of a set.
-    pub(crate) sets: Option<&'a LabelSets>,
+    /// Classes and weights of the rows.
+    pub(crate) table: &'a RowTable,
 }
 
 impl<'a> LabelledRows<'a> {
-    fn weight(&self, row: u32) -> f64 {
-        self.weights.get(row as usize).copied().unwrap_or(1.0)
+    fn classes(&self) -> usize {
+        self.table.classes.len()
     }
 
     /// Returns the columns and counts of a row.
@@ -62,12 +57,8 @@ struct SetSums {
 }
 
 impl SetSums {
-    fn new(
-        (data, sets): (LabelledRows<'_>, &LabelSets),
-        train: &[u32],
-        features: &Features,
-    ) -> Self {
-        let (classes, width) = (data.classes, data.pattern.width);
+    fn new(data: LabelledRows<'_>, train: &[u32], features: &Features) -> Self {
+        let (classes, width) = (data.classes(), data.pattern.width);
         let mut sums = Self {
             own: vec![0.0; width * classes],
             all: vec![0.0; width],
@@ -78,8 +69,8 @@ impl SetSums {
         for &row in train {
             let (columns, counts) = data.row(row);
             features.weigh(columns, counts, &mut values);
-            let set = sets.get(data.labels[row as usize]);
-            let weight = data.weight(row);
+            let set = data.table.classes_of(row);
+            let weight = data.table.weight(row);
             sums.total += weight;
             set.iter()
                 .for_each(|&class| sums.sizes[class as usize] += weight);
@@ -106,14 +97,14 @@ pub(crate) struct RowBuffers {
 impl NaiveBayes {
     /// Trains on the rows `train`, in one pass.
     pub(crate) fn fit(data: LabelledRows<'_>, train: &[u32], params: &NbParams) -> Self {
-        let classes = data.classes;
+        let classes = data.classes();
         let features = Features::fit(data.pattern, train, params);
-        if let Some(sets) = data.sets {
-            return Self::fit_sets((data, sets), train, features, params);
+        if data.table.label_sets.is_some() {
+            return Self::fit_sets(data, train, features, params);
         }
         let mut sizes = vec![0.0; classes];
         for &row in train {
-            sizes[data.labels[row as usize] as usize] += data.weight(row);
+            sizes[data.table.labels[row as usize] as usize] += data.table.weight(row);
         }
         let rows: f64 = sizes.iter().sum();
         let all = (rows, classes);
@@ -124,8 +115,8 @@ impl NaiveBayes {
         for &row in train {
             let (columns, counts) = data.row(row);
             features.weigh(columns, counts, &mut values);
-            let class = data.labels[row as usize] as usize;
-            let weight = weights[class] * data.weight(row);
+            let class = data.table.labels[row as usize] as usize;
+            let weight = weights[class] * data.table.weight(row);
             for (&column, value) in columns.iter().zip(&values) {
                 sums[column as usize * classes + class] += weight * value;
             }
@@ -169,18 +160,18 @@ impl NaiveBayes {
     /// Trains one classifier of two classes per class, as `OneVsRestClassifier` does: the rows of
     /// the class, and all others. A class that all rows have, or none, gets a constant score.
     fn fit_sets(
-        (data, sets): (LabelledRows<'_>, &LabelSets),
+        data: LabelledRows<'_>,
         train: &[u32],
         features: Features,
         params: &NbParams,
     ) -> Self {
-        let classes = data.classes;
+        let classes = data.classes();
         let SetSums {
             mut own,
             all,
             sizes,
             total,
-        } = SetSums::new((data, sets), train, &features);
+        } = SetSums::new(data, train, &features);
         let side_weights =
             |(class, &size): (usize, &f64)| params.class_weight.side_weights(class, size, total);
         let weights: Vec<[f64; 2]> = sizes.iter().enumerate().map(side_weights).collect();
@@ -277,7 +268,7 @@ impl NaiveBayes {
 
     /// Scores rows, on up to `threads` threads.
     pub(crate) fn score(&self, data: LabelledRows<'_>, rows: &[u32], threads: usize) -> Scores {
-        let classes = data.classes;
+        let classes = data.classes();
         let mut log_proba = vec![0.0; rows.len() * classes];
         let share = rows.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {

@@ -61,10 +61,7 @@ pub(crate) fn train(
     let data = LabelledRows {
         pattern: &counts.pattern,
         counts: &counts.values,
-        labels: &table.labels,
-        weights: &table.weights,
-        classes,
-        sets: table.label_sets.as_ref(),
+        table,
     };
     let sides = (train.as_slice(), all);
     let (naive_bayes, scores, temperature) = fit(params, table, data, sides, run)?;
@@ -75,9 +72,7 @@ pub(crate) fn train(
         classes: table.classes.clone(),
         terms: counts.terms,
         words: WordConfig {
-            max_ngrams: analysis.max_ngrams,
-            min_ngrams: analysis.min_ngrams,
-            analyzer: analysis.analyzer.clone(),
+            ngrams: analysis.ngram_config(),
             stop_words: vocabulary.stop_words.to_vec(),
         },
         naive_bayes,

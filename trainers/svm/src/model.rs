@@ -13,10 +13,7 @@ use crate::one_vs_rest::{outputs, positive_class};
 use crate::params::Weighting;
 use crate::tf_idf::{TermFrequency, weigh};
 use crate::weights::OutputWeights;
-use text::Analyzer;
-use text::features::{
-    LazyLookup, Lookup, TermCounter, TermShape, Terms, default_min_ngrams, is_default_min_ngrams,
-};
+use text::features::{LazyLookup, Lookup, NgramConfig, TermCounter, TermShape, Terms};
 
 /// A tf-idf SVM. Two classes have one output, more classes one output per class.
 pub struct SvmModel {
@@ -38,16 +35,8 @@ pub struct SvmModel {
 /// Feature extraction: from texts to term counts to features. Part of `config.json`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct FeatureConfig {
-    /// Maximum n-gram length, in tokens.
-    pub(crate) max_ngrams: usize,
-    /// Minimum n-gram length, in tokens.
-    #[serde(
-        default = "default_min_ngrams",
-        skip_serializing_if = "is_default_min_ngrams"
-    )]
-    pub(crate) min_ngrams: usize,
     #[serde(flatten)]
-    pub(crate) analyzer: Analyzer,
+    pub(crate) ngrams: NgramConfig,
     pub(crate) stop_words: Vec<String>,
     pub(crate) term_frequency: TermFrequency,
     pub(crate) weighting: Weighting,
@@ -130,8 +119,8 @@ impl SvmModel {
     fn shape(&self) -> TermShape<'_> {
         TermShape {
             stop_words: &self.features.stop_words,
-            analyzer: &self.features.analyzer,
-            max_ngrams: self.features.max_ngrams,
+            analyzer: &self.features.ngrams.analyzer,
+            max_ngrams: self.features.ngrams.max_ngrams,
             subwords: None,
         }
     }
@@ -263,11 +252,13 @@ pub(crate) fn scores(
         true => Platt::independent,
         false => Platt::probabilities,
     };
+    let size = decisions.len() / outputs * classes;
     let mut scores = Scores {
         classes,
+        decision: Vec::with_capacity(size),
         ..Scores::default()
     };
-    let mut probabilities = Vec::new();
+    let mut probabilities = Vec::with_capacity(if platt.is_empty() { 0 } else { size });
     for row in decisions.chunks_exact(outputs) {
         if outputs == 1 {
             scores.decision.extend([-row[0], row[0]]);

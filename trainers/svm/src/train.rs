@@ -1,5 +1,6 @@
 //! The training run, from the data set to the model.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use dataset::{RowTable, Split};
@@ -15,10 +16,10 @@ use crate::calibrate::Platt;
 use crate::cross_validate::{Folds, search, take_ngrams};
 use crate::kernel::{self, MemoryBudget};
 use crate::model::{Classifier, FeatureConfig, SvmModel, scores, select};
-use crate::one_vs_rest::{self, LabelledRows, OneVsRest, Targets, outputs};
+use crate::one_vs_rest::{self, LabelledRows, OneVsRest, Targets};
 use crate::params::{Algorithm, Calibration, Candidate, Kernel, SvmParams};
 use text::TokenizedRows;
-use text::features::{Counts, CsrPattern, LazyLookup};
+use text::features::{Counts, CsrPattern, LazyLookup, NgramConfig};
 
 pub(crate) fn train(
     params: &SvmParams,
@@ -220,9 +221,10 @@ impl<'a> FinalFit<'a> {
             multi_label: self.rows.label_sets.is_some(),
             terms: terms.subset(&kept),
             features: FeatureConfig {
-                max_ngrams,
-                min_ngrams: self.params.analysis.min_ngrams,
-                analyzer: self.params.analysis.analyzer.clone(),
+                ngrams: NgramConfig {
+                    max_ngrams,
+                    ..self.params.analysis.ngram_config()
+                },
                 stop_words: self.params.vocabulary.stop_words.to_vec(),
                 term_frequency: self.candidate.tf,
                 weighting: self.candidate.weighting,
@@ -391,17 +393,19 @@ impl<'a> FinalFit<'a> {
         ));
     }
 
-    fn select(&self, decisions: &Decisions, rows: &[u32]) -> (Vec<f32>, Vec<u32>) {
-        let outputs = outputs(self.rows.classes.len(), self.rows.label_sets.is_some());
-        let picked = rows
-            .iter()
-            .flat_map(|&row| &decisions.values[decisions.range(row, outputs)]);
-        (
-            picked.copied().collect(),
-            rows.iter()
-                .map(|&row| self.rows.labels[row as usize])
-                .collect(),
-        )
+    /// Returns the decision values and labels of these rows.
+    fn select<'b>(&self, decisions: &'b Decisions, rows: &[u32]) -> (Cow<'b, [f32]>, Vec<u32>) {
+        let outputs = self.targets(&self.rows.labels).outputs();
+        let labels = rows.iter().map(|&row| self.rows.labels[row as usize]);
+        let values = match decisions.rows == rows {
+            true => Cow::Borrowed(decisions.values.as_slice()),
+            false => {
+                let rows = rows.iter();
+                let values = rows.flat_map(|&row| &decisions.values[decisions.range(row, outputs)]);
+                Cow::Owned(values.copied().collect())
+            }
+        };
+        (values, labels.collect())
     }
 
     /// Fits the sigmoids on out-of-fold decision values if there are any, else on the validation

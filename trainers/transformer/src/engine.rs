@@ -106,6 +106,18 @@ impl Batch {
         rows.map(|(ids, &length)| &ids[..length])
     }
 
+    /// Returns some of the rows.
+    #[cfg(any(test, feature = "candle"))]
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let tokens = rows.start * self.seq..rows.end * self.seq;
+        Self {
+            ids: self.ids[tokens.clone()].to_vec(),
+            types: self.types.get(tokens).unwrap_or_default().to_vec(),
+            lengths: self.lengths[rows].to_vec(),
+            seq: self.seq,
+        }
+    }
+
     /// Returns the token types of a row, without padding; none if all are 0.
     pub(crate) fn types_of(&self, row: usize) -> &[u8] {
         let first = row * self.seq;
@@ -144,7 +156,7 @@ pub(crate) struct LossTarget<'a> {
 impl LossTarget<'_> {
     /// Returns the target of some of the rows.
     #[cfg(any(test, feature = "candle"))]
-    pub(crate) fn part(&self, rows: std::ops::Range<usize>) -> Self {
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
         let mut part = self.clone();
         if let Some(dropout_key) = &mut part.dropout_key {
             dropout_key.first_row += rows.start as u64;

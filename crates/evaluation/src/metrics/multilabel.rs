@@ -74,10 +74,7 @@ pub fn evaluate(truth: &[&[u32]], names: &[String], scores: &Scores) -> Evaluati
     let mut per_class = per_class(truth, &predicted, names);
     let mut curves = Vec::new();
     for (class, metrics) in (0u32..).zip(&mut per_class) {
-        let values = scores.decision.iter().skip(class as usize);
-        let values = values.step_by(classes.max(1)).copied();
-        let is_positive = truth.iter().map(|of| of.binary_search(&class).is_ok());
-        let ranked = ranking::rank_rows(values.zip(is_positive), classes <= MAX_CURVES);
+        let ranked = ranking::rank_rows(column(truth, scores, class), classes <= MAX_CURVES);
         metrics.roc_auc = ranked.roc_auc;
         metrics.average_precision = ranked.average_precision;
         curves.extend(ranked.curves);
@@ -122,6 +119,13 @@ pub fn evaluate(truth: &[&[u32]], names: &[String], scores: &Scores) -> Evaluati
         curves,
         multi_label: Some(multi_label),
     }
+}
+
+/// Returns the decision value of a class for each row, and true if the row has the class.
+fn column(truth: &[&[u32]], scores: &Scores, class: u32) -> impl Iterator<Item = (f32, bool)> {
+    let values = scores.decision.iter().skip(class as usize);
+    let values = values.step_by(scores.classes.max(1)).copied();
+    values.zip(truth.iter().map(move |of| of.binary_search(&class).is_ok()))
 }
 
 /// Precision, recall and F1 per class; 0 for a division by zero.
@@ -219,12 +223,7 @@ impl ThresholdMetric {
 /// Returns the threshold of each class with the highest measure for these independent scores; 0 for
 /// a class with rows on one side only.
 pub fn thresholds(truth: &[&[u32]], scores: &Scores, metric: ThresholdMetric) -> Vec<f32> {
-    let of_class = |class: u32| {
-        let values = scores.decision.iter().skip(class as usize);
-        let values = values.step_by(scores.classes.max(1)).copied();
-        let is_positive = truth.iter().map(|of| of.binary_search(&class).is_ok());
-        threshold(values.zip(is_positive).collect(), metric)
-    };
+    let of_class = |class: u32| threshold(column(truth, scores, class).collect(), metric);
     (0..scores.classes as u32).map(of_class).collect()
 }
 

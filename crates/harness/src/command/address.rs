@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
+use dataset::split_scheme;
 use diagnostics::{Error, quoted_for_shell, sanitize};
 
 /// Names of values that are paths. Those of data, `PATH`, are refused by `dataset`.
@@ -61,11 +62,7 @@ impl<'a> Named<'a> {
     /// # Errors
     /// The value is an address, and no existing path of an input.
     pub(super) fn check(&self, value: &str) -> Result<(), Error> {
-        let found = value.split_once(":/").filter(|(scheme, _)| {
-            // Not a drive of Windows.
-            scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric())
-        });
-        let Some((scheme, rest)) = found else {
+        let Some((scheme, rest)) = split_scheme(value) else {
             return Ok(());
         };
         if !self.is_output && Path::new(value).exists() {
@@ -77,7 +74,7 @@ impl<'a> Named<'a> {
             self.option,
             sanitize(value)
         );
-        let help = self.help(&scheme.to_lowercase(), rest.trim_matches('/'));
+        let help = self.help(&scheme, rest.trim_matches('/'));
         Err(Error::usage(message).help(help))
     }
 

@@ -90,18 +90,11 @@ enum Quoting {
 struct Char(u8);
 
 fn delimiter(value: &str) -> Result<Char, String> {
-    match value.as_bytes() {
-        b"tab" | b"\\t" => Ok(Char(b'\t')),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(Char(*byte)),
-        _ => Err("expected one ASCII character, or `tab`".to_owned()),
-    }
+    dataset::parse_delimiter(value).map(Char)
 }
 
 fn escape(value: &str) -> Result<Char, String> {
-    match value.as_bytes() {
-        [byte] if byte.is_ascii_punctuation() && *byte != b'"' => Ok(Char(*byte)),
-        _ => Err("expected a character such as `\\`".to_owned()),
-    }
+    dataset::parse_escape(value).map(Char)
 }
 
 /// Columns of the training data.

@@ -22,7 +22,7 @@ use training::resource_usage::ResourceUsage;
 use super::against::{self, Against, ClassNumbers};
 use super::args::{self, EvaluateArgs};
 use super::outputs::refuse_overwrite;
-use super::{Loaded, are_right, evaluate_rows, load};
+use super::{Loaded, are_right, evaluate_rows, load, most_frequent_class};
 use crate::trainer::Summary;
 use crate::{Model, Trainer, model_dir, report};
 
@@ -176,10 +176,7 @@ impl Evaluated {
 
     fn to_json<T: Trainer>(&self, scored: &Scored, usage: &ResourceUsage) -> Value {
         let mut output = json!(self.evaluation);
-        let frequent = self.evaluation.most_frequent();
-        let frequent =
-            frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
-        output["most_frequent_class"] = json!(frequent);
+        output["most_frequent_class"] = most_frequent_class(&self.evaluation);
         if let Some(unseen) = self.unseen {
             output["without_texts_of_train"] = json!(unseen);
         }

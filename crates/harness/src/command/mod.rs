@@ -139,7 +139,7 @@ enum Parsed {
 }
 
 fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Parsed, Error> {
-    let command = command::<T>();
+    let mut command = command::<T>();
     let at = args::subcommand_index(&arguments);
     if arguments.get(at).is_some_and(|word| word == "help") {
         // clap's `help` has no options.
@@ -149,8 +149,15 @@ fn parse<T: Trainer>(paths: &Paths, mut arguments: Vec<OsString>) -> Result<Pars
     let name = arguments.get(at).and_then(|word| word.to_str());
     let subcommand = name.and_then(|name| command.find_subcommand(name));
     let options = subcommand.map_or_else(Vec::new, hyperparameters::options);
-    match command.try_get_matches_from(arguments) {
-        Ok(matches) => Ok(Parsed::Command(matches)),
+    match command.try_get_matches_from_mut(arguments) {
+        Ok(matches) => {
+            if let Some((name, matches)) = matches.subcommand()
+                && let Some(subcommand) = command.find_subcommand(name)
+            {
+                address::refuse(subcommand, matches)?;
+            }
+            Ok(Parsed::Command(matches))
+        }
         Err(error) if is_help(&error) => {
             // A closed standard output cannot be reported anywhere.
             let _ = error.print();
@@ -170,11 +177,6 @@ fn is_help(error: &clap::Error) -> bool {
 }
 
 fn dispatch<T: Trainer>(paths: &Paths, matches: &ArgMatches) -> Result<(), Error> {
-    if let Some((name, matches)) = matches.subcommand()
-        && let Some(subcommand) = command::<T>().find_subcommand(name)
-    {
-        address::refuse(subcommand, matches)?;
-    }
     // The file that `predict` is writing; removed on a signal.
     let unfinished = Arc::default();
     stop::exit_on_abort()?;
@@ -272,6 +274,14 @@ fn are_right(rows: &RowTable, of: &[u32], scores: &Scores) -> Vec<bool> {
     let each = of.iter().zip(scores.predictions());
     each.map(|(row, class)| rows.labels[*row as usize] == class)
         .collect()
+}
+
+/// Returns the most frequent class and its share of the rows, as JSON.
+fn most_frequent_class(evaluation: &Evaluation) -> serde_json::Value {
+    let frequent = evaluation.most_frequent();
+    let frequent =
+        frequent.map(|(class, share)| serde_json::json!({ "label": class.label, "share": share }));
+    serde_json::json!(frequent)
 }
 
 /// Loads the model of a folder to the device that the arguments name.

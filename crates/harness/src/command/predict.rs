@@ -487,23 +487,18 @@ impl PredictionWriter<'_> {
     fn row(
         &self,
         text: &mut String,
-        (file, record): (u32, u32),
+        place: (u32, u32),
         class: usize,
         probabilities: Option<&[f32]>,
         decision: f32,
     ) {
         let label = &self.classes[class];
-        let file = self.files.get(file as usize).map(Source::display);
         let probability = probabilities.map(|all| all[class]);
         match self.format {
             StreamFormat::Csv => {
-                if let Some(file) = file {
-                    quote(text, &self.escaped(file));
-                    text.push(',');
-                }
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{record},");
+                self.csv_place(text, place);
                 quote(text, &self.escaped(label));
+                // Writing to a string cannot fail.
                 let _ = match probability {
                     Some(probability) => write!(text, ",{probability:.6},{decision}"),
                     None => write!(text, ",,{decision}"),
@@ -511,11 +506,7 @@ impl PredictionWriter<'_> {
                 self.csv_probabilities(text, probabilities);
             }
             StreamFormat::Jsonl => {
-                let mut row = Map::new();
-                if let Some(file) = file {
-                    row.insert("file".to_owned(), json!(file));
-                }
-                row.insert("record".to_owned(), json!(record));
+                let mut row = self.json_place(place);
                 row.insert("label".to_owned(), json!(label));
                 row.insert("probability".to_owned(), json!(probability));
                 row.insert("score".to_owned(), json!(decision));
@@ -529,11 +520,10 @@ impl PredictionWriter<'_> {
     fn set_row(
         &self,
         text: &mut String,
-        (file, record): (u32, u32),
+        place: (u32, u32),
         set: &[u32],
         (probabilities, decisions): (Option<&[f32]>, &[f32]),
     ) {
-        let file = self.files.get(file as usize).map(Source::display);
         let label = |class: &u32| self.classes[*class as usize].as_str();
         let labels: Vec<&str> = set.iter().map(label).collect();
         let of = |values: &[f32]| -> Vec<f32> {
@@ -543,12 +533,7 @@ impl PredictionWriter<'_> {
         let (probability, score) = (probabilities.map(of), of(decisions));
         match self.format {
             StreamFormat::Csv => {
-                if let Some(file) = file {
-                    quote(text, &self.escaped(file));
-                    text.push(',');
-                }
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{record},");
+                self.csv_place(text, place);
                 let labels = match self.separator {
                     Some(separator) => labels.join(separator),
                     None => json!(labels).to_string(),
@@ -564,11 +549,7 @@ impl PredictionWriter<'_> {
                 self.csv_probabilities(text, probabilities);
             }
             StreamFormat::Jsonl => {
-                let mut row = Map::new();
-                if let Some(file) = file {
-                    row.insert("file".to_owned(), json!(file));
-                }
-                row.insert("record".to_owned(), json!(record));
+                let mut row = self.json_place(place);
                 row.insert("labels".to_owned(), json!(labels));
                 row.insert("probability".to_owned(), json!(probability));
                 row.insert("score".to_owned(), json!(score));
@@ -596,6 +577,26 @@ impl PredictionWriter<'_> {
                 None => write!(text, ","),
             };
         }
+    }
+
+    /// Appends the first fields of a CSV row: the file, if there are several, and the record.
+    fn csv_place(&self, text: &mut String, (file, record): (u32, u32)) {
+        if let Some(file) = self.files.get(file as usize) {
+            quote(text, &self.escaped(file.display()));
+            text.push(',');
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{record},");
+    }
+
+    /// Returns an object with the same members.
+    fn json_place(&self, (file, record): (u32, u32)) -> Map<String, Value> {
+        let mut row = Map::new();
+        if let Some(file) = self.files.get(file as usize) {
+            row.insert("file".to_owned(), json!(file.display()));
+        }
+        row.insert("record".to_owned(), json!(record));
+        row
     }
 
     /// Appends an object without its `{`, with the probability of each class if wanted.

@@ -17,8 +17,7 @@ use std::path::Path;
 use diagnostics::{Error, sanitize};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use text::Analyzer;
-use text::features::Terms;
+use text::features::{NgramConfig, Terms};
 use training::{Arrays, TensorError, read_tensors};
 
 /// The file with format, classes and settings.
@@ -47,6 +46,11 @@ impl ProblemType {
     /// text have no such member.
     pub fn if_multi_label(multi_label: bool) -> Option<Self> {
         multi_label.then_some(Self::MultiLabelClassification)
+    }
+
+    /// The inverse of [`Self::if_multi_label`].
+    pub fn is_multi_label(found: Option<Self>) -> bool {
+        found == Some(Self::MultiLabelClassification)
     }
 }
 
@@ -168,10 +172,12 @@ pub fn check_labels<'a>(
 ///
 /// # Errors
 /// A message about the wrong value.
-pub fn check_terms(
-    (min_ngrams, max_ngrams): (usize, usize),
-    analyzer: &Analyzer,
-) -> Result<(), String> {
+pub fn check_terms(config: &NgramConfig) -> Result<(), String> {
+    let NgramConfig {
+        max_ngrams,
+        min_ngrams,
+        ref analyzer,
+    } = *config;
     if !(1..=usize::from(u8::MAX)).contains(&max_ngrams) {
         return Err(format!(
             "expected `max_ngrams` from 1 to {}, found `{max_ngrams}`",

@@ -1,9 +1,8 @@
 //! Run files: `train --config`. They are not part of SageMaker's contract, so not of the suite.
 
-use std::collections::BTreeMap;
-
 use super::{Trainer, flag, job, strings};
-use crate::{FakeMl, run};
+use crate::campaign::files;
+use crate::run;
 
 /// Training with the run file beside a model gives the same files, byte for byte.
 pub fn run_file_trains_the_same_model(trainer: &Trainer) {
@@ -11,11 +10,11 @@ pub fn run_file_trains_the_same_model(trainer: &Trainer) {
     let ml = job();
     let flags = [trainer.flags.clone(), strings(&["--train", DATA])].concat();
     trainer.train(&ml, &flags).expect_code(0);
-    let first = model_bytes(&ml);
+    let first = files(&ml.model_dir());
     let text = String::from_utf8_lossy(&first["run.toml"]).into_owned();
     assert!(text.contains(&format!("\ntrain = \"{DATA}\"\n")), "{text}");
     run(ml.train(&trainer.bin, &["--config", "model/run.toml"])).expect_code(0);
-    let again = model_bytes(&ml);
+    let again = files(&ml.model_dir());
     let changed = first
         .keys()
         .find(|name| first.get(*name) != again.get(*name));
@@ -38,10 +37,4 @@ pub fn run_file_is_between_flags_and_hyperparameters(trainer: &Trainer) {
     assert!(as_one == trainer.weights(&ml, &by_file));
     let by_flag = [by_file, vec![flag(name), two.clone()]].concat();
     assert!(as_two == trainer.weights(&ml, &by_flag));
-}
-
-fn model_bytes(ml: &FakeMl) -> BTreeMap<String, Vec<u8>> {
-    let bytes = |name: &String| std::fs::read(ml.model_dir().join(name)).unwrap_or_default();
-    let names = ml.model_files().into_iter();
-    names.map(|name| (name.clone(), bytes(&name))).collect()
 }

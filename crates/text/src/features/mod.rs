@@ -15,7 +15,7 @@ pub use subwords::Subwords;
 pub use term_counter::{TermCounter, TermShape};
 pub use terms::Terms;
 
-use crate::Tokens;
+use crate::{Analyzer, Tokens};
 
 /// A document frequency, for scikit-learn's `min_df` and `max_df`.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -56,13 +56,27 @@ pub struct FeatureParams {
     pub subwords: Option<Subwords>,
 }
 
-/// Returns the default of `min_ngrams` in the `config.json` of models, where it is left out.
-pub fn default_min_ngrams() -> usize {
+/// Settings by which n-grams are found. Part of the `config.json` of models.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct NgramConfig {
+    /// Maximum n-gram length, in tokens.
+    pub max_ngrams: usize,
+    /// Minimum n-gram length, in tokens. The default is left out.
+    #[serde(
+        default = "default_min_ngrams",
+        skip_serializing_if = "is_default_min_ngrams"
+    )]
+    pub min_ngrams: usize,
+    /// Settings by which the tokens of a text are found.
+    #[serde(flatten)]
+    pub analyzer: Analyzer,
+}
+
+fn default_min_ngrams() -> usize {
     1
 }
 
-/// True for the default of `min_ngrams`.
-pub fn is_default_min_ngrams(length: &usize) -> bool {
+fn is_default_min_ngrams(length: &usize) -> bool {
     *length == default_min_ngrams()
 }
 

@@ -1,6 +1,6 @@
 //! Tokens of all analyzers but the default one.
 
-use dataset::is_of_unsegmented_script;
+use dataset::{is_of_unsegmented_script, may_be_unsegmented};
 
 use super::Run;
 use crate::analyzer::{Analyzer, Tokens};
@@ -107,12 +107,11 @@ fn padded_words(text: &str) -> String {
 const MIN_PART: usize = 6;
 
 /// True if most letters are of a script without blanks between words, and there are few blanks.
-pub(super) fn is_unsegmented(text: &str) -> bool {
-    // Quick for most texts: the letters of these scripts have three or four bytes.
-    let wide = text.bytes().filter(|&byte| byte >= 0xe0).count();
-    if wide == 0 {
+pub(crate) fn is_unsegmented(text: &str) -> bool {
+    if !may_be_unsegmented(text) {
         return false;
     }
+    let wide = text.bytes().filter(|&byte| byte >= 0xe0).count();
     let text = without_addresses(text);
     if wide * 6 < text.len() {
         return false;

@@ -36,13 +36,13 @@ pub(super) struct ReadArgs {
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
     /// Delimiter of CSV and TSV files: one character, or `tab` [default: by file name and header]
-    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    #[arg(long, value_name = "CHAR", value_parser = dataset::parse_delimiter)]
     delimiter: Option<u8>,
     /// Quoting of CSV and TSV files [default: minimal]
     #[arg(long, value_name = "QUOTING", value_enum)]
     quoting: Option<Quoting>,
     /// Character of CSV and TSV files that makes the next one part of the text, such as `\`
-    #[arg(long, value_name = "CHAR", value_parser = escape)]
+    #[arg(long, value_name = "CHAR", value_parser = dataset::parse_escape)]
     escape: Option<u8>,
     /// CSV and TSV files have no header: columns are given by their numbers, from 0
     #[arg(long)]
@@ -62,21 +62,6 @@ enum Quoting {
     Minimal,
     /// Quotes are part of the text
     None,
-}
-
-fn delimiter(value: &str) -> Result<u8, String> {
-    match value.as_bytes() {
-        b"tab" | b"\\t" => Ok(b'\t'),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
-        _ => Err("expected one ASCII character, or `tab`".to_owned()),
-    }
-}
-
-fn escape(value: &str) -> Result<u8, String> {
-    match value.as_bytes() {
-        [byte] if byte.is_ascii_punctuation() && *byte != b'"' => Ok(*byte),
-        _ => Err("expected a character such as `\\`".to_owned()),
-    }
 }
 
 impl ReadArgs {

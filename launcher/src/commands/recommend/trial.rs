@@ -1,7 +1,6 @@
 //! Trains a trainer on the sample.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Instant;
 
 use sagemaker::{ErrorReport, TrainerDescription, env_vars};
@@ -10,6 +9,8 @@ use tokio::process::Command;
 
 use super::report::Score;
 use super::sample::{FEW_ROWS, MANY_ROWS, Sample, WEIGHT};
+use crate::trainer::host_command;
+use crate::util::first_line;
 use diagnostics::{Error, Result, sanitize};
 
 /// A trainer's binary that describes itself.
@@ -170,29 +171,17 @@ impl Candidate {
 
 /// Returns a command of the trainer: nothing of a surrounding job, and no downloads.
 fn command(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SM_") {
-            command.env_remove(name);
-        }
-    }
+    let mut command = host_command(binary);
     command
         .env(env_vars::BASE_DIR.name, "/nonexistent")
         .env(env_vars::HF_HUB_OFFLINE.name, "1")
-        .env_remove(env_vars::JOB_NAME.name)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+        .env_remove(env_vars::JOB_NAME.name);
     command
 }
 
 fn cannot_start(binary: &Path, error: &std::io::Error) -> Error {
     Error::new(format!("cannot start `{}`: {error}", binary.display()))
         .help("build it again, or compare others with `--trainer`")
-}
-
-fn first_line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    sanitize(text.trim().lines().next().unwrap_or("no message")).into_owned()
 }
 
 /// Bytes of the files in a folder.

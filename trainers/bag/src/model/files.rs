@@ -76,7 +76,7 @@ pub(crate) fn load(dir: &Path) -> Result<BagModel, Error> {
     Ok(BagModel {
         net: net_of(&mut arrays, "", shape).map_err(|error| unreadable(dir, TENSORS, error))?,
         classes: config.id2label.into_values().collect(),
-        multi_label: config.problem_type == Some(ProblemType::MultiLabelClassification),
+        multi_label: ProblemType::is_multi_label(config.problem_type),
         terms,
         features: config.features,
         lookup: LazyLookup::default(),
@@ -88,19 +88,17 @@ fn check(config: &Config) -> Result<(), String> {
     if config.emb_size == 0 {
         return Err("expected `emb_size` above 0, found `0`".to_owned());
     }
-    let FeatureConfig {
-        max_ngrams,
-        ref analyzer,
-        min_ngrams,
-        subwords,
-    } = config.features;
-    check_terms((min_ngrams, max_ngrams), analyzer)?;
+    check_terms(&config.features.ngrams)?;
     let is_possible = |subwords: Subwords| {
         subwords.bucket > 0
             && subwords.maxn <= MAX_NGRAMS
             && (1..=subwords.maxn).contains(&subwords.minn)
     };
-    if let Some(subwords) = subwords.filter(|&subwords| !is_possible(subwords)) {
+    if let Some(subwords) = config
+        .features
+        .subwords
+        .filter(|&subwords| !is_possible(subwords))
+    {
         return Err(format!(
             "expected `subwords` with 1 <= minn <= maxn <= {MAX_NGRAMS} and buckets, found \
              `{subwords:?}`"

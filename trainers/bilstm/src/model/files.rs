@@ -128,7 +128,7 @@ impl LstmModel {
         }
         Ok(Self {
             classes: config.id2label.into_values().collect(),
-            multi_label: config.problem_type == Some(ProblemType::MultiLabelClassification),
+            multi_label: ProblemType::is_multi_label(config.problem_type),
             tokenizer,
             seq_len: config.seq_len,
             shape: config.shape,

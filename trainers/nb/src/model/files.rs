@@ -97,7 +97,7 @@ pub(super) fn load(dir: &Path) -> Result<NbModel, Error> {
             feature_log_prob: array("feature_log_prob", &[terms.len(), classes])?,
             class_log_prior: array("class_log_prior", &[classes])?,
             temperature: config.temperature,
-            multi_label: config.problem_type == Some(ProblemType::MultiLabelClassification),
+            multi_label: ProblemType::is_multi_label(config.problem_type),
         },
         classes: config.id2label.into_values().collect(),
         terms,
@@ -108,8 +108,7 @@ pub(super) fn load(dir: &Path) -> Result<NbModel, Error> {
 
 /// Refuses values that training never writes and that prediction does not support.
 fn check(config: &Config) -> Result<(), String> {
-    let words = &config.words;
-    check_terms((words.min_ngrams, words.max_ngrams), &words.analyzer)?;
+    check_terms(&config.words.ngrams)?;
     if !(config.temperature.is_finite() && config.temperature > 0.0) {
         return Err(format!(
             "expected a `temperature` above 0, found `{}`",

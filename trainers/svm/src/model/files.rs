@@ -84,7 +84,7 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
     let terms = terms(dir)?;
     let file = read(dir, TENSORS)?;
     let tensors = Tensors::new(dir, &file)?;
-    let multi_label = config.problem_type == Some(ProblemType::MultiLabelClassification);
+    let multi_label = ProblemType::is_multi_label(config.problem_type);
     let outputs = outputs(classes.len(), multi_label);
     let scale = tensors.rows("scale", None, terms.len())?;
     if scale.len() != 1 && scale.len() != outputs {
@@ -130,10 +130,6 @@ pub(super) fn load(dir: &Path) -> Result<SvmModel, Error> {
 
 /// Refuses values that training never writes and that prediction does not support.
 fn check(config: &Config) -> Result<(), String> {
-    let features = &config.features;
-    check_terms(
-        (features.min_ngrams, features.max_ngrams),
-        &features.analyzer,
-    )?;
+    check_terms(&config.features.ngrams)?;
     check_ids(&config.id2label, &config.label2id)
 }

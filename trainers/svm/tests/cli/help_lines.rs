@@ -333,7 +333,7 @@ const FORMATS: &[Case] = &[
         s.set("a.csv", "a.json");
     }),
     ("[D007]", "check a.manifest --text-column source", &[("a.manifest", b"{\"source-ref\":\"s3://b/1\",\"label\":1}\n")],
-        // What the command writes, which needs AWS.
+        // The command needs AWS. This is the file that it writes.
         |s| s.rewrite("write the texts into it as `source`", "a.manifest", b"{\"source\":\"a\",\"label\":1}\n{\"source\":\"b\",\"label\":2}\n")),
     ("[D043]", "check data", &[("data/part-0", GOOD)], |s| {
         s.states("give it the ending of the format, such as .csv");
@@ -354,10 +354,10 @@ const FORMATS: &[Case] = &[
         s.edit("write the class names of these rows", "a.manifest", row, &named);
     }),
     ("[D007]", "check a.json", &[("a.json", b"{\"data\":[{\"text\":\"a\",\"label\":1},{\"text\":\"b\",\"label\":2}]}")],
-        // What jq does, which is not on every machine.
+        // The same without jq, which is not on every machine.
         |s| s.rewrite("jq -c '.[\"data\"][]' FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
     ("[D007]", "check a.json", &[("a.json", b"{\"text\":\"a\",\"label\":1}{\"text\":\"b\",\"label\":2}")],
-        // What jq does.
+        // The same without jq.
         |s| s.rewrite("jq -c . FILE > FILE.jsonl", "a.json", b"{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\",\"label\":2}\n")),
     ("[D007]", "check a.csv", &[("a.csv", b"t\0e\0x\0t\0,\0l\0a\0b\0e\0l\0\n\0a\0,\0x\0\n\0b\0,\0y\0\n\0")],
         |s| s.append("--encoding utf-16le")),

@@ -102,19 +102,11 @@ impl CandleEngine {
         batch: &Batch,
         task: impl Fn(&Net, Batch, usize) -> candle_core::Result<T> + Sync,
     ) -> Result<Vec<T>, Error> {
-        let size = batch.lengths.len().div_ceil(self.nets.len()).max(1);
-        let share = |first: usize, lengths: &[usize]| Batch {
-            ids: batch.ids[first * batch.seq..][..lengths.len() * batch.seq].to_vec(),
-            types: match batch.types.get(first * batch.seq..) {
-                Some(types) if !types.is_empty() => types[..lengths.len() * batch.seq].to_vec(),
-                _ => Vec::new(),
-            },
-            lengths: lengths.to_vec(),
-            seq: batch.seq,
-        };
-        let shares = batch.lengths.chunks(size).enumerate();
-        let work: Vec<_> = shares
-            .map(|(number, lengths)| (number * size, share(number * size, lengths)))
+        let rows = batch.lengths.len();
+        let size = rows.div_ceil(self.nets.len()).max(1);
+        let work: Vec<_> = (0..rows)
+            .step_by(size)
+            .map(|first| (first, batch.part(first..rows.min(first + size))))
             .zip(&self.nets)
             .collect();
         par_map(work, |((first, share), net)| task(net, share, first))

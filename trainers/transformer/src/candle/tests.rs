@@ -91,15 +91,7 @@ fn micro_batches_and_replicas_do_not_change_gradients() {
             let mut engine = several(&architecture, &params, &vec![DType::F32; replicas]);
             let mut sum = 0.0;
             for (first, end) in [(0, 3), (3, 5)] {
-                let part = Batch {
-                    ids: all.ids[first * all.seq..end * all.seq].to_vec(),
-                    types: match all.types.get(first * all.seq..end * all.seq) {
-                        Some(types) => types.to_vec(),
-                        None => Vec::new(),
-                    },
-                    lengths: LENGTHS[first..end].to_vec(),
-                    seq: all.seq,
-                };
+                let part = all.part(first..end);
                 let mut target = target(true);
                 target.labels = &LABELS[first..end];
                 target.dropout_key.as_mut().unwrap().first_row = first as u64;

@@ -9,7 +9,7 @@ use sagemaker::{Metric, MetricLine};
 use serde_json::{Map, Value, json};
 
 use super::super::args::{ThresholdMetric, TrainArgs};
-use super::super::{are_right, evaluate_rows};
+use super::super::{are_right, evaluate_rows, most_frequent_class};
 use super::run_paths::RunPaths;
 use super::typed_parameters;
 use crate::model_dir::RUN_FILE;
@@ -500,9 +500,8 @@ fn main_metrics(first: &Evaluated) -> Map<String, Value> {
     }
     metrics.insert("measured_on".to_owned(), json!(first.split.name()));
     metrics.insert("scored".to_owned(), json!(first.scored));
-    let frequent = first.evaluation.most_frequent();
-    let frequent = frequent.map(|(class, share)| json!({ "label": class.label, "share": share }));
-    metrics.insert("most_frequent_class".to_owned(), json!(frequent));
+    let frequent = most_frequent_class(&first.evaluation);
+    metrics.insert("most_frequent_class".to_owned(), frequent);
     metrics
 }
 

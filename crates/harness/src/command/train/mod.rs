@@ -238,7 +238,7 @@ fn read_corpus<T: Trainer>(
         None => {}
     }
     print_counts(run, &corpus.rows, &corpus.counts);
-    warn_without_labels(run, &corpus.rows, &options);
+    report_without_labels(run, &corpus.rows, &options);
     warn_findings(run, &corpus, common.validation_split);
     Ok(corpus)
 }
@@ -391,23 +391,19 @@ fn print_counts(run: &Run, rows: &RowTable, counts: &[(&'static str, RowCounts)]
         count(Split::Validation),
         count(Split::Test),
     ));
-    if rows.label_sets.is_some() {
-        let empty = counted(without_labels(rows), "row");
-        run.progress_line(&format!("{empty} without labels"));
+}
+
+/// Prints the number of rows without labels if rows may have several, and warns if most have none:
+/// perhaps their key is another one.
+fn report_without_labels(run: &mut Run, rows: &RowTable, options: &ReadOptions) {
+    if rows.label_sets.is_none() {
+        return;
     }
-}
-
-/// Number of rows without labels.
-fn without_labels(rows: &RowTable) -> u64 {
-    let all = 0..rows.labels.len() as u32;
-    let empty = all.filter(|row| rows.classes_of(*row).is_empty());
-    empty.count() as u64
-}
-
-/// Warns if most rows that may have several labels have none: perhaps their key is another one.
-fn warn_without_labels(run: &mut Run, rows: &RowTable, options: &ReadOptions) {
-    let (empty, all) = (without_labels(rows), rows.labels.len() as u64);
-    if rows.label_sets.is_none() || empty * 10 <= all * 9 {
+    let each = 0..rows.labels.len() as u32;
+    let empty = each.filter(|row| rows.classes_of(*row).is_empty());
+    let (empty, all) = (empty.count() as u64, rows.labels.len() as u64);
+    run.progress_line(&format!("{} without labels", counted(empty, "row")));
+    if empty * 10 <= all * 9 {
         return;
     }
     run.warn(format!(
