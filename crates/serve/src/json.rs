@@ -346,12 +346,12 @@ mod tests {
             r#"{"inputs": {"text": "x", "text_pair": "y"}}"#,
             r#"{"instances": [{"b": "y", "a": "x"}]}"#,
         ] {
-            assert_eq!(texts(&pair, body), [joined.clone()], "{body}");
+            assert_eq!(texts(&pair, body), std::slice::from_ref(&joined), "{body}");
         }
         assert!(texts(&pair, r#"["x", "y"]"#).iter().all(Result::is_err));
         let tei = |body: &str| predict(&pair, body).unwrap();
         let single = tei(r#"{"inputs": ["x", "y"]}"#);
-        assert_eq!(single.records, [joined.clone()]);
+        assert_eq!(single.records, std::slice::from_ref(&joined));
         assert!(matches!(
             single.shape,
             Shape::Tei {

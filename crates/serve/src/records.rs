@@ -114,6 +114,7 @@ impl<'a> RecordReader<'a> {
         if self.is_first || !self.skip() || self.rest().is_empty() {
             return None;
         }
+        let from = self.start;
         let record = match self.format {
             LineFormat::Csv => self.row(is_end),
             LineFormat::Whole if !is_end => None,
@@ -124,13 +125,19 @@ impl<'a> RecordReader<'a> {
             }
             LineFormat::JsonLines | LineFormat::Plain => self.line(is_end),
         };
-        if record.is_none() && self.rest().len() > MAX_RECORD_BYTES {
+        let is_long = match record {
+            None => self.rest().len() > MAX_RECORD_BYTES,
+            Some(_) => self.start - from > MAX_RECORD_BYTES,
+        };
+        if !is_long {
+            return record;
+        }
+        if record.is_none() {
             self.is_skipping = true;
             self.skip();
-            let most = MAX_RECORD_BYTES >> 20;
-            return Some(Err(format!("expected at most {most} MB in a record")));
         }
-        record
+        let most = MAX_RECORD_BYTES >> 20;
+        Some(Err(format!("expected at most {most} MB in a record")))
     }
 
     /// Skips the rest of a record that is too long; false if its end is not there yet.

@@ -137,6 +137,9 @@ pub(super) fn linear(
     }
     let (width, height) = (inputs.len() / tokens, out.len() / tokens);
     let weight = Mat::new(weight, height, width).transposed();
+    if tokens == 1 {
+        return linear_of_one(out, accumulate, inputs, weight);
+    }
     matmul(
         MatMut::new(out, tokens, height),
         accumulate,
@@ -144,6 +147,24 @@ pub(super) fn linear(
         Mat::new(inputs, tokens, width),
         weight,
     );
+}
+
+/// [`linear`] of one token, computed as if there were two: `gemm` adds the products of a single row
+/// in another order, and the result for a text would depend on the other texts of its batch.
+fn linear_of_one(out: &mut [f32], accumulate: Accumulate, inputs: &[f32], weight: Mat<'_>) {
+    let mut both = out.repeat(2);
+    let twice = Mat {
+        rows: 2,
+        ..Mat::part(inputs, 1, inputs.len(), 0)
+    };
+    matmul(
+        MatMut::new(&mut both, 2, out.len()),
+        accumulate,
+        1.0,
+        twice,
+        weight,
+    );
+    out.copy_from_slice(&both[..out.len()]);
 }
 
 /// inputs (tokens, inputs) = or += outputs (tokens, outputs) x weight (outputs, inputs)
