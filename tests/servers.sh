@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Sourced by ./test and .ci/run: the servers of the launcher's tests. `start_servers FOLDER` installs
-# missing packages and starts a Docker engine if none answers, with its log in FOLDER.
-# `stop_servers` stops that engine.
+# Sourced by ./test and .ci/run: the servers of the launcher's tests, and a browser.
+# `start_servers FOLDER` installs missing packages and starts a Docker engine if none answers, with
+# its log in FOLDER. `stop_servers` stops that engine. `find_chromium` prints the path of Chromium,
+# which it installs if there is none.
 
 # Commands and their Debian packages: an engine, a registry, a second registry client.
 SERVER_PACKAGES="dockerd:docker.io docker-compose:docker-compose docker-registry:docker-registry
@@ -19,15 +20,33 @@ install_servers() {
     # shellcheck disable=SC2206  # drops empty elements
     missing=(${missing[@]})
     [ ${#missing[@]} -gt 0 ] || return 0
+    install_packages "the launcher's tests" "test other packages: \`./test -p svm\`" "${missing[@]}"
+}
+
+# `install_packages WHAT HELP PACKAGES...`: WHAT needs them; HELP is what else a user may do.
+install_packages() {
+    local what=$1 help=$2
+    shift 2
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "error: the launcher's tests need ${missing[*]}, and this user cannot install packages" >&2
-        echo "help: \`sudo apt-get install ${missing[*]}\` (Debian, Ubuntu), or test other packages: \`./test -p svm\`" >&2
+        echo "error: $what need $*, and this user cannot install packages" >&2
+        echo "help: \`sudo apt-get install $*\` (Debian, Ubuntu), or $help" >&2
         return 1
     fi
-    echo "==> apt-get install ${missing[*]}"
+    echo "==> apt-get install $*" >&2
     # RUNLEVEL=1: the packages must not start their services; the tests start their own.
     apt-get update -qq >/dev/null &&
-        RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+        RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+find_chromium() {
+    local program names="chromium chromium-browser google-chrome"
+    # shellcheck disable=SC2086  # names, split at spaces
+    if ! program=${TRAINYARD_CHROMIUM:-$(command -v $names | head -n 1)} || [ -z "$program" ]; then
+        install_packages "the tests of \`serve\`'s page" \
+            "set TRAINYARD_CHROMIUM to the path of Chromium or Chrome" chromium || return 1
+        program=$(command -v chromium) || return 1
+    fi
+    echo "$program"
 }
 
 start_servers() {

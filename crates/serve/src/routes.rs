@@ -128,7 +128,7 @@ async fn get_page() -> Response {
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-             connect-src 'self'",
+             connect-src 'self'; img-src data:",
         ),
     );
     response

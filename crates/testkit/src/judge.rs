@@ -20,16 +20,32 @@ pub fn python<S: AsRef<OsStr>>(script: &Path, arguments: &[S]) -> Outcome {
 /// Returns the command of a script with the Python that a variable of `./test` names.
 #[track_caller]
 fn pinned(variable: &str, script: &Path) -> Command {
-    let Some(python) = std::env::var_os(variable) else {
-        panic!(
-            "`{variable}` is not set, expected the path of a Python with pinned packages\n\
-             help: run the tests with `./test`, which makes it"
-        );
-    };
-    let mut command = Command::new(python);
+    let mut command = Command::new(program(variable, "a Python with pinned packages"));
     // No bytecode files in the work tree.
     command.arg("-B").arg(script);
     command
+}
+
+/// Returns the path of a program, which `./test` puts into a variable.
+#[track_caller]
+fn program(variable: &str, what: &str) -> PathBuf {
+    let Some(path) = std::env::var_os(variable) else {
+        panic!(
+            "`{variable}` is not set, expected the path of {what}\n\
+             help: run the tests with `./test`, which finds or installs it"
+        );
+    };
+    path.into()
+}
+
+/// Returns the path of Chromium.
+///
+/// # Panics
+/// If `TRAINYARD_CHROMIUM` is not set.
+#[track_caller]
+pub fn chromium() -> String {
+    let path = program("TRAINYARD_CHROMIUM", "Chromium or Chrome");
+    path.to_string_lossy().into_owned()
 }
 
 /// Returns the command of `tests/judges/NAME.py` with the Python that a variable of `./test` names.

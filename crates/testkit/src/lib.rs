@@ -43,7 +43,9 @@ pub use documented::check_documented_labels;
 pub use engine::{Engine, engine};
 pub use fake_ml::{FakeMl, fifo};
 pub use fault_proxy::{Fault, FaultProxy, Passed, fault_proxy};
-pub use judge::{judge, judge_cases, judge_command, python, torch_judge, torch_judge_cases};
+pub use judge::{
+    chromium, judge, judge_cases, judge_command, python, torch_judge, torch_judge_cases,
+};
 pub use messages::MessageFixture;
 pub use moto::{CANARY_KEY_ID, CANARY_SECRET, Moto, moto};
 pub use process::{Outcome, Running, run, run_within, start};

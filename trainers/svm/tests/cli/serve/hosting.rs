@@ -18,7 +18,7 @@ const JSON: &str = "application/json";
 const LINES: &str = "application/jsonlines";
 
 impl Workspace {
-    fn serve(&self, flags: &[&str]) -> Server {
+    pub(super) fn serve(&self, flags: &[&str]) -> Server {
         let command = self.command("serve", flags);
         Server::start(command, |command| command).wait_until_ready()
     }
