@@ -291,7 +291,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::info;
+    use crate::testing::{info, pair_info};
 
     fn texts(info: &ModelInfo, body: &str) -> Vec<Record> {
         invocations(info, body).unwrap().records
@@ -335,11 +335,7 @@ mod tests {
 
     #[test]
     fn pairs_are_joined() {
-        let pair = ModelInfo {
-            text_pair: true,
-            text_columns: ["a", "b"].map(str::to_owned).to_vec(),
-            ..info()
-        };
+        let pair = pair_info();
         let joined: Record = Ok(dataset::join_pair("x", "y"));
         for body in [
             r#"[["x", "y"]]"#,

@@ -13,6 +13,8 @@
 
 mod app;
 mod body;
+#[cfg(test)]
+mod campaigns;
 pub mod classifier;
 mod config;
 mod engine;

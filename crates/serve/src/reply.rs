@@ -13,7 +13,7 @@ use crate::engine::Failure;
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     message: String,
-    help: String,
+    pub(crate) help: String,
     /// Seconds after which the client may try again.
     retry_after: Option<u64>,
 }

@@ -57,6 +57,15 @@ pub(crate) fn info() -> ModelInfo {
     }
 }
 
+/// Properties of a model of pairs, in the columns `a` and `b`.
+pub(crate) fn pair_info() -> ModelInfo {
+    ModelInfo {
+        text_pair: true,
+        text_columns: ["a", "b"].map(str::to_owned).to_vec(),
+        ..info()
+    }
+}
+
 fn model(fails: bool) -> Arc<Served> {
     let info = info();
     Served::new(Arc::new(LengthModel { info, fails }))

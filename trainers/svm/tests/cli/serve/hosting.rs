@@ -11,10 +11,10 @@ use testkit::{Server, judge_command, movie_rows, run_within, several_label_rows}
 
 use crate::Workspace;
 
-const STOP_TIMEOUT: Duration = Duration::from_secs(25);
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// It takes 20 s, most of them in Python.
 const SCHEMATHESIS_TIMEOUT: Duration = Duration::from_secs(300);
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const LINES: &str = "application/jsonlines";
 
 impl Workspace {
