@@ -7,6 +7,7 @@ REQUESTS is a JSON list of objects with what is typed: `text`, and if the page m
 what went wrong on the way. Chromium is driven over its DevTools protocol through a pipe.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -86,7 +87,7 @@ class Browser:
         self.process = os.posix_spawn(
             program,
             [program, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
-            os.environ | {"HOME": folder},
+            os.environ | {"HOME": folder, "TMPDIR": folder},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs_in, 3),
                 (os.POSIX_SPAWN_DUP2, theirs_out, 4),
@@ -182,6 +183,12 @@ class Browser:
     def close(self):
         os.killpg(self.process, signal.SIGKILL)
         os.waitpid(self.process, 0)
+        # Its children may still write to the folder.
+        until = time.monotonic() + 2
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < until:
+                os.killpg(self.process, 0)
+                time.sleep(0.01)
 
 
 def above_ten(descriptor):
