@@ -137,8 +137,9 @@ pub(super) fn linear(
     }
     let (width, height) = (inputs.len() / tokens, out.len() / tokens);
     let weight = Mat::new(weight, height, width).transposed();
-    if tokens == 1 {
-        return linear_of_one(out, accumulate, inputs, weight);
+    let rows = rows_of_product(tokens, height);
+    if rows > tokens {
+        return padded_linear(out, accumulate, inputs, weight, rows);
     }
     matmul(
         MatMut::new(out, tokens, height),
@@ -149,22 +150,31 @@ pub(super) fn linear(
     );
 }
 
-/// [`linear`] of one token, computed as if there were two: `gemm` adds the products of a single row
-/// in another order, and the result for a text would depend on the other texts of its batch.
-fn linear_of_one(out: &mut [f32], accumulate: Accumulate, inputs: &[f32], weight: Mat<'_>) {
-    let mut both = out.repeat(2);
-    let twice = Mat {
-        rows: 2,
-        ..Mat::part(inputs, 1, inputs.len(), 0)
-    };
-    matmul(
-        MatMut::new(&mut both, 2, out.len()),
-        accumulate,
-        1.0,
-        twice,
-        weight,
-    );
-    out.copy_from_slice(&both[..out.len()]);
+/// Products of at most so many elements are sums in another order in `gemm`.
+const SMALL: usize = 256;
+
+/// Returns the number of rows that a product needs, at least `tokens`, so that `gemm` computes each
+/// row as in larger products: the result for a text must not depend on the others of its batch.
+fn rows_of_product(tokens: usize, outputs: usize) -> usize {
+    tokens.max(SMALL / outputs + 1).max(2)
+}
+
+/// [`linear`] with rows of zeros after the tokens, `rows` in all.
+fn padded_linear(
+    out: &mut [f32],
+    accumulate: Accumulate,
+    inputs: &[f32],
+    weight: Mat<'_>,
+    rows: usize,
+) {
+    let (width, height) = (weight.rows, weight.cols);
+    let mut padded = vec![0.0; rows * width];
+    padded[..inputs.len()].copy_from_slice(inputs);
+    let mut product = vec![0.0; rows * height];
+    product[..out.len()].copy_from_slice(out);
+    let to = MatMut::new(&mut product, rows, height);
+    matmul(to, accumulate, 1.0, Mat::new(&padded, rows, width), weight);
+    out.copy_from_slice(&product[..out.len()]);
 }
 
 /// inputs (tokens, inputs) = or += outputs (tokens, outputs) x weight (outputs, inputs)
@@ -221,6 +231,38 @@ mod tests {
             c,
         );
         assert_eq!(square, [5.0, 6.0, 6.0, 10.0]);
+    }
+
+    #[test]
+    fn rows_of_linear_do_not_depend_on_others() {
+        let mut state = 1u32;
+        let mut random = |count: usize| -> Vec<f32> {
+            let next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+            };
+            std::iter::repeat_with(next).take(count).collect()
+        };
+        for (width, height) in [(16, 2), (100, 3), (384, 2), (384, 1536), (1536, 384)] {
+            let (all, weight) = (random(300 * width), random(height * width));
+            let product = |first: usize, tokens: usize| {
+                let mut out = vec![0.5; tokens * height];
+                let inputs = &all[first * width..][..tokens * width];
+                linear(&mut out, Accumulate::Add, inputs, &weight, tokens);
+                out
+            };
+            let expected = product(0, 300);
+            for tokens in [1, 2, 3, 17, 65, 130] {
+                for first in [0, 7, 100] {
+                    let expected = &expected[first * height..][..tokens * height];
+                    assert_eq!(
+                        product(first, tokens),
+                        expected,
+                        "{width} {height} {tokens}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]
