@@ -2,6 +2,8 @@
 
 #[cfg(feature = "serve")]
 mod hosting;
+#[cfg(feature = "serve")]
+mod traces;
 
 /// The help has the command that builds it in.
 #[cfg(not(feature = "serve"))]
