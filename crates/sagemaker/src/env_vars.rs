@@ -47,6 +47,17 @@ variables! {
     MAX_CONCURRENT = "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
         "maximum number of requests of a batch transform job at the same time";
     MULTI_MODEL = "SAGEMAKER_MULTI_MODEL", "true: `serve` loads models by requests";
+    OTEL_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "address of an OpenTelemetry collector; `serve` sends traces to `/v1/traces` below it";
+    OTEL_TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "address to which `serve` sends traces; comes before the one without `TRACES`";
+    OTEL_SERVICE_NAME = "OTEL_SERVICE_NAME",
+        "name of the service in traces; by default that of the trainer";
+    OTEL_TRACES_SAMPLER = "OTEL_TRACES_SAMPLER",
+        "which requests are traced; by default `parentbased_always_on`";
+    OTEL_TRACES_SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG",
+        "fraction of the requests that `traceidratio` and `parentbased_traceidratio` trace";
+    OTEL_SDK_DISABLED = "OTEL_SDK_DISABLED", "true: no traces";
     NO_COLOR = "NO_COLOR", "1: no colours on a terminal";
     HOME = "HOME", "home folder; `.cache/huggingface` below it is the cache of pretrained models";
     XDG_CACHE_HOME = "XDG_CACHE_HOME",

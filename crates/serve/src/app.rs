@@ -11,6 +11,7 @@ use crate::config::{Config, MAX_BATCH_BYTES, MAX_BODY_BYTES};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::models::Models;
+use crate::traces::Traces;
 
 /// Bodies of the largest size that may be in memory at the same time.
 const MAX_LARGE_BODIES: usize = 16;
@@ -20,6 +21,7 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) engine: Arc<Engine>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) models: Arc<Models>,
     /// KiB that bodies may take.
     pub(crate) memory: Arc<Semaphore>,
@@ -30,7 +32,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, load: Load) -> Arc<Self> {
+    pub(crate) fn new(config: Config, load: Load, traces: Option<Traces>) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new());
         let is_multi = config.model_dir.is_none();
         let models = Models::new(load, is_multi, config.model_bytes, Arc::clone(&metrics));
@@ -39,6 +41,7 @@ impl App {
         Arc::new(Self {
             engine,
             metrics,
+            traces,
             models: Arc::new(models),
             memory: Arc::new(Semaphore::new(kibibytes(body_memory(&config)) as usize)),
             streams: Arc::new(Semaphore::new(streams)),

@@ -8,6 +8,8 @@ use diagnostics::Error;
 use sagemaker::Env;
 use sagemaker::env_vars::{self, Variable};
 
+use crate::traces::Collector;
+
 /// Maximum bytes of the body of a request: SageMaker's limit of real-time requests.
 pub(crate) const MAX_BODY_BYTES: usize = 6 << 20;
 /// Maximum bytes of a request of a batch transform job, SageMaker's limit.
@@ -34,6 +36,8 @@ pub struct Config {
     pub model_bytes: u64,
     /// Settings of a batch transform job; `None` otherwise.
     pub batch: Option<Batch>,
+    /// Collector of traces; `None` if there are no traces.
+    pub collector: Option<Collector>,
 }
 
 /// Settings of a batch transform job.

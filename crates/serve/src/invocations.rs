@@ -1,7 +1,7 @@
 //! Requests for predictions.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -18,6 +18,7 @@ use crate::records::{LineFormat, Record, RecordReader, max_records};
 use crate::render::{Output, Renderer, Shape};
 use crate::reply::{Refusal, body_response};
 use crate::stream;
+use crate::traces::Scoring;
 
 /// Number of records of a response, for the log.
 #[derive(Clone, Copy, Debug)]
@@ -154,12 +155,15 @@ async fn answer(
         let help = "GET /openapi.json describes requests";
         return Err(Refusal::bad(error.clone(), help));
     }
+    let queued = SystemTime::now();
     let scores = score(app, model, texts, deadline).await?;
+    let scored = SystemTime::now();
     let mut out = Vec::new();
     renderer.write(&mut out, model, &errors, &scores);
     let content_type = renderer.output.content_type();
     let mut response = body_response(StatusCode::OK, content_type, out);
     response.extensions_mut().insert(counts);
+    response.extensions_mut().insert(Scoring { queued, scored });
     Ok(response)
 }
 

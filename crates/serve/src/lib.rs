@@ -9,7 +9,8 @@
 //! | `render`, `reply` | answers with predictions, and others |
 //! | `queue`, `engine` | batches of the texts of all requests, and the threads that score them |
 //! | `models` | models in memory, also those that requests load |
-//! | `config`, `metrics`, `log`, `app` | settings, Prometheus, log, and what requests share |
+//! | `metrics`, `traces`, `log` | Prometheus, OpenTelemetry, and the log |
+//! | `config`, `app` | settings, and what requests share |
 
 mod app;
 mod body;
@@ -33,7 +34,9 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod traces;
 
 pub use classifier::{Classifier, Load, ModelInfo, Scorer};
 pub use config::{Batch, Config, flag, number};
 pub use server::run;
+pub use traces::Collector;

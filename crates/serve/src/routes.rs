@@ -24,6 +24,7 @@ use crate::invocations::{Counts, invoke, predict};
 use crate::log;
 use crate::metrics::CONTENT_TYPE;
 use crate::reply::{Refusal, body_response, json_response};
+use crate::traces;
 
 type Result<T = Response> = std::result::Result<T, Refusal>;
 type Shared = State<Arc<App>>;
@@ -215,12 +216,19 @@ async fn no_method() -> Refusal {
 /// Name of the header with the id of a request.
 const REQUEST_ID: &str = "x-request-id";
 
-/// Answers a request, counts it and logs it.
+/// Name of all paths that are no route.
+pub(crate) const NO_ROUTE: &str = "other";
+
+/// Answers a request, counts it, traces it and logs it.
 async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let route = route(request.uri().path());
     let method = request.method().clone();
+    // SageMaker sends a ping every few seconds.
+    let is_quiet = is_public(route) || route == "/metrics";
+    let traces = app.traces.as_ref().filter(|_| !is_quiet);
+    let span = traces.map(|traces| traces.begin(&method, route, request.headers()));
     let mut response = match is_allowed(&app, request.headers(), route) {
         true => next.run(request).await,
         false => Refusal::new(
@@ -236,13 +244,14 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
     let took = started.elapsed();
     let status = response.status();
     app.metrics.request(route, status.as_u16(), took);
-    // SageMaker sends a ping every few seconds.
-    if !(is_public(route) || route == "/metrics") || !status.is_success() {
+    let trace_id = span.and_then(|span| traces::end(span, &id, &response));
+    if !is_quiet || !status.is_success() {
         let counts = response.extensions().get::<Counts>();
         log::event(
             "request",
             json!({
                 "request_id": id,
+                "trace_id": trace_id,
                 "method": method.as_str(),
                 "route": route,
                 "status": status.as_u16(),
@@ -276,7 +285,7 @@ fn route(path: &str) -> &'static str {
     match path.strip_prefix("/models/") {
         Some(rest) if rest.ends_with("/invoke") => "/models/{name}/invoke",
         Some(_) => "/models/{name}",
-        None => "other",
+        None => NO_ROUTE,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::classifier::Load;
 use crate::config::Config;
 use crate::log;
 use crate::routes::router;
+use crate::traces::{FLUSH_TIMEOUT, Traces};
 
 /// Maximum number of connections: with their buffers, they take at most 128 MB.
 const MAX_CONNECTIONS: usize = 1024;
@@ -30,8 +31,9 @@ const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// Time in which the headers of a request must arrive, also of the next one of a connection: AWS's
 /// load balancers close idle connections after 60 s, which must not be later than this.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(65);
-/// Time from SIGTERM to the end, at most: SageMaker kills after 30 s.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time from SIGTERM until all requests are answered, at most. With that of the traces it is 20 s:
+/// SageMaker kills after 30 s.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20).saturating_sub(FLUSH_TIMEOUT);
 /// Time until the next try after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Threads that read and write; those that score are others.
@@ -65,6 +67,7 @@ fn no_signals(error: std::io::Error) -> Error {
 async fn serve(config: Config, load: Load) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let traces = config.collector.as_ref().map(Traces::start).transpose()?;
     let listener = TcpListener::bind(config.address).await.map_err(|error| {
         let address = config.address;
         Error::new(format!("cannot listen on `{address}`: {error}"))
@@ -83,7 +86,7 @@ async fn serve(config: Config, load: Load) -> Result<(), Error> {
         }),
     );
     let model_dir = config.model_dir.clone();
-    let app = App::new(config, load);
+    let app = App::new(config, load, traces);
     let workers = app.engine.start()?;
     let (sender, mut failed) = mpsc::channel(1);
     if let Some(dir) = model_dir {
@@ -117,6 +120,9 @@ async fn serve(config: Config, load: Load) -> Result<(), Error> {
     app.engine.close();
     if drained {
         join(workers).await;
+    }
+    if let Some(traces) = &app.traces {
+        traces.close().await;
     }
     log::event("end", json!({ "all_requests_answered": drained }));
     Ok(())

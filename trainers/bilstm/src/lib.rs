@@ -8,6 +8,7 @@ mod directions;
 mod encoded;
 mod evaluate;
 mod explain;
+mod forward;
 mod learner;
 mod model;
 mod net;

@@ -57,6 +57,16 @@ impl Shape {
         all
     }
 
+    /// Returns the arrays of these parameters, in this order; `None` if one is missing or has
+    /// another shape.
+    pub(crate) fn select<'a>(&self, arrays: &'a Arrays) -> Option<Vec<&'a Array>> {
+        let find = |(name, shape): (String, Vec<usize>)| {
+            let found = arrays.get(&name);
+            found.filter(|array| array.shape == shape)
+        };
+        self.parameters().into_iter().map(find).collect()
+    }
+
     /// Number of values of all parameters.
     pub(crate) fn parameter_count(&self) -> u64 {
         let shapes = self.parameters().into_iter().map(|(_, shape)| shape);
@@ -168,12 +178,12 @@ impl Net {
         arrays: &Arrays,
         device: Device,
     ) -> Result<Option<Self>, TchError> {
+        let Some(arrays) = shape.select(arrays) else {
+            return Ok(None);
+        };
         let mut parameters = Vec::new();
-        for (name, expected) in shape.parameters() {
-            let Some(array) = arrays.get(&name).filter(|array| array.shape == expected) else {
-                return Ok(None);
-            };
-            let sizes: Vec<i64> = expected.iter().map(|&size| size as i64).collect();
+        for array in arrays {
+            let sizes: Vec<i64> = array.shape.iter().map(|&size| size as i64).collect();
             let tensor = Tensor::f_from_slice(&array.data)?
                 .f_view(sizes.as_slice())?
                 .f_to(device)?;

@@ -14,6 +14,7 @@ use training::{Arrays, Fitted, Run, TrainPlan, fit, memory};
 use crate::allocator;
 use crate::device::{Devices, find_devices, torch_error};
 use crate::encoded::{Encoder, encode_rows};
+use crate::forward::Recurrent;
 use crate::learner::{LstmLearner, TrainContext};
 use crate::model::{LstmModel, TextModel};
 use crate::net::Shape;
@@ -172,6 +173,7 @@ fn finish(
         arrays: best.weights,
         devices: vec![Device::Cpu],
         next_device: AtomicUsize::default(),
+        recurrent: Recurrent::new(),
     };
     Ok(Trained {
         model: TextModel::Bilstm(Box::new(model)),

@@ -6,11 +6,11 @@ use testkit::MessageFixture;
 
 #[test]
 fn help_of_each_command() {
-    for command in ["train", "evaluate", "predict", "explain"] {
+    for command in ["train", "evaluate", "predict", "explain", "serve"] {
         let help = harness::help::<bilstm::BiLstm>(command).unwrap();
         insta::assert_snapshot!(format!("help_{command}"), help);
     }
-    assert_eq!(harness::help::<bilstm::BiLstm>("serve"), None);
+    assert_eq!(harness::help::<bilstm::BiLstm>("unknown"), None);
 }
 
 /// A folder with rows, a JSON file that is not a tokenizer, and rows without words.

@@ -4,7 +4,7 @@ use testkit::MessageFixture;
 
 #[test]
 fn help_of_each_command() {
-    for command in ["train", "evaluate", "predict", "explain"] {
+    for command in ["train", "evaluate", "predict", "explain", "serve"] {
         let help = harness::help::<nb::Nb>(command).unwrap();
         insta::assert_snapshot!(format!("help_{command}"), help);
     }

@@ -9,11 +9,11 @@ use testkit::{FakeMl, MessageFixture, Outcome, run, to_csv};
 
 #[test]
 fn help_of_each_command() {
-    for command in ["train", "evaluate", "predict", "check", "explain"] {
+    for command in ["train", "evaluate", "predict", "check", "explain", "serve"] {
         let help = harness::help::<svm::Svm>(command).unwrap();
         insta::assert_snapshot!(format!("help_{command}"), help);
     }
-    assert_eq!(harness::help::<svm::Svm>("serve"), None);
+    assert_eq!(harness::help::<svm::Svm>("unknown"), None);
 }
 
 fn svm(arguments: &[&str]) -> Outcome {

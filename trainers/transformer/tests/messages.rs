@@ -5,11 +5,11 @@ use testkit::MessageFixture;
 
 #[test]
 fn help_of_each_command() {
-    for command in ["train", "evaluate", "predict", "explain"] {
+    for command in ["train", "evaluate", "predict", "explain", "serve"] {
         let help = harness::help::<transformer::Transformer>(command).unwrap();
         insta::assert_snapshot!(format!("help_{command}"), help);
     }
-    assert_eq!(harness::help::<transformer::Transformer>("serve"), None);
+    assert_eq!(harness::help::<transformer::Transformer>("unknown"), None);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use tch::Device;
 use training::{prefixed, write_tensors};
 
 use super::lstm::LstmModel;
+use crate::forward::Recurrent;
 use crate::net::Shape;
 use crate::tokenizer::{FileTokenizer, Tokenizer};
 
@@ -135,6 +136,7 @@ impl LstmModel {
             arrays,
             devices: vec![Device::Cpu],
             next_device: AtomicUsize::default(),
+            recurrent: Recurrent::new(),
         })
     }
 }

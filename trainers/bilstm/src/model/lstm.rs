@@ -1,5 +1,5 @@
-//! The bi-LSTM as a model. Weights are plain vectors: tensors cannot be shared between threads, so
-//! each predicting thread builds its own network.
+//! The bi-LSTM as a model. Weights are plain vectors, which the threads that predict on CPUs share.
+//! Tensors cannot be shared between threads, so on GPUs each thread builds its own network.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,8 +11,9 @@ use text::{Analyzer, WordReader};
 use training::Arrays;
 
 use crate::device::torch_error;
-use crate::evaluate::logits;
+use crate::evaluate::{cpu_logits, logits};
 use crate::explain;
+use crate::forward::{Buffers, Forward, Recurrent};
 use crate::net::Shape;
 use crate::replicas::Replicas;
 use crate::tokenizer::{MIN_WORD_LENGTH, Tokenizer};
@@ -30,13 +31,17 @@ pub struct LstmModel {
     /// Devices to predict on, at least one; threads are assigned round robin.
     pub(crate) devices: Vec<Device>,
     pub(crate) next_device: AtomicUsize,
+    pub(crate) recurrent: Recurrent,
 }
 
 /// Working memory of a predicting thread.
 pub struct Scratch {
     words: WordReader,
     device: Device,
+    /// For a GPU.
     net: Option<Replicas>,
+    /// For a CPU.
+    buffers: Buffers,
 }
 
 impl LstmModel {
@@ -46,14 +51,11 @@ impl LstmModel {
             words: WordReader::new(&Analyzer::words(MIN_WORD_LENGTH)),
             device: self.devices[index % self.devices.len()],
             net: None,
+            buffers: Buffers::default(),
         }
     }
 
     pub(super) fn predict(&self, scratch: &mut Scratch, texts: &[&str]) -> Result<Scores, Error> {
-        let net = match scratch.net.take() {
-            Some(net) => net,
-            None => self.net(scratch.device)?,
-        };
         let rows: Result<Vec<Vec<u32>>, Error> = texts
             .iter()
             .map(|text| {
@@ -63,10 +65,20 @@ impl LstmModel {
             .collect();
         let rows = rows?;
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-        let logits = logits(&net, &rows, &|| false)
-            .map_err(torch_error)?
-            .unwrap_or_default();
-        scratch.net = Some(net);
+        let logits = if scratch.device == Device::Cpu {
+            let forward = Forward::new(&self.shape, &self.arrays, &self.recurrent);
+            let forward = forward.ok_or_else(Self::unfit)?;
+            cpu_logits(&forward, &mut scratch.buffers, &rows)
+        } else {
+            let net = match scratch.net.take() {
+                Some(net) => net,
+                None => self.net(scratch.device)?,
+            };
+            let net = scratch.net.insert(net);
+            logits(net, &rows, &|| false)
+                .map_err(torch_error)?
+                .unwrap_or_default()
+        };
         let classes = self.classes.len();
         Ok(Scores::from_logits(logits, classes, self.multi_label))
     }
@@ -102,8 +114,10 @@ impl LstmModel {
         tch::set_num_threads(1);
         let net =
             Replicas::new(&self.shape, &self.arrays, &[device], false).map_err(torch_error)?;
-        net.ok_or_else(|| {
-            Error::new("the model's weights do not fit its shape").help("train again")
-        })
+        net.ok_or_else(Self::unfit)
+    }
+
+    fn unfit() -> Error {
+        Error::new("the model's weights do not fit its shape").help("train again")
     }
 }

@@ -6,6 +6,8 @@ mod connections;
 mod hosting;
 #[cfg(feature = "serve")]
 mod page;
+#[cfg(feature = "serve")]
+mod traces;
 
 /// The help has the command that builds it in.
 #[cfg(not(feature = "serve"))]

@@ -1,9 +1,10 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), per row and head, without padding.
 
+use linalg::{Accumulate, Mat, MatMut, matmul};
+
 use super::chunk::{Pass, Queries, sized};
 use super::dropout::Site;
 use super::elementwise::{dot_rows, softmax, softmax_backward};
-use super::matmul::{Accumulate, Mat, MatMut, matmul};
 
 /// Positions of queries, keys and values of a layer.
 #[derive(Clone, Copy)]

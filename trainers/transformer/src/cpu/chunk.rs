@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use linalg::simd::vectorized;
+use linalg::{Accumulate, linear, linear_backward};
+
 use super::dropout::{Mask, Site, apply_dropout};
 use super::elementwise::fill;
 use super::layout::{Layout, ParamRanges};
-use super::matmul::{Accumulate, linear, linear_backward};
-use super::simd::vectorized;
 use crate::architecture::{Architecture, Family};
 use crate::engine::{Batch, DropoutKey};
 

@@ -1,7 +1,8 @@
 //! Activations, softmax and column sums.
 
+use linalg::simd::{exp, max, normal_cdf, sigmoid, sum, sum2, tanh, vectorized};
+
 use super::dropout::Mask;
-use super::simd::{exp, max, normal_cdf, sum, sum2, vectorized};
 use crate::architecture::Activation;
 
 /// sqrt(2 / pi) and the cubic term of the approximation (Hendrycks and Gimpel 2016).
@@ -19,7 +20,7 @@ fn gelu_erf(x: f32) -> (f32, f32) {
 #[inline(always)]
 fn gelu_tanh(x: f32) -> (f32, f32) {
     let inner = TANH.0 * (x + TANH.1 * x * x * x);
-    let tanh = 1.0 - 2.0 / (exp(2.0 * inner) + 1.0);
+    let tanh = tanh(inner);
     let slope = TANH.0 * (1.0 + 3.0 * TANH.1 * x * x);
     let half = 0.5 * (1.0 + tanh);
     (x * half, half + 0.5 * x * (1.0 - tanh * tanh) * slope)
@@ -33,7 +34,7 @@ fn relu(x: f32) -> (f32, f32) {
 
 #[inline(always)]
 fn silu(x: f32) -> (f32, f32) {
-    let share = 1.0 / (1.0 + exp(-x));
+    let share = sigmoid(x);
     (x * share, share + x * share * (1.0 - share))
 }
 

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use linalg::{Accumulate, Mat, MatMut, matmul};
+
 use super::elementwise::bias_backward;
 use super::layout::{Layout, ParamRanges};
-use super::matmul::{Accumulate, Mat, MatMut, matmul};
 
 /// Gradients of all parameters since the last step.
 #[derive(Debug, Default)]

@@ -1,9 +1,10 @@
 //! The classification head on the first token of each row, and the loss.
 
+use linalg::Accumulate::Replace;
+
 use super::chunk::{Pass, Queries, sized};
 use super::dropout::Site;
 use super::gradient::Gradient;
-use super::matmul::Accumulate::Replace;
 use crate::architecture::Family;
 use crate::engine::LossTarget;
 

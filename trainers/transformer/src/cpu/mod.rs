@@ -13,10 +13,8 @@ mod gradient;
 mod head;
 mod layer;
 mod layout;
-mod matmul;
 mod norm;
 mod optimizer;
-mod simd;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -1,8 +1,9 @@
 //! Layer norm (Ba, Kiros and Hinton 2016), fused with bias, dropout and residual: one pass over a
 //! token's numbers while they are in the L1 cache.
 
+use linalg::simd::{sum, sum2, vectorized};
+
 use super::dropout::Mask;
-use super::simd::{sum, sum2, vectorized};
 
 /// Parameters of a layer norm, (hidden) each.
 #[derive(Clone, Copy)]

@@ -1,10 +1,11 @@
 //! AdamW (Loshchilov and Hutter 2019) as in PyTorch, and the sum of gradients before it: single
 //! passes over all parameters, split over threads.
 
+use linalg::simd::{sum, vectorized};
+
 use super::chunk::Net;
 use super::gradient::{Gradient, TouchedRows};
 use super::layout::Segment;
-use super::simd::{sum, vectorized};
 use crate::engine::AdamWStep;
 
 /// AdamW's first and second moments.

@@ -10,7 +10,7 @@ use dataset::join_pair;
 use diagnostics::Error;
 use evaluation::report::ClassFeatures;
 use sagemaker::{Paths, env_vars};
-use serve::{Batch, Classifier, Config, Load, ModelInfo, Scorer};
+use serve::{Batch, Classifier, Collector, Config, Load, ModelInfo, Scorer};
 use training::memory;
 
 use super::super::{Loaded, load};
@@ -29,7 +29,7 @@ pub(in crate::command) fn run<T: Trainer>(
     args: &ServeArgs,
     own: T::PredictArgs,
 ) -> Result<(), Error> {
-    let config = config(paths, args)?;
+    let config = config(paths, args, T::NAME)?;
     let threads = config.threads;
     let load: Load = Arc::new(move |dir: &Path| -> Result<Arc<dyn Classifier>, Error> {
         let loaded = load::<T>(dir, own.clone(), threads)?;
@@ -43,7 +43,7 @@ pub(in crate::command) fn run<T: Trainer>(
     serve::run(config, load)
 }
 
-fn config(paths: &Paths, args: &ServeArgs) -> Result<Config, Error> {
+fn config(paths: &Paths, args: &ServeArgs, program: &'static str) -> Result<Config, Error> {
     let env = paths.env();
     let is_multi = args.model_dir.is_none() && serve::flag(env, env_vars::MULTI_MODEL);
     // The program of a container is process 1, or SageMaker's folder for the model exists.
@@ -69,6 +69,7 @@ fn config(paths: &Paths, args: &ServeArgs) -> Result<Config, Error> {
         model_dir: (!is_multi).then(|| args.model_dir.clone().unwrap_or(model)),
         model_bytes: available.map_or(MODEL_BYTES, |bytes| bytes / 2),
         batch: Batch::from_env(env, threads)?,
+        collector: Collector::from_env(env, program)?,
     })
 }
 
@@ -176,7 +177,10 @@ mod tests {
 
     fn address(variables: &[(&str, &str)], words: &[&str]) -> String {
         let paths = Paths::new(Env::from_map(variables.iter().copied()));
-        config(&paths, &args(words)).unwrap().address.to_string()
+        config(&paths, &args(words), "toy")
+            .unwrap()
+            .address
+            .to_string()
     }
 
     #[test]
@@ -195,7 +199,7 @@ mod tests {
         assert_eq!(address(&outside, &[]), "0.0.0.0:8080");
         assert_eq!(address(&outside, &["--model-dir=x"]), "127.0.0.1:8080");
         let paths = Paths::new(Env::from_map([("SAGEMAKER_BIND_TO_PORT", "70000")]));
-        assert!(config(&paths, &args(&[])).is_err());
+        assert!(config(&paths, &args(&[]), "toy").is_err());
     }
 
     #[test]

@@ -433,7 +433,7 @@ fn answers_are_those_of_the_openapi_document() {
         (workspace.serve(&[]), "^/(?!models)"),
         (without_models(), "^/models"),
     ] {
-        let mut judge = judge_command("TRAINYARD_SCHEMATHESIS_PYTHON", "openapi");
+        let mut judge = judge_command("TRAINYARD_SERVING_PYTHON", "openapi");
         judge
             .arg(format!("http://127.0.0.1:{}", server.port()))
             .arg(paths)

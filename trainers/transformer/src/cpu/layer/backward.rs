@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use linalg::Accumulate::{Add, Replace};
+
 use super::{LayerBuffers, Scratch, split};
 use crate::cpu::attention::{self, QkvLayout, SavedForBackward};
 use crate::cpu::chunk::{Pass, Queries, sized};
@@ -9,7 +11,6 @@ use crate::cpu::dropout::Site;
 use crate::cpu::elementwise::activate_backward;
 use crate::cpu::gradient::Gradient;
 use crate::cpu::layout::ParamRanges;
-use crate::cpu::matmul::Accumulate::{Add, Replace};
 use crate::cpu::norm::{AffineGradient, Normalized, norm_sum_backward};
 
 /// Backward pass of `add_dropout_norm`, in place in `gradient`; `added` receives the gradient of

@@ -6,7 +6,7 @@ const LANES: usize = 32;
 /// Runs a loop compiled for the widest vectors of this processor. Functions called in it must be
 /// inlined.
 #[inline(always)]
-pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+pub fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
@@ -24,7 +24,7 @@ fn reduce_lanes(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 
 
 /// Returns the sum of `of` over pairs, in an order that depends only on the length.
 #[inline(always)]
-pub(super) fn sum2(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
+pub fn sum2(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let (a, rest_a) = a.as_chunks::<LANES>();
     let (b, rest_b) = b.as_chunks::<LANES>();
@@ -40,14 +40,15 @@ pub(super) fn sum2(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
     sum
 }
 
+/// Returns the sum of `of`, in an order that depends only on the length.
 #[inline(always)]
-pub(super) fn sum(a: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+pub fn sum(a: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     sum2(a, a, |a, _| of(a))
 }
 
 /// Returns the maximum, ignoring NaN.
 #[inline(always)]
-pub(super) fn max(a: &[f32]) -> f32 {
+pub fn max(a: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = a.as_chunks::<LANES>();
@@ -65,7 +66,7 @@ pub(super) fn max(a: &[f32]) -> f32 {
 /// Cody and Waite 1980: x = n ln 2 + r; n by adding a large number, e^r by its Taylor series, which
 /// for |r| <= ln 2 / 2 has a relative error of 7e-9 after the seventh power.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     /// 1.5 x 2^23: adding it moves a number's integer part to the low bits.
     const SHIFT: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first with few enough digits for an exact product.
@@ -92,11 +93,23 @@ pub(super) fn exp(x: f32) -> f32 {
     if below { 0.0 } else { series * power }
 }
 
+/// Returns 1 / (1 + e^-x), to 2e-7.
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// Returns the hyperbolic tangent, to 2e-7.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+}
+
 /// Returns Phi(x), the normal distribution's CDF, to 3e-7, and e^(-x² / 2).
 ///
 /// Abramowitz and Stegun 1964, 7.1.26, which has an error of 1.5e-7 for erf; the rest is rounding.
 #[inline(always)]
-pub(super) fn normal_cdf(x: f32) -> (f32, f32) {
+pub fn normal_cdf(x: f32) -> (f32, f32) {
     let density = exp(-0.5 * x * x);
     let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
     let mut series = 1.061_405_4;
@@ -125,6 +138,24 @@ mod tests {
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert!(exp(f32::NAN).is_nan());
         assert!(exp(f32::INFINITY) > 1e38);
+    }
+
+    #[test]
+    fn sigmoid_and_tanh_equal_f64() {
+        for step in -2000..2000 {
+            let x = step as f32 * 0.01;
+            let exact = f64::from(x);
+            let exact = [1.0 / (1.0 + (-exact).exp()), exact.tanh()];
+            for (ours, exact) in [sigmoid(x), tanh(x)].into_iter().zip(exact) {
+                assert!(
+                    (f64::from(ours) - exact).abs() < 2e-7,
+                    "{x}: {ours} {exact}"
+                );
+            }
+        }
+        assert_eq!((sigmoid(1e30), tanh(1e30), tanh(-1e30)), (1.0, 1.0, -1.0));
+        assert!(sigmoid(-1e30) < 1e-37);
+        assert!(sigmoid(f32::NAN).is_nan() && tanh(f32::NAN).is_nan());
     }
 
     /// Phi by Simpson's rule on the density.
