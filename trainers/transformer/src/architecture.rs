@@ -14,6 +14,33 @@ pub(crate) enum Family {
     Roberta,
     /// No token types; no dropout after attention; head of `pre_classifier`, relu, `classifier`.
     DistilBert,
+    /// RoBERTa's positions and head, without token types; a bias of the attention scores by the
+    /// distance between query and key, shared by all layers.
+    MpNet,
+}
+
+impl Family {
+    /// True for families with RoBERTa's positions and head.
+    pub(crate) fn is_like_roberta(self) -> bool {
+        matches!(self, Self::Roberta | Self::MpNet)
+    }
+}
+
+/// Rows of the table of relative biases.
+pub(crate) const RELATIVE_BUCKETS: usize = 32;
+
+/// Returns the row of the table for a distance, key - query: one each up to 7 tokens, then by the
+/// logarithm. Half of the rows are for keys after the query.
+pub(crate) fn relative_bucket(distance: isize) -> usize {
+    // From 8 on there are two rows for each doubling; the others start at these distances.
+    const EXACT: usize = 8;
+    const STARTS: [usize; 7] = [12, 16, 23, 32, 46, 64, 91];
+    let tokens = distance.unsigned_abs();
+    let within = tokens.min(EXACT) + STARTS.partition_point(|&start| start <= tokens);
+    match distance > 0 {
+        true => RELATIVE_BUCKETS / 2 + within,
+        false => within,
+    }
 }
 
 /// Activation of the feed-forward block.
@@ -60,7 +87,7 @@ pub(crate) struct Dropout {
     pub(crate) hidden: f64,
     /// For attention probabilities.
     pub(crate) attention: f64,
-    /// For the input of the last linear layer (RoBERTa: of the last two).
+    /// For the input of the last linear layer (RoBERTa, MPNet: of the last two).
     pub(crate) head: f64,
 }
 
@@ -83,6 +110,8 @@ pub(crate) enum Role {
     TokenTypeEmbeddings,
     /// Layer norm after the embeddings: weight and bias, (hidden) each.
     EmbeddingNorm(Part),
+    /// (buckets, heads): see `relative_bucket`.
+    RelativeBias,
     /// Parameter of the layer with this index.
     Layer(usize, LayerParam),
     /// The head's first linear layer, (hidden, hidden) and (hidden).
@@ -121,7 +150,9 @@ impl Role {
         use LayerParam::{AttentionNorm, AttentionOut, Down, Key, OutNorm, Query, Up, Value};
         match self {
             Self::WordEmbeddings | Self::PositionEmbeddings | Self::TokenTypeEmbeddings => true,
-            Self::EmbeddingNorm(_) | Self::Layer(_, AttentionNorm(_) | OutNorm(_)) => false,
+            Self::EmbeddingNorm(_)
+            | Self::RelativeBias
+            | Self::Layer(_, AttentionNorm(_) | OutNorm(_)) => false,
             Self::HeadDense(part) | Self::HeadOut(part) => part == Part::Weight,
             Self::Layer(
                 _,
@@ -172,6 +203,17 @@ const ROBERTA: Names = Names {
     ..BERT
 };
 
+const MPNET: Names = Names {
+    embeddings: "mpnet.embeddings",
+    layer: "mpnet.encoder.layer",
+    query: "attention.attn.q",
+    key: "attention.attn.k",
+    value: "attention.attn.v",
+    attention_out: "attention.attn.o",
+    attention_norm: "attention.LayerNorm",
+    ..ROBERTA
+};
+
 const DISTILBERT: Names = Names {
     embeddings: "distilbert.embeddings",
     layer: "distilbert.transformer.layer",
@@ -194,6 +236,7 @@ impl Architecture {
             Family::Bert => &BERT,
             Family::Roberta => &ROBERTA,
             Family::DistilBert => &DISTILBERT,
+            Family::MpNet => &MPNET,
         };
         let mut all = Vec::new();
         let mut add = |name: String, shape: &[usize], role| {
@@ -224,6 +267,11 @@ impl Architecture {
         for part in [Part::Weight, Part::Bias] {
             add(part.name(&norm), &[hidden], Role::EmbeddingNorm(part));
         }
+        if self.family == Family::MpNet {
+            let name = "mpnet.encoder.relative_attention_bias.weight".to_owned();
+            let shape = [RELATIVE_BUCKETS, self.num_attention_heads];
+            add(name, &shape, Role::RelativeBias);
+        }
         for layer in 0..self.num_hidden_layers {
             for (name, shape, role) in layer_params(names, hidden, wide) {
                 let name = format!("{}.{layer}.{name}", names.layer);
@@ -246,9 +294,9 @@ impl Architecture {
 
     /// Returns the position id of the first token.
     pub(crate) fn first_position(&self) -> usize {
-        match self.family {
-            Family::Roberta => self.pad_token_id as usize + 1,
-            Family::Bert | Family::DistilBert => 0,
+        match self.family.is_like_roberta() {
+            true => self.pad_token_id as usize + 1,
+            false => 0,
         }
     }
 
@@ -291,4 +339,44 @@ fn layer_params(
     add(names.attention_norm, &[hidden], AttentionNorm);
     add(names.out_norm, &[hidden], OutNorm);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values are those of transformers.
+    #[test]
+    fn distances_have_buckets_of_logarithmic_size() {
+        let before = [
+            (0, 0),
+            (7, 7),
+            (8, 8),
+            (11, 8),
+            (12, 9),
+            (15, 9),
+            (16, 10),
+            (22, 10),
+            (23, 11),
+            (31, 11),
+            (32, 12),
+            (45, 12),
+            (46, 13),
+            (63, 13),
+            (64, 14),
+            (90, 14),
+            (91, 15),
+            (500, 15),
+        ];
+        for (tokens, bucket) in before {
+            assert_eq!(relative_bucket(-tokens), bucket, "{tokens} tokens before");
+            if tokens > 0 {
+                assert_eq!(
+                    relative_bucket(tokens),
+                    bucket + 16,
+                    "{tokens} tokens after"
+                );
+            }
+        }
+    }
 }

@@ -60,6 +60,8 @@ fn cases<'a>() -> Vec<ReferenceCase<'a>> {
         (small(Family::DistilBert), Activation::Relu),
         (small(Family::Bert), Activation::Silu),
         (wide(Family::DistilBert), Activation::GeluErf),
+        (small(Family::MpNet), Activation::GeluErf),
+        (wide(Family::MpNet), Activation::GeluErf),
     ] {
         architecture.hidden_act = activation;
         let lengths = if architecture.max_position_embeddings > 100 {
@@ -70,7 +72,7 @@ fn cases<'a>() -> Vec<ReferenceCase<'a>> {
         let (params, mut batch) = (params(&architecture), batch(&architecture, &lengths));
         // A text may contain the padding token, which has no gradient. transformers' RoBERTa gives
         // it no position and shifts the others.
-        if architecture.family != Family::Roberta {
+        if !architecture.family.is_like_roberta() {
             batch.ids[2] = architecture.pad_token_id;
         }
         // As of the second text of a pair.
@@ -120,7 +122,8 @@ pub(crate) fn logits_and_gradients_match_transformers(make: MakeEngine<'_>) {
         assert_eq!(expected.len(), parameters.len() + 2);
         for (parameter, ours) in parameters.iter().zip(&gradients) {
             let expected = &expected[&format!("gradient.{}", parameter.name)];
-            if parameter.name.ends_with("key.bias") || parameter.name.ends_with("k_lin.bias") {
+            let of_keys = ["key.bias", "k_lin.bias", "attn.k.bias"];
+            if of_keys.iter().any(|name| parameter.name.ends_with(name)) {
                 // A constant added to all keys has no effect: the gradient is rounding noise.
                 assert!(
                     ours.iter()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use diagnostics::{Error, listed, sanitize};
 use sagemaker::Paths;
 
-use crate::architecture::{Architecture, Family};
+use crate::architecture::Architecture;
 use crate::config::{CONFIG, Config};
 use crate::hub;
 use crate::tokenizer::{TOKENIZER, TextTokenizer, TokenizerSettings};
@@ -400,9 +400,9 @@ pub(crate) fn check_ids(
     }
     let around = tokens.around.contains(&pad);
     let padding = settings.padding(tokens);
-    // RoBERTa counts positions from this id, and skips it in a text.
+    // RoBERTa and MPNet count positions from this id, and skip it in a text.
     let differs =
-        config.family() == Family::Roberta && padding.as_ref().is_some_and(|(_, id)| *id != pad);
+        config.family().is_like_roberta() && padding.as_ref().is_some_and(|(_, id)| *id != pad);
     if !around && !differs {
         return Ok(());
     }

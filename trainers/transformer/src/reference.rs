@@ -11,11 +11,16 @@ use training::Random;
 use crate::architecture::{Activation, Architecture, Dropout, Family, Role};
 use crate::engine::{AdamWStep, Batch, DropoutKey, LossTarget, Params};
 
-pub(crate) const FAMILIES: [Family; 3] = [Family::Bert, Family::Roberta, Family::DistilBert];
+pub(crate) const FAMILIES: [Family; 4] = [
+    Family::Bert,
+    Family::Roberta,
+    Family::DistilBert,
+    Family::MpNet,
+];
 
 /// Returns a network of a few thousand parameters, with no size a multiple of another.
 pub(crate) fn small(family: Family) -> Architecture {
-    let roberta = usize::from(family == Family::Roberta);
+    let roberta = usize::from(family.is_like_roberta());
     Architecture {
         family,
         vocab_size: 23,
@@ -27,7 +32,7 @@ pub(crate) fn small(family: Family) -> Architecture {
         type_vocab_size: match family {
             Family::Bert => 2,
             Family::Roberta => 1,
-            Family::DistilBert => 0,
+            Family::DistilBert | Family::MpNet => 0,
         },
         hidden_act: Activation::GeluErf,
         layer_norm_eps: if family == Family::Roberta {
@@ -186,7 +191,11 @@ pub(crate) fn config(architecture: &Architecture) -> serde_json::Value {
         });
     }
     json!({
-        "model_type": if architecture.family == Family::Bert { "bert" } else { "roberta" },
+        "model_type": match architecture.family {
+            Family::Roberta => "roberta",
+            Family::MpNet => "mpnet",
+            _ => "bert",
+        },
         "vocab_size": vocab_size, "hidden_size": hidden_size, "num_hidden_layers": num_hidden_layers,
         "num_attention_heads": num_attention_heads, "intermediate_size": intermediate_size,
         "max_position_embeddings": max_position_embeddings, "pad_token_id": pad_token_id,

@@ -16,7 +16,7 @@ pub(crate) const INDEX: &str = "model.safetensors.index.json";
 pub(crate) const PICKLE: &str = "pytorch_model.bin";
 
 /// Prefixes of an encoder's names in a checkpoint with a head.
-const PREFIXES: [&str; 3] = ["bert.", "roberta.", "distilbert."];
+const PREFIXES: [&str; 4] = ["bert.", "roberta.", "distilbert.", "mpnet."];
 /// Prefixes of programs that wrap a model: `torch.compile`, `DataParallel`, Lightning.
 const WRAPPERS: [&str; 3] = ["_orig_mod.", "module.", "model."];
 
@@ -363,6 +363,10 @@ mod tests {
             (
                 "roberta.encoder.layer.0.output.dense.weight",
                 "encoder.layer.0.output.dense.weight",
+            ),
+            (
+                "mpnet.encoder.relative_attention_bias.weight",
+                "encoder.relative_attention_bias.weight",
             ),
         ] {
             assert_eq!(canonical(found), expected);

@@ -37,12 +37,13 @@ impl Net {
             .sqrt()
     }
 
-    /// Computes attention from queries, keys and values (rows, heads, seq, width) D: (tokens,
-    /// hidden) D.
+    /// Computes attention from queries, keys and values (rows, heads, seq, width) D and the bias of
+    /// the scores (heads, seq, seq) f32: (tokens, hidden) D.
     pub(super) fn attention(
         &self,
         qkv: Vec<Tensor>,
         tokens: &TokenBatch,
+        bias: Option<&Tensor>,
         dropout_key: Option<DropoutKey>,
         site: u64,
     ) -> Result<(Tensor, AttentionTape)> {
@@ -60,7 +61,7 @@ impl Net {
             [heads.heads, tokens.seq, tokens.seq],
             [max_len * max_len, max_len],
         )?;
-        let (probabilities, dropped) = self.ops.softmax(&scores, tokens, mask.as_ref())?; // (rows, heads, seq, seq) D
+        let (probabilities, dropped) = self.ops.softmax(&scores, tokens, bias, mask.as_ref())?; // (rows, heads, seq, seq) D
         let context = self.ops.merge(&[&dropped.matmul(&value)?], heads)?; // (tokens, hidden) D
         let tape = AttentionTape {
             query,
@@ -88,6 +89,8 @@ impl Net {
         let scores =
             self.ops
                 .softmax_backward(&dropped, &tape.probabilities, tape.mask.as_ref())?; // (rows, heads, seq, seq) D
+        let table = self.buffers()?.gradient_views.relative_bias.as_ref();
+        self.ops.relative_bias_backward(&scores, tokens, table)?;
         let query = (scores.matmul(&tape.key)? * self.scale())?; // (rows, heads, seq, width) D
         let key = scores.t()?.matmul(&tape.query)?; // (rows, heads, seq, width) D
         self.ops.merge(&[&query, &key, &value], heads)

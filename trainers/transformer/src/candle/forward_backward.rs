@@ -134,9 +134,12 @@ impl Net {
         let site = self.architecture.num_hidden_layers as u64 * SITES;
         let mask = self.hidden_mask(dropout_key, site, tokens)?;
         let mut x = self.dropped(&x, mask.as_ref())?; // (tokens, hidden) D
+        let table = weights.relative_bias.as_ref();
+        let bias = self.ops.relative_bias(table, tokens)?; // (heads, seq, seq) f32
         let mut layers = Vec::with_capacity(weights.layers.len());
         for (number, layer) in weights.layers.iter().enumerate() {
-            let (y, tape) = self.layer(layer, x, tokens, dropout_key, number as u64 * SITES)?;
+            let (bias, site) = (bias.as_ref(), number as u64 * SITES);
+            let (y, tape) = self.layer(layer, x, tokens, bias, dropout_key, site)?;
             if keep {
                 layers.push(tape);
             }
@@ -158,13 +161,15 @@ impl Net {
         layer: &Layer,
         x: Tensor,
         tokens: &TokenBatch,
+        bias: Option<&Tensor>,
         dropout_key: Option<DropoutKey>,
         site: u64,
     ) -> Result<(Tensor, LayerTape)> {
         let (ops, architecture) = (&self.ops, &self.architecture);
         let projected = matmul_t(&x, &layer.qkv.weight)?; // (tokens, 3 * hidden) D
         let qkv = ops.split(&projected, Some(&layer.qkv.bias), self.heads(tokens), 3)?;
-        let (context, attention) = self.attention(qkv, tokens, dropout_key, site + ATTENTION)?; // (tokens, hidden) D
+        let (context, attention) =
+            self.attention(qkv, tokens, bias, dropout_key, site + ATTENTION)?; // (tokens, hidden) D
         // DistilBERT has no dropout here.
         let here = dropout_key.filter(|_| architecture.family != Family::DistilBert);
         let attention_out_mask = self.hidden_mask(here, site + ATTENTION_OUT, tokens)?;
@@ -213,13 +218,13 @@ impl Net {
         let x = x.reshape((tokens.rows, tokens.seq, ()))?; // (rows, seq, hidden) D
         let first = x.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?; // (rows, hidden) D
         let first = first.to_dtype(DType::F32)?;
-        let roberta = dropout_key.filter(|_| family == Family::Roberta);
+        let roberta = dropout_key.filter(|_| family.is_like_roberta());
         let first_mask = self.head_mask(roberta, site + 1, tokens.rows)?;
         let first = self.dropped(&first, first_mask.as_ref())?; // (rows, hidden) f32
         let dense = matmul_t(&first, &weights.dense.weight)?.broadcast_add(&weights.dense.bias)?; // (rows, hidden) f32
         let dense = match family {
             Family::DistilBert => dense.relu()?,
-            Family::Bert | Family::Roberta => dense.tanh()?,
+            Family::Bert | Family::Roberta | Family::MpNet => dense.tanh()?,
         };
         let mask = self.head_mask(dropout_key, site + 2, tokens.rows)?;
         let dropped = self.dropped(&dense, mask.as_ref())?; // (rows, hidden) f32
@@ -291,7 +296,9 @@ impl Net {
         let dense = self.dropped(&dropped, tape.mask.as_ref())?; // (rows, hidden) f32
         let slope = match self.architecture.family {
             Family::DistilBert => tape.dense.gt(0.0)?.to_dtype(DType::F32)?,
-            Family::Bert | Family::Roberta => tape.dense.sqr()?.affine(-1.0, 1.0)?,
+            Family::Bert | Family::Roberta | Family::MpNet => {
+                tape.dense.sqr()?.affine(-1.0, 1.0)?
+            }
         };
         let dense = (dense * slope)?; // (rows, hidden) f32
         self.add_linear(&sums.dense, &ones, &dense, &tape.first)?;

@@ -6,9 +6,9 @@
 
 use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
-use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, TokenBatch, WeightAndBias};
+use super::ops::{AdamWVectors, CandleOps, EmbeddingTables, TokenBatch, WeightAndBias, distances};
 use super::param_layout::{ParamGroup, ParamLayout};
-use crate::architecture::{Architecture, LayerParam, Part, Role};
+use crate::architecture::{Architecture, Family, LayerParam, Part, Role};
 use crate::engine::{AdamWStep, Batch, Params, Tokens, TrainerState};
 
 /// Partial sums of a long sum: several per multiprocessor of any GPU (an H100 has 132).
@@ -32,6 +32,8 @@ pub(super) struct Layer {
 pub(super) struct ParamViews {
     pub(super) tables: EmbeddingTables,
     pub(super) norm: WeightAndBias,
+    /// (buckets, heads) f32
+    pub(super) relative_bias: Option<Tensor>,
     pub(super) layers: Vec<Layer>,
     /// (hidden, hidden) f32
     pub(super) dense: WeightAndBias,
@@ -78,6 +80,10 @@ impl ParamViews {
                 },
             },
             norm: full(&Role::EmbeddingNorm)?,
+            relative_bias: match architecture.family {
+                Family::MpNet => Some(view(Role::RelativeBias)?),
+                Family::Bert | Family::Roberta | Family::DistilBert => None,
+            },
             layers: (0..architecture.num_hidden_layers)
                 .map(layer)
                 .collect::<Result<_>>()?,
@@ -199,6 +205,10 @@ impl Net {
         } = Batch::padded(&rows, pad);
         Ok(TokenBatch {
             types: self.one_hot(&types)?,
+            distances: match self.parameters.relative_bias {
+                Some(_) => Some(distances(seq, &self.device)?),
+                None => None,
+            },
             rows: lengths.len(),
             seq,
             first_position: self.architecture.first_position(),
@@ -227,11 +237,9 @@ impl Net {
     pub(super) fn first_trained_layer(&self) -> Option<usize> {
         let of = |layer| move |role: Role| matches!(role, Role::Layer(at, _) if at == layer);
         let embeddings = self.layout.any_trained(|role| {
-            use Role::{EmbeddingNorm, PositionEmbeddings, TokenTypeEmbeddings, WordEmbeddings};
-            matches!(
-                role,
-                WordEmbeddings | PositionEmbeddings | TokenTypeEmbeddings | EmbeddingNorm(_)
-            )
+            use Role::{HeadDense, HeadOut, Layer};
+            // The relative bias is below all layers, too.
+            !matches!(role, Layer(..) | HeadDense(_) | HeadOut(_))
         });
         let layers = self.architecture.num_hidden_layers;
         (!embeddings).then(|| {

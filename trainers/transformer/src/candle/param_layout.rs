@@ -199,11 +199,11 @@ impl ParamLayout {
 mod tests {
     use super::*;
     use crate::architecture::Family;
-    use crate::reference::small;
+    use crate::reference::{FAMILIES, small};
 
     #[test]
     fn parameters_are_disjoint_and_covered_by_groups() {
-        for family in [Family::Bert, Family::Roberta, Family::DistilBert] {
+        for family in FAMILIES {
             let architecture = small(family);
             let parameters = architecture.parameters();
             let layout = ParamLayout::new(&architecture, &vec![true; parameters.len()]);

@@ -160,7 +160,7 @@ fn queries_are_scaled_before_scores_overflow() {
     };
     // 4 * 150 * 150 exceeds 65,504, half of it does not.
     let qkv = vec![all(150.0), all(150.0), all(3.0)];
-    let (context, _) = net.attention(qkv, &tokens, None, 0).unwrap(); // (tokens, hidden) f16
+    let (context, _) = net.attention(qkv, &tokens, None, None, 0).unwrap(); // (tokens, hidden) f16
     let context = context.to_dtype(DType::F32).unwrap();
     let context = context.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(context, [3.0; 24]);

@@ -10,7 +10,7 @@ use diagnostics::{Error, sanitize};
 use harness::model_dir::check_labels;
 use serde_json::{Map, Value, json};
 
-use crate::architecture::{Activation, Architecture, Dropout, Family};
+use crate::architecture::{Activation, Architecture, Dropout, Family, RELATIVE_BUCKETS};
 
 pub(crate) const CONFIG: &str = "config.json";
 /// Key of this program's own settings.
@@ -36,7 +36,7 @@ const MAX_WIDTH: usize = 65_536;
 /// Limit on layers.
 const MAX_LAYERS: usize = 1024;
 
-const FAMILIES: [(&str, Family, &str); 5] = [
+const FAMILIES: [(&str, Family, &str); 6] = [
     ("bert", Family::Bert, "BertForSequenceClassification"),
     (
         "roberta",
@@ -58,6 +58,7 @@ const FAMILIES: [(&str, Family, &str); 5] = [
         Family::DistilBert,
         "DistilBertForSequenceClassification",
     ),
+    ("mpnet", Family::MpNet, "MPNetForSequenceClassification"),
 ];
 
 const ACTIVATIONS: [(&str, Activation); 8] = [
@@ -141,13 +142,26 @@ impl Config {
                 Some(found) => return expected(key, "empty", found),
             }
         }
+        if self.family == Family::MpNet {
+            // transformers' MPNet uses no others, whatever the file says.
+            for (key, only) in [
+                ("relative_attention_num_buckets", RELATIVE_BUCKETS),
+                ("pad_token_id", 1),
+            ] {
+                match self.json.get(key) {
+                    None | Some(Value::Null) => {}
+                    Some(found) if found.as_u64() == Some(only as u64) => {}
+                    Some(found) => return expected(key, &format!("`{only}`"), found),
+                }
+            }
+        }
         self.activation().map(|_| ())
     }
 
     fn activation(&self) -> Result<Activation, String> {
         let key = match self.family {
             Family::DistilBert => "activation",
-            Family::Bert | Family::Roberta => "hidden_act",
+            Family::Bert | Family::Roberta | Family::MpNet => "hidden_act",
         };
         let found = self.json.get(key).and_then(Value::as_str).unwrap_or("gelu");
         let known = ACTIVATIONS.iter().find(|(name, _)| *name == found);
@@ -178,15 +192,12 @@ impl Config {
                 "intermediate_size",
             ],
         };
-        let roberta = self
-            .json
-            .get("model_type")
-            .is_some_and(|kind| kind == "roberta");
-        let vocab_size = size(
-            "vocab_size",
-            MAX_ROWS,
-            if roberta { 50_265 } else { 30_522 },
-        )?;
+        let default = match self.json.get("model_type").and_then(Value::as_str) {
+            Some("roberta") => 50_265,
+            Some("mpnet") => 30_527,
+            _ => 30_522,
+        };
+        let vocab_size = size("vocab_size", MAX_ROWS, default)?;
         let architecture = Architecture {
             family: self.family,
             vocab_size,
@@ -195,10 +206,9 @@ impl Config {
             num_attention_heads: size(heads, MAX_WIDTH, 12)?,
             intermediate_size: size(intermediate, MAX_WIDTH, 3072)?,
             max_position_embeddings: size("max_position_embeddings", MAX_ROWS, 512)?,
-            type_vocab_size: if distil {
-                0
-            } else {
-                size("type_vocab_size", MAX_WIDTH, 2)?
+            type_vocab_size: match self.family {
+                Family::DistilBert | Family::MpNet => 0,
+                Family::Bert | Family::Roberta => size("type_vocab_size", MAX_WIDTH, 2)?,
             },
             hidden_act: self.activation()?,
             layer_norm_eps: if distil { 1e-12 } else { self.epsilon()? },
@@ -232,7 +242,7 @@ impl Config {
     }
 
     fn pad_token_id(&self, vocab_size: usize) -> Result<u32, String> {
-        let default = u32::from(self.family == Family::Roberta);
+        let default = u32::from(self.family.is_like_roberta());
         match self.json.get("pad_token_id") {
             None | Some(Value::Null) => Ok(default),
             Some(found) => {
@@ -267,7 +277,10 @@ impl Config {
         Ok(Dropout {
             hidden,
             attention: share("attention_probs_dropout_prob", 0.1)?,
-            head: share("classifier_dropout", hidden)?,
+            head: match self.family {
+                Family::MpNet => hidden,
+                _ => share("classifier_dropout", hidden)?,
+            },
         })
     }
 

@@ -49,6 +49,10 @@ fn families_read_their_own_keys() {
         (4, 0, 0.2)
     );
     assert_eq!(found.hidden_act, Activation::Relu);
+    let mpnet = parse(&json!({ "model_type": "mpnet", "classifier_dropout": 0.3 })).unwrap();
+    let found = mpnet.architecture(2, None).unwrap();
+    assert_eq!((found.pad_token_id, found.max_tokens()), (1, 30));
+    assert_eq!((found.type_vocab_size, found.dropout.head), (0, 0.1));
 }
 
 #[test]
@@ -69,6 +73,14 @@ fn unsupported_networks_are_errors() {
             "`relu`, `silu`, `swish`, found `mish`",
         ),
         (json!({ "hidden_size": 9 }), "a multiple of"),
+        (
+            json!({ "model_type": "mpnet", "relative_attention_num_buckets": 16 }),
+            "expected `relative_attention_num_buckets` to be `32`, found `16`",
+        ),
+        (
+            json!({ "model_type": "mpnet", "pad_token_id": 0 }),
+            "expected `pad_token_id` to be `1`, found `0`",
+        ),
         (
             json!({ "vocab_size": 1e18 }),
             "expected `vocab_size` from 1 to",

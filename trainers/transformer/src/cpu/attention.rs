@@ -5,6 +5,7 @@ use linalg::{Accumulate, Mat, MatMut, matmul};
 use super::chunk::{Pass, Queries, sized};
 use super::dropout::Site;
 use super::elementwise::{dot_rows, softmax, softmax_backward};
+use super::relative_bias;
 
 /// Positions of queries, keys and values of a layer.
 #[derive(Clone, Copy)]
@@ -50,6 +51,8 @@ pub(super) struct HeadScratch {
     dropped: Vec<f32>,
     /// (queries)
     row_dots: Vec<f32>,
+    /// (queries + keys - 1)
+    by_distance: Vec<f32>,
 }
 
 /// Returns the number of attention probabilities of a chunk.
@@ -85,10 +88,17 @@ pub(super) fn forward(
             (probabilities, rest) = rest.split_at_mut(count * length);
             let query = &queries[range.start * layout.query_stride + head * width..];
             let kv = &qkv[row.first * layout.kv_stride + head * width..];
+            let accumulate = match pass.relative_bias {
+                Some(bias) => {
+                    bias.fill(head, length, probabilities);
+                    Accumulate::Add
+                }
+                None => Accumulate::Replace,
+            };
             // (count, width) x (width, length)
             matmul(
                 MatMut::new(probabilities, count, length),
-                Accumulate::Replace,
+                accumulate,
                 scale,
                 Mat::part(query, count, width, layout.query_stride),
                 Mat::part(&kv[layout.key_offset..], length, width, layout.kv_stride).transposed(),
@@ -129,7 +139,8 @@ pub(super) struct SavedForBackward<'a> {
 }
 
 /// Computes gradients of queries, keys and values in the same layout: `to` is one vector of all
-/// three, or one of queries and one of keys and values.
+/// three, or one of queries and one of keys and values. `table` is the gradient of that of relative
+/// biases, if it is trained.
 pub(super) fn backward(
     pass: &Pass<'_>,
     layer: usize,
@@ -137,6 +148,7 @@ pub(super) fn backward(
     saved: &SavedForBackward<'_>,
     scratch: &mut HeadScratch,
     to: (&mut [f32], Option<&mut [f32]>),
+    mut table: Option<&mut [f32]>,
 ) {
     let (first, mut second) = to;
     let hidden = pass.architecture().hidden_size;
@@ -175,6 +187,10 @@ pub(super) fn backward(
             let dropped = sized(&mut scratch.dropped, count * length);
             let factor = mask.map_or(1.0, |mask| mask.factor);
             softmax_backward(scores, probs, length, factor, row_dots, dropped);
+            if let Some(table) = table.as_deref_mut() {
+                let sums = sized(&mut scratch.by_distance, count + length - 1);
+                relative_bias::backward(scores, length, sums, (table, heads), head);
+            }
             let dropped = Mat::new(dropped, count, length).transposed();
             let scores = Mat::new(scores, count, length);
             let query = Mat::part(

@@ -8,6 +8,7 @@ use linalg::{Accumulate, linear, linear_backward};
 use super::dropout::{Mask, Site, apply_dropout};
 use super::elementwise::fill;
 use super::layout::{Layout, ParamRanges};
+use super::relative_bias::RelativeBias;
 use crate::architecture::{Architecture, Family};
 use crate::engine::{Batch, DropoutKey};
 
@@ -107,6 +108,7 @@ pub(super) struct Pass<'a> {
     pub(super) batch: &'a Batch,
     pub(super) chunk: &'a Chunk,
     pub(super) dropout_key: Option<DropoutKey>,
+    pub(super) relative_bias: Option<&'a RelativeBias>,
 }
 
 impl<'a> Pass<'a> {
@@ -182,7 +184,7 @@ impl<'a> Pass<'a> {
         let family = self.architecture().family;
         let share = match site {
             Site::AttentionOut(_) if family == Family::DistilBert => 0.0,
-            Site::HeadIn if family != Family::Roberta => 0.0,
+            Site::HeadIn if !family.is_like_roberta() => 0.0,
             Site::Embeddings | Site::AttentionOut(_) | Site::Out(_) => shares.hidden,
             Site::Probabilities(_) => shares.attention,
             Site::HeadIn | Site::HeadOut => shares.head,

@@ -117,6 +117,18 @@ impl Gradient {
         self.linear(layout, &at.weight, outputs, inputs, tokens);
     }
 
+    /// Returns the gradient of a range; `None` if no part of it is trained.
+    pub(super) fn of_trained(
+        &mut self,
+        layout: &Layout,
+        range: &Range<usize>,
+    ) -> Option<&mut [f32]> {
+        match layout.requires_grad(range) {
+            true => Some(&mut self.dense[range.clone()]),
+            false => None,
+        }
+    }
+
     /// Returns several disjoint parts.
     #[expect(
         clippy::expect_used,

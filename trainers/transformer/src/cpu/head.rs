@@ -33,7 +33,7 @@ pub(super) fn forward<'a>(
     pass.linear_with_bias(hidden, first, &layout.head_dense, rows);
     for value in &mut *hidden {
         *value = match architecture.family {
-            Family::Bert | Family::Roberta => value.tanh(),
+            Family::Bert | Family::Roberta | Family::MpNet => value.tanh(),
             // Not `max`, which hides NaN.
             Family::DistilBert if *value < 0.0 => 0.0,
             Family::DistilBert => *value,
@@ -114,7 +114,7 @@ pub(super) fn backward<'a>(
     pass.drop_rows(Queries::First, Site::HeadOut, gradient);
     for (gradient, value) in gradient.iter_mut().zip(&*hidden) {
         *gradient *= match pass.architecture().family {
-            Family::Bert | Family::Roberta => 1.0 - value * value,
+            Family::Bert | Family::Roberta | Family::MpNet => 1.0 - value * value,
             Family::DistilBert if *value > 0.0 => 1.0,
             Family::DistilBert => 0.0,
         };

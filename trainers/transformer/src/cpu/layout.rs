@@ -45,6 +45,8 @@ pub(super) struct Layout {
     /// Empty where the family has none.
     pub(super) types: Range<usize>,
     pub(super) embedding_norm: ParamRanges,
+    /// Empty where the family has none.
+    pub(super) relative_bias: Range<usize>,
     pub(super) layers: Vec<LayerRanges>,
     pub(super) head_dense: ParamRanges,
     pub(super) head_out: ParamRanges,
@@ -61,7 +63,7 @@ pub(super) struct Layout {
     pub(super) trains_words: bool,
     /// The lowest layer that needs a backward pass.
     pub(super) first_trained_layer: usize,
-    /// True if any embedding is trained.
+    /// True if any embedding, or the relative bias, is trained.
     pub(super) trains_embeddings: bool,
 }
 
@@ -84,6 +86,7 @@ impl Layout {
                 | Role::PositionEmbeddings
                 | Role::TokenTypeEmbeddings
                 | Role::EmbeddingNorm(_)
+                | Role::RelativeBias
                     if trained =>
                 {
                     layout.trains_embeddings = true;
@@ -131,6 +134,7 @@ impl Layout {
             Role::PositionEmbeddings => self.positions = range.clone(),
             Role::TokenTypeEmbeddings => self.types = range.clone(),
             Role::EmbeddingNorm(part) => extend(&mut self.embedding_norm, part),
+            Role::RelativeBias => self.relative_bias = range.clone(),
             Role::HeadDense(part) => extend(&mut self.head_dense, part),
             Role::HeadOut(part) => extend(&mut self.head_out, part),
             Role::Layer(layer, role) => {
@@ -182,7 +186,8 @@ fn sort_key(role: Role) -> (usize, usize) {
         Role::WordEmbeddings
         | Role::PositionEmbeddings
         | Role::TokenTypeEmbeddings
-        | Role::EmbeddingNorm(_) => (0, 0),
+        | Role::EmbeddingNorm(_)
+        | Role::RelativeBias => (0, 0),
         Role::Layer(layer, role) => {
             let within = match role {
                 LayerParam::Query(of) => 3 * part(of),

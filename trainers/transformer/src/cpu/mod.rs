@@ -15,6 +15,7 @@ mod layer;
 mod layout;
 mod norm;
 mod optimizer;
+mod relative_bias;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -5,6 +5,7 @@ use super::embed::{self, NormBuffers};
 use super::gradient::{Gradient, TouchedRows};
 use super::head::{self, HeadBuffers};
 use super::layer::{self, BackwardContext, LayerBuffers, Scratch};
+use super::relative_bias::RelativeBias;
 use crate::engine::{Batch, LossTarget};
 
 /// Tokens of a chunk: more make matrix products faster, fewer keep more of the activations in the
@@ -132,12 +133,14 @@ impl Worker {
         let mut losses = Vec::with_capacity(rows.len());
         let words = touched.words.len() * net.architecture.hidden_size;
         self.gradient.prepare(&net.layout, words);
+        let relative_bias = RelativeBias::new(net, batch.seq);
         for chunk in &Chunk::split(batch, rows, CHUNK_TOKENS) {
             let pass = Pass {
                 net,
                 batch,
                 chunk,
                 dropout_key: target.dropout_key,
+                relative_bias: relative_bias.as_ref(),
             };
             let logits = self.forward(&pass, net.layout.first_trained_layer);
             losses.extend(head::losses(&pass, target, logits));
@@ -154,12 +157,14 @@ impl Worker {
         rows: &[usize],
     ) -> Vec<(usize, Vec<f32>)> {
         let mut all = Vec::with_capacity(rows.len());
+        let relative_bias = RelativeBias::new(net, batch.seq);
         for chunk in &Chunk::split(batch, rows, CHUNK_TOKENS) {
             let pass = Pass {
                 net,
                 batch,
                 chunk,
                 dropout_key: None,
+                relative_bias: relative_bias.as_ref(),
             };
             // No layer is trained: nothing is saved.
             let logits = self.forward(&pass, net.architecture.num_hidden_layers);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use testkit::{FakeMl, Outcome, run};
 
+use super::model::compare;
 use super::{Home, kit};
 
 /// Returns a copy of the folder to modify.
@@ -353,4 +354,27 @@ fn model_of_another_trainer_is_named() {
     let config = r#"{"format": "trainyard-svm", "version": 1}"#;
     std::fs::write(dir.join("config.json"), config).unwrap();
     refused(&home, &dir, &["found one of `svm`", "give another folder"]);
+}
+
+/// Issue 18: MPNet, from a folder as that of all-mpnet-base-v2.
+#[test]
+fn transformers_reads_trained_mpnet() {
+    let home = Home::new();
+    let dir = home.path("mpnet");
+    kit::write_mpnet(&dir);
+    let outcome = train(&home, dir.to_str().unwrap(), &[], &[]);
+    outcome.expect_code(0);
+    compare(&home, &home.rows(20));
+    // The table belongs to the embeddings, which are below all layers.
+    let name = "mpnet.encoder.relative_attention_bias.weight";
+    let table = |path: &Path, name: &str| {
+        let bytes = std::fs::read(path.join("model.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        tensors.tensor(name).unwrap().data().to_vec()
+    };
+    let before = table(&dir, name.strip_prefix("mpnet.").unwrap());
+    assert_ne!(table(&home.path("model"), name), before);
+    let frozen = train(&home, dir.to_str().unwrap(), &["--freeze-layers", "1"], &[]);
+    frozen.expect_code(0);
+    assert_eq!(table(&home.path("model"), name), before);
 }

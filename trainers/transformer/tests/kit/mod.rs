@@ -77,30 +77,81 @@ pub(crate) fn tensors(vocab: usize) -> Vec<(String, Vec<usize>)> {
 
 /// Writes the folder.
 pub(crate) fn write(dir: &Path) {
-    let words = words();
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
-    let names = special.iter().map(|name| (*name).to_owned()).chain(words);
-    let vocab: serde_json::Map<String, Value> = names
+    let vocab = vocabulary(&special);
+    let settings = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]",
+        "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]" });
+    let files = [
+        ("config.json", config(vocab.len())),
+        ("tokenizer.json", tokenizer(&special, &vocab)),
+        ("tokenizer_config.json", settings),
+    ];
+    write_files(dir, &files, tensors(vocab.len()));
+}
+
+/// Writes the folder of an MPNet, as sentence-transformers saves it.
+pub(crate) fn write_mpnet(dir: &Path) {
+    let special = ["<s>", "<pad>", "</s>", "[UNK]"];
+    let vocab = vocabulary(&special);
+    let mut config = config(vocab.len());
+    for (key, value) in [
+        ("architectures", json!(["MPNetModel"])),
+        ("model_type", json!("mpnet")),
+        ("relative_attention_num_buckets", json!(32)),
+        ("pad_token_id", json!(1)),
+    ] {
+        config[key] = value;
+    }
+    let mut tokenizer = tokenizer(&special, &vocab);
+    tokenizer["normalizer"] = json!({ "type": "BertNormalizer", "clean_text": true,
+        "handle_chinese_chars": true, "strip_accents": null, "lowercase": true });
+    tokenizer["post_processor"] = json!({ "type": "RobertaProcessing", "sep": ["</s>", 2],
+        "cls": ["<s>", 0], "trim_offsets": true, "add_prefix_space": false });
+    let settings = json!({ "tokenizer_class": "MPNetTokenizer", "do_lower_case": true,
+        "bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>",
+        "pad_token": "<pad>", "unk_token": "[UNK]" });
+    let mut tensors = tensors(vocab.len());
+    tensors.retain(|(name, _)| !name.contains("token_type"));
+    for (name, _) in &mut tensors {
+        for (of_bert, own) in [
+            ("attention.self.query", "attention.attn.q"),
+            ("attention.self.key", "attention.attn.k"),
+            ("attention.self.value", "attention.attn.v"),
+            ("attention.output.dense", "attention.attn.o"),
+            ("attention.output.LayerNorm", "attention.LayerNorm"),
+        ] {
+            *name = name.replace(of_bert, own);
+        }
+    }
+    tensors.push((
+        "encoder.relative_attention_bias.weight".to_owned(),
+        vec![32, 2],
+    ));
+    let files = [
+        ("config.json", config),
+        ("tokenizer.json", tokenizer),
+        ("tokenizer_config.json", settings),
+    ];
+    write_files(dir, &files, tensors);
+}
+
+/// Returns the ids of the special tokens and of the words.
+fn vocabulary(special: &[&str]) -> serde_json::Map<String, Value> {
+    let names = special.iter().map(|name| (*name).to_owned()).chain(words());
+    names
         .enumerate()
         .map(|(id, name)| (name, id.into()))
-        .collect();
-    let size = vocab.len();
+        .collect()
+}
+
+/// Writes the files of a folder, with random weights.
+fn write_files(dir: &Path, files: &[(&str, Value)], tensors: Vec<(String, Vec<usize>)>) {
     std::fs::create_dir_all(dir).unwrap();
-    std::fs::write(dir.join("config.json"), config(size).to_string()).unwrap();
-    std::fs::write(
-        dir.join("tokenizer.json"),
-        tokenizer(&special, &vocab).to_string(),
-    )
-    .unwrap();
-    std::fs::write(
-        dir.join("tokenizer_config.json"),
-        json!({ "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]",
-            "cls_token": "[CLS]", "sep_token": "[SEP]" })
-        .to_string(),
-    )
-    .unwrap();
+    for (name, content) in files {
+        std::fs::write(dir.join(name), content.to_string()).unwrap();
+    }
     let mut random = testkit::SplitMix64(5);
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors(size)
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, shape)| {
             let middle = f64::from(u8::from(name.ends_with("LayerNorm.weight")));

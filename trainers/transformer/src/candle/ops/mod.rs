@@ -3,10 +3,12 @@
 //! Tensors are contiguous. D is the dtype of activations: f32, or bf16 or f16 on GPUs. Long sums
 //! are computed in f32.
 
+mod relative_bias;
 mod scatter_add;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
+pub(super) use self::relative_bias::distances;
 use self::scatter_add::ScatterAdd;
 use crate::architecture::Activation;
 use crate::engine::AdamWStep;
@@ -27,6 +29,8 @@ pub(super) struct TokenBatch {
     pub(super) ids_on_device: Tensor,
     /// (types, rows * seq) f32: 1 for the type of each token; `None` if all have type 0.
     pub(super) types: Option<Tensor>,
+    /// See `distances`; `None` without a relative bias.
+    pub(super) distances: Option<Tensor>,
 }
 
 /// Embeddings, or their gradients.
@@ -309,16 +313,20 @@ impl CandleOps {
         Tensor::cat(&flat.collect::<Result<Vec<_>>>()?, 1)?.contiguous() // (tokens, parts * hidden) D
     }
 
-    /// Returns the probabilities of scores (rows, heads, seq, seq) D without padding, before and
-    /// after dropout.
+    /// Returns the probabilities of scores (rows, heads, seq, seq) D plus bias (heads, seq, seq) f32
+    /// without padding, before and after dropout.
     pub(super) fn softmax(
         &self,
         scores: &Tensor,
         tokens: &TokenBatch,
+        bias: Option<&Tensor>,
         mask: Option<&Tensor>,
     ) -> Result<(Tensor, Tensor)> {
         let dtype = scores.dtype();
-        let scores = f32(scores)?.broadcast_add(&padding(tokens, &self.0)?)?; // (rows, heads, seq, seq) f32
+        let mut scores = f32(scores)?.broadcast_add(&padding(tokens, &self.0)?)?; // (rows, heads, seq, seq) f32
+        if let Some(bias) = bias {
+            scores = scores.broadcast_add(bias)?;
+        }
         let exponentials = scores
             .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
             .exp()?;

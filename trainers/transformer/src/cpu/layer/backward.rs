@@ -167,6 +167,7 @@ fn all_backward(
         &saved,
         &mut scratch.head,
         (qkv, None),
+        to.of_trained(layout, &layout.relative_bias),
     );
     to.linear_with_bias(layout, at, qkv, ctx.input, tokens);
     if ctx.input_grad {
@@ -202,7 +203,15 @@ fn first_backward(
     let queries = sized(&mut scratch.queries, num_queries);
     let qkv_layout = QkvLayout::new(Queries::First, hidden);
     let parts = (&mut *queries, Some(&mut *qkv));
-    attention::backward(pass, layer, qkv_layout, &saved, &mut scratch.head, parts);
+    attention::backward(
+        pass,
+        layer,
+        qkv_layout,
+        &saved,
+        &mut scratch.head,
+        parts,
+        to.of_trained(layout, &layout.relative_bias),
+    );
     let (of_queries, others) = split(at);
     let inputs = &buffers.inputs[..num_queries];
     to.linear_with_bias(layout, &of_queries, queries, inputs, rows.len());
