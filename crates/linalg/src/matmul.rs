@@ -8,6 +8,8 @@ const MAX_SMALL_SIDE: usize = 64;
 /// Depth up to which both rules give one block (`gemm-common`'s `gemm_basic_generic` and
 /// `kernel_params`).
 const MAX_BLOCK_DEPTH: usize = 512;
+/// Number of elements of a result up to which `gemm` may use a kernel with another order of sums.
+const MAX_SMALL: usize = 256;
 
 /// A slice as a matrix.
 #[derive(Clone, Copy)]
@@ -54,6 +56,10 @@ impl<'a> Mat<'a> {
             strides: (self.strides.1, self.strides.0),
             ..self
         }
+    }
+
+    fn get(&self, row: usize, col: usize) -> f32 {
+        self.data[row * self.strides.0 + col * self.strides.1]
     }
 
     /// Returns some columns, (rows, range).
@@ -106,46 +112,6 @@ pub enum Accumulate {
 ///
 /// If the shapes do not match, or a matrix is larger than its slice.
 pub fn matmul(to: MatMut<'_>, accumulate: Accumulate, factor: f32, left: Mat<'_>, right: Mat<'_>) {
-    multiply(to, accumulate, factor, left, right, false);
-}
-
-/// [`matmul`] without a factor, such that a row of `to` has the same bits whatever other rows
-/// there are: each element is summed in order of k, in blocks that depend on k and n only.
-///
-/// # Panics
-///
-/// If the shapes do not match, or a matrix is larger than its slice.
-pub fn matmul_by_row(to: MatMut<'_>, mut accumulate: Accumulate, left: Mat<'_>, right: Mat<'_>) {
-    let depth = left.cols;
-    assert!(right.rows == depth, "shapes of a product");
-    let block = if to.cols <= MAX_SMALL_SIDE {
-        MAX_BLOCK_DEPTH
-    } else {
-        depth
-    };
-    let mut start = 0;
-    loop {
-        let range = start..depth.min(start + block);
-        start = range.end;
-        let to = MatMut::part(&mut *to.data, to.rows, to.cols, to.stride);
-        let right = right.transposed().columns(range.clone()).transposed();
-        multiply(to, accumulate, 1.0, left.columns(range), right, true);
-        if start == depth {
-            return;
-        }
-        accumulate = Accumulate::Add;
-    }
-}
-
-/// [`matmul`]; `one_kernel`: by the kernel that sums in order of k, even if the matrices are small.
-fn multiply(
-    to: MatMut<'_>,
-    accumulate: Accumulate,
-    factor: f32,
-    left: Mat<'_>,
-    right: Mat<'_>,
-    one_kernel: bool,
-) {
     let (m, n, k) = (left.rows, right.cols, left.cols);
     assert!(
         right.rows == k && to.rows == m && to.cols == n,
@@ -180,13 +146,89 @@ fn multiply(
             stride(right.strides.0),
             1.0,
             factor,
-            // Conjugate of the result: f32 has none. `gemm` uses its other kernels (for vectors,
-            // and for results of at most 256 elements) without it only.
-            one_kernel,
+            false,
             false,
             false,
             gemm::Parallelism::None,
         );
+    }
+}
+
+/// [`matmul`] without a factor, such that a row of `to` has the same bits whatever other rows
+/// there are: each element is summed in order of k, in blocks that depend on k and n only.
+///
+/// # Panics
+///
+/// If the shapes do not match, or a matrix is larger than its slice.
+pub fn matmul_by_row(to: MatMut<'_>, mut accumulate: Accumulate, left: Mat<'_>, right: Mat<'_>) {
+    let depth = left.cols;
+    assert!(
+        right.rows == depth && to.rows == left.rows && to.cols == right.cols,
+        "shapes of a product"
+    );
+    let block = if to.cols <= MAX_SMALL_SIDE {
+        MAX_BLOCK_DEPTH
+    } else {
+        depth
+    };
+    let mut start = 0;
+    loop {
+        let range = start..depth.min(start + block);
+        start = range.end;
+        let to = MatMut::part(&mut *to.data, to.rows, to.cols, to.stride);
+        let right = right.transposed().columns(range.clone()).transposed();
+        block_by_row(to, accumulate, left.columns(range), right);
+        if start == depth {
+            return;
+        }
+        accumulate = Accumulate::Add;
+    }
+}
+
+/// [`matmul_by_row`] of a block of k. `gemm` has other kernels, with another order of sums, for
+/// single rows and columns, for k <= 2, and for results of at most [`MAX_SMALL`] elements.
+fn block_by_row(to: MatMut<'_>, accumulate: Accumulate, left: Mat<'_>, right: Mat<'_>) {
+    if to.cols == 1 || left.cols <= 2 {
+        return sums(to, accumulate, left, right);
+    }
+    let rows = to.rows.max(MAX_SMALL / to.cols.max(1) + 1).max(2);
+    if to.rows == 0 || rows == to.rows {
+        return matmul(to, accumulate, 1.0, left, right);
+    }
+    // With rows of zeros below.
+    let (used, cols, depth) = (to.rows, to.cols, left.cols);
+    let mut padded = vec![0.0; rows * depth];
+    for (row, padded) in padded.chunks_exact_mut(depth).take(used).enumerate() {
+        for (k, value) in padded.iter_mut().enumerate() {
+            *value = left.get(row, k);
+        }
+    }
+    let mut product = vec![0.0; rows * cols];
+    let lines = to.data.chunks_mut(to.stride.max(1)).take(used);
+    for (product, line) in product.chunks_exact_mut(cols).zip(lines) {
+        product.copy_from_slice(&line[..cols]);
+    }
+    let left = Mat::new(&padded, rows, depth);
+    let all = MatMut::new(&mut product, rows, cols);
+    matmul(all, accumulate, 1.0, left, right);
+    let lines = to.data.chunks_mut(to.stride.max(1)).take(used);
+    for (product, line) in product.chunks_exact(cols).zip(lines) {
+        line[..cols].copy_from_slice(product);
+    }
+}
+
+/// Sums one element after the other.
+fn sums(to: MatMut<'_>, accumulate: Accumulate, left: Mat<'_>, right: Mat<'_>) {
+    let lines = to.data.chunks_mut(to.stride.max(1)).take(to.rows);
+    for (row, line) in lines.enumerate() {
+        for (col, element) in line.iter_mut().take(to.cols).enumerate() {
+            let products = (0..left.cols).map(|k| left.get(row, k) * right.get(k, col));
+            let sum: f32 = products.sum();
+            *element = match accumulate {
+                Accumulate::Replace => sum,
+                Accumulate::Add => *element + sum,
+            };
+        }
     }
 }
 
