@@ -11,12 +11,15 @@ use evaluation::metrics::Scores;
 
 use crate::classifier::{Classifier, Scorer};
 use crate::metrics::Metrics;
-use crate::queue::{MIN_BATCH_BYTES, Part, Queue, Reply, Request};
+use crate::queue::{MIN_BATCH_BYTES, Part, Queue, Reply, Request, cost};
 
 /// Duration of a batch: a text waits for one batch at least, if all threads are busy.
 const BATCH_SECONDS: f64 = 0.05;
 /// Bytes of a batch before the speed of the model is known.
 const FIRST_BATCH_BYTES: usize = 16 * 1024;
+/// Duration up to which a request is scored by the thread that has read it, if no other waits: less
+/// than that is lost when a request changes threads twice.
+const SHORT_SECONDS: f64 = 0.001;
 /// Weight of the newest batch in the mean speed.
 const SPEED_WEIGHT: f64 = 0.2;
 
@@ -174,6 +177,36 @@ impl Engine {
         self.threads
     }
 
+    /// Scores the texts of a short request on this thread; `None` if it must wait for its turn.
+    ///
+    /// # Errors
+    /// The model failed.
+    pub(crate) fn score_short(
+        &self,
+        model: &Served,
+        texts: &[String],
+    ) -> Option<Result<Scores, Failure>> {
+        let bytes: usize = texts.iter().map(|text| cost(text)).sum();
+        let seconds = model.seconds(bytes, 1);
+        if seconds == 0.0 || seconds > SHORT_SECONDS {
+            return None;
+        }
+        {
+            let state = self.state();
+            if state.is_closed || state.queue.len() > 0 {
+                return None;
+            }
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let started = Instant::now();
+        let scored = model.score(&texts);
+        if scored.is_ok() {
+            model.measure(bytes, started.elapsed());
+            self.metrics.batch(texts.len());
+        }
+        Some(scored.map_err(Failure::Broken))
+    }
+
     /// Puts a request into the queue. Without a deadline it is part of a streamed request, which
     /// limits the number of its parts itself.
     ///
@@ -327,6 +360,26 @@ mod tests {
         let failure = engine.submit(&model, texts(1), soon()).err();
         assert_eq!(failure, Some(Failure::QueueFull { retry_after: 1 }));
         drop(replies);
+    }
+
+    /// Without threads: only short requests are answered, and only if no other waits.
+    #[test]
+    fn short_requests_are_scored_at_once() {
+        let (engine, model) = (engine(1, 10), length_model());
+        let texts = texts(3);
+        assert!(
+            engine.score_short(&model, &texts).is_none(),
+            "unknown speed"
+        );
+        model.measure(1_000_000, Duration::from_secs(1));
+        let scores = engine.score_short(&model, &texts).unwrap().unwrap();
+        let all: Vec<&str> = texts.iter().map(String::as_str).collect();
+        assert_eq!(scores.decision, lengths(&all).decision);
+        let model = length_model();
+        model.measure(1_000_000, Duration::from_secs(1));
+        assert!(engine.score_short(&model, &["x".repeat(10_000)]).is_none());
+        let _waiting = engine.submit(&model, texts.clone(), soon()).unwrap();
+        assert!(engine.score_short(&model, &texts).is_none());
     }
 
     /// The speed is known: 1000 bytes per second.

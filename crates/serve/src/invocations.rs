@@ -177,6 +177,9 @@ pub(crate) async fn score(
     if texts.is_empty() {
         return Ok(Scores::default());
     }
+    if let Some(scored) = app.engine.score_short(model, &texts) {
+        return Ok(scored?);
+    }
     let reply = app.engine.submit(model, texts, Some(deadline))?;
     match timeout_at(deadline.into(), wait(reply)).await {
         Ok(scores) => Ok(scores?),

@@ -15,6 +15,11 @@ const TEXT_BYTES: usize = 16;
 /// Least bytes of a batch, if there are as many: less is not worth another thread.
 pub(crate) const MIN_BATCH_BYTES: usize = 4096;
 
+/// Returns the cost of a text.
+pub(crate) fn cost(text: &str) -> usize {
+    text.len() + TEXT_BYTES
+}
+
 /// The texts of a request, and its answer as far as it is known.
 pub(crate) struct Request {
     pub(crate) model: Arc<Served>,
@@ -70,7 +75,7 @@ impl Request {
     }
 
     fn cost(&self, at: usize) -> usize {
-        self.text(at).len() + TEXT_BYTES
+        cost(self.text(at))
     }
 
     /// Cost of the texts from `next` in the order of their lengths.

@@ -24,10 +24,10 @@ use crate::log;
 use crate::routes::router;
 use crate::traces::{FLUSH_TIMEOUT, Traces};
 
-/// Maximum number of connections: with their buffers, they take at most 128 MB.
+/// Maximum number of connections: with their buffers, they take at most 64 MB.
 const MAX_CONNECTIONS: usize = 1024;
 /// Maximum bytes of the buffer of a connection, and thus of the headers of a request.
-const MAX_BUFFER_BYTES: usize = 64 * 1024;
+const MAX_BUFFER_BYTES: usize = 32 * 1024;
 /// Time in which the headers of a request must arrive, also of the next one of a connection: AWS's
 /// load balancers close idle connections after 60 s, which must not be later than this.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(65);

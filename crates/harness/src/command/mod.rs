@@ -21,6 +21,7 @@ mod train;
 
 use std::ffi::OsString;
 use std::ops::Deref;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -302,13 +303,30 @@ fn load<T: Trainer>(
         return Err(Error::new(message).help(help));
     }
     model_dir::check_program(dir, T::NAME)?;
-    if !T::Model::is_resaved(dir) {
-        model_dir::check_model(dir)?;
-    }
-    let mut model = T::Model::load(dir)?;
+    let mut model = load_checked::<T::Model>(dir)?;
     T::load_to_device(&mut model, own, threads)?;
     let thresholds = model_dir::thresholds(dir, model.classes().len())?;
     Ok(Loaded { model, thresholds })
+}
+
+/// Reads a model while another thread verifies its checksums, which takes as long.
+fn load_checked<M: Model>(dir: &Path) -> Result<M, Error> {
+    let check = || match M::is_resaved(dir) {
+        true => Ok(()),
+        false => model_dir::check_model(dir),
+    };
+    let (checked, model) =
+        std::thread::scope(
+            |scope| match std::thread::Builder::new().spawn_scoped(scope, check) {
+                Ok(checking) => {
+                    let model = M::load(dir);
+                    let checked = checking.join();
+                    (checked.unwrap_or_else(|panic| resume_unwind(panic)), model)
+                }
+                Err(_) => (check(), M::load(dir)),
+            },
+        );
+    checked.and(model)
 }
 
 /// Returns the long help of a command, 100 columns wide; of the program itself if `name` is empty.

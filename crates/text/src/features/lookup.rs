@@ -1,7 +1,7 @@
 //! Lookup of the n-grams of texts.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::OnceLock;
 
 use super::{TermShape, Terms};
@@ -15,11 +15,31 @@ pub struct Lookup {
     /// Column of each word, or [`NO_ID`].
     column_of_word: Vec<u32>,
     /// Trie: (node of the first n-1 words, last word) -> node. The node of a word is its id; nodes
-    /// of n-grams count down from [`FIRST_NODE`].
-    nodes: HashMap<u64, u32, BuildHasherDefault<NodeHasher>>,
+    /// of n-grams count down from [`FIRST_NODE`]. The longest n-grams have their column instead.
+    nodes: HashMap<Key, u32, BuildHasherDefault<NodeHasher>>,
     filter: Filter,
     column_of_node: Vec<u32>,
+    /// Tokens of the longest term.
     longest: usize,
+}
+
+/// Node and following word. Not a u64, with which an entry of the map would take 16 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    node: u32,
+    word: u32,
+}
+
+impl Key {
+    fn bits(self) -> u64 {
+        u64::from(self.node) << 32 | u64::from(self.word)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.bits());
+    }
 }
 
 /// Largest batch that is predicted without a lookup table. measured: with 500,000 terms, building
@@ -64,8 +84,14 @@ impl LookupScratch {
 
 const FIRST_NODE: u32 = NO_ID - 1;
 
-fn key(node: u32, word: u32) -> u64 {
-    u64::from(node) << 32 | u64::from(word)
+/// Returns the number of tokens of a term; `longest`: maximum n-gram length.
+fn token_count(term: &str, (tokens, longest): (Tokens, usize)) -> usize {
+    match tokens {
+        Tokens::Word if longest > 1 => 1 + memchr::memchr_iter(b' ', term.as_bytes()).count(),
+        // A word of a pattern may contain spaces.
+        Tokens::Word => 1,
+        Tokens::Char | Tokens::CharWb => term.chars().count(),
+    }
 }
 
 impl Lookup {
@@ -78,6 +104,9 @@ impl Lookup {
         }
         let mut nodes = HashMap::default();
         nodes.reserve(terms.len());
+        let counts = terms
+            .iter()
+            .map(|term| token_count(term, (tokens, longest)));
         let mut lookup = Self {
             stop_words: words.len() as u32,
             column_of_word: vec![NO_ID; words.len()],
@@ -85,19 +114,18 @@ impl Lookup {
             nodes,
             filter: Filter::new(std::iter::empty()),
             column_of_node: Vec::new(),
-            longest: 1,
+            longest: counts.max().unwrap_or(1),
         };
         for (term, column) in terms.iter().zip(0..) {
             match tokens {
                 Tokens::Word if longest > 1 => lookup.add(term.split(' '), column),
-                // A word of a pattern may contain spaces.
                 Tokens::Word => lookup.add(std::iter::once(term), column),
                 Tokens::Char | Tokens::CharWb => {
                     lookup.add(term.split_inclusive(|_: char| true), column);
                 }
             }
         }
-        lookup.filter = Filter::new(lookup.nodes.keys().copied());
+        lookup.filter = Filter::new(lookup.nodes.keys().map(|key| key.bits()));
         lookup
     }
 
@@ -114,13 +142,17 @@ impl Lookup {
                 node = word;
                 continue;
             }
+            let key = Key { node, word };
+            if length == self.longest {
+                self.nodes.insert(key, column);
+                return;
+            }
             let new = FIRST_NODE - self.column_of_node.len() as u32;
-            node = *self.nodes.entry(key(node, word)).or_insert(new);
+            node = *self.nodes.entry(key).or_insert(new);
             if node == new {
                 self.column_of_node.push(NO_ID);
             }
         }
-        self.longest = self.longest.max(length);
         if length == 1 {
             self.column_of_word[node as usize] = column;
         } else {
@@ -149,14 +181,18 @@ impl Lookup {
                 each(column);
             }
             let mut node = word;
-            for &next in scratch.words[start + 1..].iter().take(self.longest - 1) {
-                let key = key(node, next);
-                if !self.filter.may_contain(key) {
+            for (length, &word) in (2..=self.longest).zip(&scratch.words[start + 1..]) {
+                let key = Key { node, word };
+                if !self.filter.may_contain(key.bits()) {
                     break;
                 }
                 let Some(&found) = self.nodes.get(&key) else {
                     break;
                 };
+                if length == self.longest {
+                    each(found);
+                    break;
+                }
                 let column = self.column_of_node[(FIRST_NODE - found) as usize];
                 if column != NO_ID {
                     each(column);

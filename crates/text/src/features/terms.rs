@@ -19,7 +19,9 @@ impl Terms {
     /// Parses `vocabulary.txt`: one term per line, with the escapes of [`Self::to_lines`].
     pub fn parse(text: String) -> Self {
         if memchr::memchr(b'\\', text.as_bytes()).is_none() {
-            let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+            let found = || memchr::memchr_iter(b'\n', text.as_bytes());
+            let mut ends = Vec::with_capacity(found().count());
+            ends.extend(found());
             return Self { text, ends };
         }
         let mut terms = Self::default();
