@@ -67,7 +67,7 @@ impl Model for BagModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            counter: TermCounter::new(self.terms.len(), self.shape()),
+            counter: TermCounter::new(self.shape()),
             terms: Vec::new(),
             weights: Vec::new(),
             buffers: NetScratch::default(),

@@ -57,7 +57,7 @@ impl Model for NbModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            counter: TermCounter::new(self.terms.len(), self.shape()),
+            counter: TermCounter::new(self.shape()),
             buffers: RowBuffers::default(),
         }
     }

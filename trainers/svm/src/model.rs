@@ -294,7 +294,7 @@ impl Model for SvmModel {
 
     fn scratch(&self) -> Scratch {
         Scratch {
-            counter: TermCounter::new(self.terms.len(), self.shape()),
+            counter: TermCounter::new(self.shape()),
             values: Vec::new(),
             decisions: Vec::new(),
         }

@@ -69,6 +69,9 @@ pub struct LookupScratch {
     scanner: Scanner,
     first_slots: FirstSlots,
     words: Vec<u32>,
+    /// Index of the following word, and node, of each n-gram that may be the start of others.
+    open: Vec<(usize, u32)>,
+    candidates: Vec<(usize, Key)>,
 }
 
 impl LookupScratch {
@@ -78,6 +81,8 @@ impl LookupScratch {
             scanner: Scanner::new(analyzer),
             first_slots: FirstSlots::default(),
             words: Vec::new(),
+            open: Vec::new(),
+            candidates: Vec::new(),
         }
     }
 }
@@ -160,7 +165,8 @@ impl Lookup {
         }
     }
 
-    /// Calls `each` with the column of each term of the text, once per occurrence.
+    /// Calls `each` with the column of each term of the text, once per occurrence, shorter terms
+    /// first.
     pub fn columns(&self, scratch: &mut LookupScratch, text: &str, mut each: impl FnMut(u32)) {
         let (tokens, lowered) = scratch.scanner.scan(text);
         scratch.words.clear();
@@ -172,32 +178,55 @@ impl Lookup {
             &mut scratch.words,
         );
         scratch.words.retain(|&word| word >= self.stop_words);
-        for (start, &word) in scratch.words.iter().enumerate() {
+        scratch.open.clear();
+        for (&word, next) in scratch.words.iter().zip(1..) {
             if word == NO_ID {
                 continue;
             }
+            scratch.open.push((next, word));
             let column = self.column_of_word[word as usize];
             if column != NO_ID {
                 each(column);
             }
-            let mut node = word;
-            for (length, &word) in (2..=self.longest).zip(&scratch.words[start + 1..]) {
-                let key = Key { node, word };
-                if !self.filter.may_contain(key.bits()) {
-                    break;
-                }
-                let Some(&found) = self.nodes.get(&key) else {
-                    break;
-                };
-                if length == self.longest {
-                    each(found);
-                    break;
-                }
-                let column = self.column_of_node[(FIRST_NODE - found) as usize];
-                if column != NO_ID {
-                    each(column);
-                }
-                node = found;
+        }
+        for length in 2..=self.longest {
+            self.ngrams(scratch, length, &mut each);
+        }
+    }
+
+    /// Finds the n-grams of a length, and replaces those of `scratch.open` by them. The filter is
+    /// asked for all before the map is, so that misses of the cache overlap.
+    fn ngrams(&self, scratch: &mut LookupScratch, length: usize, each: &mut impl FnMut(u32)) {
+        let LookupScratch {
+            words,
+            open,
+            candidates,
+            ..
+        } = scratch;
+        candidates.clear();
+        let first = Key { node: 0, word: 0 };
+        candidates.resize(open.len(), (0, first));
+        let mut kept = 0;
+        for &(next, node) in open.iter() {
+            let word = words.get(next).copied().unwrap_or(NO_ID);
+            let key = Key { node, word };
+            // Without a branch, which could not be predicted.
+            candidates[kept] = (next + 1, key);
+            kept += usize::from(self.filter.may_contain(key.bits()));
+        }
+        open.clear();
+        for &(next, key) in &candidates[..kept] {
+            let Some(&found) = self.nodes.get(&key) else {
+                continue;
+            };
+            if length == self.longest {
+                each(found);
+                continue;
+            }
+            open.push((next, found));
+            let column = self.column_of_node[(FIRST_NODE - found) as usize];
+            if column != NO_ID {
+                each(column);
             }
         }
     }

@@ -21,25 +21,19 @@ pub struct TermCounter {
     scratch: LookupScratch,
     /// Splits texts into words, for their character n-grams.
     words: Option<(Subwords, WordReader)>,
-    /// Count of each term and bucket in the current text; all zero between texts.
-    count_of: Vec<f32>,
     columns: Vec<u32>,
     counts: Vec<f32>,
 }
 
 impl TermCounter {
-    /// Creates a counter of this number of terms.
-    pub fn new(terms: usize, shape: TermShape<'_>) -> Self {
+    /// Creates a counter.
+    pub fn new(shape: TermShape<'_>) -> Self {
         let analyzer = shape.analyzer;
-        let buckets = shape
-            .subwords
-            .map_or(0, |subwords| subwords.bucket as usize);
         Self {
             scratch: LookupScratch::new(analyzer),
             words: shape
                 .subwords
                 .map(|subwords| (subwords, WordReader::new(analyzer))),
-            count_of: vec![0.0; terms + buckets],
             columns: Vec::new(),
             counts: Vec::new(),
         }
@@ -57,18 +51,11 @@ impl TermCounter {
         let Self {
             scratch,
             words,
-            count_of,
             columns,
             counts,
         } = self;
         columns.clear();
-        let mut each = |column: u32| {
-            let count = &mut count_of[column as usize];
-            if *count == 0.0 {
-                columns.push(column);
-            }
-            *count += 1.0;
-        };
+        let mut each = |column: u32| columns.push(column);
         match lookup {
             Some(lookup) => lookup.columns(scratch, text, &mut each),
             None => {
@@ -82,14 +69,23 @@ impl TermCounter {
                 subwords.each(word, |_, bucket| each(first + bucket));
             });
         }
+        // An array of all counts would not fit in the cache.
+        columns.sort_unstable();
         counts.clear();
-        let taken = columns
-            .iter()
-            .map(|&column| std::mem::take(&mut count_of[column as usize]));
-        counts.extend(taken);
+        for at in 0..columns.len() {
+            let column = columns[at];
+            match counts.len().checked_sub(1) {
+                Some(last) if columns[last] == column => counts[last] += 1.0,
+                _ => {
+                    columns[counts.len()] = column;
+                    counts.push(1.0);
+                }
+            }
+        }
+        columns.truncate(counts.len());
     }
 
-    /// Columns of the terms of the last text, each once, in order of their first occurrence.
+    /// Columns of the terms of the last text, each once, ascending.
     pub fn columns(&self) -> &[u32] {
         &self.columns
     }
@@ -115,13 +111,11 @@ mod tests {
             max_ngrams: 2,
             subwords: None,
         };
-        let mut counter = TermCounter::new(terms.len(), shape);
+        let mut counter = TermCounter::new(shape);
         for lookup in [None, Some(&lookup)] {
             counter.count("Film, bad film: bad film", &terms, lookup, shape);
-            let counts = counter.columns().iter().zip(counter.counts());
-            let mut counts: Vec<(u32, f32)> = counts.map(|(&id, &count)| (id, count)).collect();
-            counts.sort_by_key(|&(column, _)| column);
-            assert_eq!(counts, [(0, 2.0), (1, 2.0), (2, 3.0)]);
+            assert_eq!(counter.columns(), [0, 1, 2]);
+            assert_eq!(counter.counts(), [2.0, 2.0, 3.0]);
             counter.count("good", &terms, lookup, shape);
             assert!(counter.columns().is_empty() && counter.counts().is_empty());
         }
@@ -140,7 +134,7 @@ mod tests {
                 bucket: 1,
             }),
         };
-        let mut counter = TermCounter::new(terms.len(), shape);
+        let mut counter = TermCounter::new(shape);
         // `<bad>` once, `<good` and `good>` once each.
         counter.count("a bad good", &terms, None, shape);
         assert_eq!(counter.columns(), [0, 2]);
