@@ -79,7 +79,8 @@ impl From<Failure> for Refusal {
             Failure::Broken(message) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the model failed: {message}"),
-                "see the log of the server",
+                "send fewer texts at once; if it fails again, start the server with \
+                 RUST_BACKTRACE=1, which prints panics, and report it",
             ),
         }
     }
