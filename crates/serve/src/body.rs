@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// Bodies that are announced and not sent take no memory, and those that were read take it until
+    /// Bodies that are announced and not sent take no memory. Those that were read take it until
     /// their permits are dropped.
     #[test]
     fn memory_is_taken_by_bytes_that_have_arrived() {

@@ -31,8 +31,8 @@ const MAX_BUFFER_BYTES: usize = 32 * 1024;
 /// Time in which the headers of a request must arrive, also of the next one of a connection: AWS's
 /// load balancers close idle connections after 60 s, which must not be later than this.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(65);
-/// Time from [`READ_PAUSE`] until all requests are answered, at most. With it and that of the traces
-/// it is 20 s: SageMaker kills after 30 s.
+/// Time after [`READ_PAUSE`] until all requests are answered, at most. With the pause and the
+/// traces it is 20 s: SageMaker kills after 30 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20)
     .saturating_sub(READ_PAUSE)
     .saturating_sub(FLUSH_TIMEOUT);
