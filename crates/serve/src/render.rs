@@ -1,4 +1,7 @@
 //! Answers with predictions, as JSON, JSON lines or CSV.
+//!
+//! Rows have the digits of `predict` (`harness`), whose writer has other columns, escapes for
+//! terminals and a map per row. The contract suite and the tests of `svm` compare the two.
 
 use std::io::Write as _;
 
