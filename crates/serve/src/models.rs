@@ -250,6 +250,7 @@ impl Models {
             ));
         }
         self.wait_for_room(bytes).await?;
+        self.metrics.set_models(self.entries().count());
         let (load, folder) = (Arc::clone(&self.load), dir.to_owned());
         let loaded = tokio::task::spawn_blocking(move || load(&folder)).await;
         let failed = |message: String| {
