@@ -174,6 +174,9 @@ pub(crate) fn kibibytes(bytes: usize) -> u32 {
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
+/// Time in which more bytes of a body must arrive: until then it keeps its memory.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Reads a body of at most `most` bytes. `memory`: the KiB that bodies may take; the permit keeps
 /// those of this one. They are taken as the bytes arrive: a client that announces a large body and
 /// does not send it must not keep others out.
@@ -194,7 +197,8 @@ pub(crate) async fn read(
     // The system gives memory to pages that are written only.
     let mut bytes = Vec::with_capacity(content_length(headers).unwrap_or(0));
     loop {
-        let frame = match timeout_at(deadline.into(), body.frame()).await {
+        let until = deadline.min(Instant::now() + IDLE_TIMEOUT);
+        let frame = match timeout_at(until.into(), body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(_))) => {
                 let message = "the body ended before its length, or its chunks are wrong";
