@@ -221,6 +221,7 @@ pub(crate) async fn read(
             match Arc::clone(memory).try_acquire_many_owned(more) {
                 Ok(more) => permit.merge(more),
                 Err(error) => {
+                    drop((permit, bytes));
                     discard(body).await;
                     return Err(full(error));
                 }
