@@ -16,7 +16,7 @@ use crate::traces::Traces;
 /// Bodies of the largest size that may be in memory at the same time.
 const MAX_LARGE_BODIES: usize = 16;
 /// Maximum bytes of scores and answers in memory: of a request, and of all at the same time.
-pub(crate) const ANSWER_MEMORY: usize = 256 << 20;
+pub(crate) const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
 /// The state of the server.
 pub(crate) struct App {
@@ -48,7 +48,7 @@ impl App {
             traces,
             models: Arc::new(models),
             memory: Arc::new(Semaphore::new(kibibytes(body_memory(&config)) as usize)),
-            answers: Arc::new(Semaphore::new(kibibytes(ANSWER_MEMORY) as usize)),
+            answers: Arc::new(Semaphore::new(kibibytes(MAX_RESPONSE_BYTES) as usize)),
             streams: Arc::new(Semaphore::new(streams)),
             explanations: Arc::new(Semaphore::new(1)),
             config,

@@ -11,7 +11,7 @@ use evaluation::metrics::Scores;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
-use crate::app::{ANSWER_MEMORY, App};
+use crate::app::{App, MAX_RESPONSE_BYTES};
 use crate::body::{self, Format, kibibytes};
 use crate::engine::{Failure, Served};
 use crate::json::{self, Document};
@@ -153,9 +153,9 @@ impl AsRef<[u8]> for HeldBytes {
 
 /// Reserves memory for scores and an answer.
 fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-    if bytes > ANSWER_MEMORY {
+    if bytes > MAX_RESPONSE_BYTES {
         let found = format!("{} MB in scores and answer", (bytes >> 20) + 1);
-        let most = format!("{} MB", ANSWER_MEMORY >> 20);
+        let most = format!("{} MB", MAX_RESPONSE_BYTES >> 20);
         return Err(Refusal::too_large(&found, &most));
     }
     let permit = Arc::clone(&app.answers).try_acquire_many_owned(kibibytes(bytes));

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::app::{ANSWER_MEMORY, App, body_memory};
+use crate::app::{App, MAX_RESPONSE_BYTES, body_memory};
 use crate::classifier::Load;
 use crate::config::Config;
 use crate::log;
@@ -86,7 +86,7 @@ async fn serve(config: Config, load: Load) -> Result<(), Error> {
             "max_queue": config.max_queue,
             "max_connections": MAX_CONNECTIONS,
             "max_body_bytes_in_memory": body_memory(&config),
-            "max_answer_bytes_in_memory": ANSWER_MEMORY,
+            "max_answer_bytes_in_memory": MAX_RESPONSE_BYTES,
             "max_model_bytes": config.model_dir.is_none().then_some(config.model_bytes),
         }),
     );
