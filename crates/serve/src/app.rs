@@ -15,6 +15,8 @@ use crate::traces::Traces;
 
 /// Bodies of the largest size that may be in memory at the same time.
 const MAX_LARGE_BODIES: usize = 16;
+/// Maximum bytes of scores and answers in memory: of a request, and of all at the same time.
+pub(crate) const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
 /// The state of the server.
 pub(crate) struct App {
@@ -25,6 +27,8 @@ pub(crate) struct App {
     pub(crate) models: Arc<Models>,
     /// KiB that bodies may take.
     pub(crate) memory: Arc<Semaphore>,
+    /// KiB that scores and answers may take, until they are sent.
+    pub(crate) answers: Arc<Semaphore>,
     /// Streamed requests at the same time.
     pub(crate) streams: Arc<Semaphore>,
     /// Explanations at the same time: they run outside of the worker pool.
@@ -44,6 +48,7 @@ impl App {
             traces,
             models: Arc::new(models),
             memory: Arc::new(Semaphore::new(kibibytes(body_memory(&config)) as usize)),
+            answers: Arc::new(Semaphore::new(kibibytes(MAX_RESPONSE_BYTES) as usize)),
             streams: Arc::new(Semaphore::new(streams)),
             explanations: Arc::new(Semaphore::new(1)),
             config,

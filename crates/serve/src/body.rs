@@ -8,7 +8,7 @@ use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::{timeout, timeout_at};
 
 use crate::records::LineFormat;
@@ -174,8 +174,12 @@ pub(crate) fn kibibytes(bytes: usize) -> u32 {
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
+/// Time in which more bytes of a body must arrive: until then it keeps its memory.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Reads a body of at most `most` bytes. `memory`: the KiB that bodies may take; the permit keeps
-/// those of this one.
+/// those of this one. They are taken as the bytes arrive: a client that announces a large body and
+/// does not send it must not keep others out.
 ///
 /// # Errors
 /// It is too large, does not arrive before the deadline, or there is no memory for it.
@@ -187,13 +191,14 @@ pub(crate) async fn read(
     memory: &Arc<Semaphore>,
 ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
     let mut body = check_length(headers, body, most).await?;
-    let length = content_length(headers);
-    let reserved = kibibytes(length.unwrap_or(most));
-    let permit = Arc::clone(memory).try_acquire_many_owned(reserved);
-    let permit = permit.map_err(|_| Refusal::busy("other requests need the memory", 1))?;
-    let mut bytes = Vec::with_capacity(length.unwrap_or(0));
+    let full = |_: TryAcquireError| Refusal::busy("other requests need the memory", 1);
+    let permit = Arc::clone(memory).try_acquire_many_owned(1);
+    let mut permit = permit.map_err(full)?;
+    // The system gives memory to pages that are written only.
+    let mut bytes = Vec::with_capacity(content_length(headers).unwrap_or(0));
     loop {
-        let frame = match timeout_at(deadline.into(), body.frame()).await {
+        let until = deadline.min(Instant::now() + IDLE_TIMEOUT);
+        let frame = match timeout_at(until.into(), body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(_))) => {
                 let message = "the body ended before its length, or its chunks are wrong";
@@ -210,6 +215,16 @@ pub(crate) async fn read(
             if bytes.len() + data.len() > most {
                 discard(body).await;
                 return Err(too_large(bytes.len() + data.len(), most));
+            }
+            let held = u32::try_from(permit.num_permits()).unwrap_or(u32::MAX);
+            let more = kibibytes(bytes.len() + data.len()).saturating_sub(held);
+            match Arc::clone(memory).try_acquire_many_owned(more) {
+                Ok(more) => permit.merge(more),
+                Err(error) => {
+                    drop((permit, bytes));
+                    discard(body).await;
+                    return Err(full(error));
+                }
             }
             bytes.extend_from_slice(&data);
         }
@@ -254,6 +269,29 @@ mod tests {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             );
         }
+    }
+
+    /// Bodies that are announced and not sent take no memory. Those that were read take it until
+    /// their permits are dropped.
+    #[test]
+    fn memory_is_taken_by_bytes_that_have_arrived() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        let memory = Arc::new(Semaphore::new(10));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let announced = headers(CONTENT_LENGTH, "9000");
+        let read = |headers: HeaderMap, bytes: usize| {
+            let body = Body::from(vec![b'x'; bytes]);
+            let memory = Arc::clone(&memory);
+            runtime.block_on(async move { read(&headers, body, 9000, deadline, &memory).await })
+        };
+        let first = read(announced.clone(), 100).unwrap();
+        let second = read(announced, 8000).unwrap();
+        assert_eq!(memory.available_permits(), 1);
+        let refusal = read(HeaderMap::new(), 4000).unwrap_err();
+        assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
+        drop((first, second));
+        assert_eq!(memory.available_permits(), 10);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
+use tokio::time::timeout_at;
 
 use crate::app::App;
 use crate::body;
@@ -56,7 +57,11 @@ pub(crate) async fn explain(
         let _permit = permit;
         model.classifier.explain(&text, TOP)
     });
-    match explained.await {
+    // The thread goes on, with the permit, if it takes longer.
+    let Ok(explained) = timeout_at(deadline.into(), explained).await else {
+        return Err(Failure::TooLate.into());
+    };
+    match explained {
         Ok(Ok(classes)) => {
             let document = json!({ "prediction": rows[0], "classes": classes });
             Ok(json_response(StatusCode::OK, &document))

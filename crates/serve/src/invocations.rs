@@ -6,11 +6,13 @@ use std::time::{Instant, SystemTime};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use bytes::Bytes;
 use evaluation::metrics::Scores;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
-use crate::app::App;
-use crate::body::{self, Format};
+use crate::app::{App, MAX_RESPONSE_BYTES};
+use crate::body::{self, Format, kibibytes};
 use crate::engine::{Failure, Served};
 use crate::json::{self, Document};
 use crate::queue::Reply;
@@ -137,6 +139,29 @@ pub(crate) fn split(records: Vec<Record>) -> (Vec<String>, Vec<Option<String>>) 
     (texts, errors)
 }
 
+/// The bytes of an answer, and their memory until they are sent.
+struct HeldBytes {
+    bytes: Vec<u8>,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reserves memory for scores and an answer.
+fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    if bytes > MAX_RESPONSE_BYTES {
+        let found = format!("{} MB in scores and answer", (bytes >> 20) + 1);
+        let most = format!("{} MB", MAX_RESPONSE_BYTES >> 20);
+        return Err(Refusal::too_large(&found, &most));
+    }
+    let permit = Arc::clone(&app.answers).try_acquire_many_owned(kibibytes(bytes));
+    permit.map_err(|_| Refusal::busy("other requests need the memory", 1))
+}
+
 /// Scores records and writes the answer. If all are bad, the request is.
 async fn answer(
     app: &Arc<App>,
@@ -155,13 +180,19 @@ async fn answer(
         let help = "GET /openapi.json describes requests";
         return Err(Refusal::bad(error.clone(), help));
     }
+    let needed = renderer.answer_bytes(model, counts.records, texts.len());
+    let memory = reserve(app, needed)?;
     let queued = SystemTime::now();
     let scores = score(app, model, texts, deadline).await?;
     let scored = SystemTime::now();
     let mut out = Vec::new();
     renderer.write(&mut out, model, &errors, &scores);
     let content_type = renderer.output.content_type();
-    let mut response = body_response(StatusCode::OK, content_type, out);
+    let out = HeldBytes {
+        bytes: out,
+        _memory: memory,
+    };
+    let mut response = body_response(StatusCode::OK, content_type, Bytes::from_owner(out));
     response.extensions_mut().insert(counts);
     response.extensions_mut().insert(Scoring { queued, scored });
     Ok(response)

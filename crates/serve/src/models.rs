@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use diagnostics::Error;
@@ -16,6 +17,9 @@ use crate::reply::Refusal;
 /// Memory of a model, in sizes of its files: an estimate, because tables for fast look-ups are
 /// built when it is loaded.
 const MEMORY_FACTOR: u64 = 2;
+/// Time in which requests that use an unloaded model must end, and until they are counted again.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// A model of a server with several.
 struct Entry {
@@ -27,10 +31,24 @@ struct Entry {
     used: u64,
 }
 
+/// Memory of a model that is unloaded, or deleted, when the last request that uses it ends.
+struct Leaving {
+    served: Weak<Served>,
+    bytes: u64,
+}
+
+impl Leaving {
+    fn new((served, bytes): (Arc<Served>, u64)) -> Self {
+        let served = Arc::downgrade(&served);
+        Self { served, bytes }
+    }
+}
+
 #[derive(Default)]
 struct Entries {
     by_name: BTreeMap<String, Entry>,
     requests: u64,
+    leaving: Vec<Leaving>,
 }
 
 impl Entries {
@@ -39,18 +57,23 @@ impl Entries {
         loaded.map(|entry| entry.bytes).sum()
     }
 
-    /// Unloads the models that were not used for longest until there is room.
-    fn make_room(&mut self, bytes: u64, most: u64) {
-        while self.bytes() + bytes > most {
+    /// Unloads the models that were not used for longest. Returns true if there is room now, false
+    /// if requests still use an unloaded one.
+    fn make_room(&mut self, bytes: u64, most: u64) -> bool {
+        while self.bytes().saturating_add(bytes) > most {
             let loaded = self
                 .by_name
                 .values_mut()
                 .filter(|entry| entry.served.is_some());
-            match loaded.min_by_key(|entry| entry.used) {
-                Some(oldest) => oldest.served = None,
-                None => return,
-            }
+            let Some(oldest) = loaded.min_by_key(|entry| entry.used) else {
+                break;
+            };
+            let leaving = oldest.served.take().map(|served| (served, oldest.bytes));
+            self.leaving.extend(leaving.map(Leaving::new));
         }
+        self.leaving.retain(|model| model.served.strong_count() > 0);
+        let leaving: u64 = self.leaving.iter().map(|model| model.bytes).sum();
+        self.bytes().saturating_add(leaving).saturating_add(bytes) <= most
     }
 
     fn count(&self) -> usize {
@@ -149,7 +172,9 @@ impl Models {
     /// There is none of this name.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Refusal> {
         let mut entries = self.entries();
-        entries.by_name.remove(name).ok_or_else(unknown)?;
+        let removed = entries.by_name.remove(name).ok_or_else(unknown)?;
+        let leaving = removed.served.map(|served| (served, removed.bytes));
+        entries.leaving.extend(leaving.map(Leaving::new));
         self.metrics.set_models(entries.count());
         Ok(())
     }
@@ -195,6 +220,22 @@ impl Models {
         Ok(entry.served.clone())
     }
 
+    /// Unloads models until there is room, and waits for the requests that use them.
+    async fn wait_for_room(&self, bytes: u64) -> Result<(), Refusal> {
+        let until = Instant::now() + ROOM_TIMEOUT;
+        while !self.entries().make_room(bytes, self.max_bytes) {
+            if Instant::now() > until {
+                return Err(Refusal::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "requests still use models whose memory is needed",
+                    "send the request again later, or take a machine with more memory",
+                ));
+            }
+            tokio::time::sleep(ROOM_PAUSE).await;
+        }
+        Ok(())
+    }
+
     async fn load(self: &Arc<Self>, name: &str, dir: &Path) -> Result<Arc<Served>, Refusal> {
         let bytes = file_bytes(dir).saturating_mul(MEMORY_FACTOR);
         if bytes > self.max_bytes {
@@ -208,7 +249,8 @@ impl Models {
                 "take a machine with more memory",
             ));
         }
-        self.entries().make_room(bytes, self.max_bytes);
+        self.wait_for_room(bytes).await?;
+        self.metrics.set_models(self.entries().count());
         let (load, folder) = (Arc::clone(&self.load), dir.to_owned());
         let loaded = tokio::task::spawn_blocking(move || load(&folder)).await;
         let failed = |message: String| {
@@ -305,5 +347,24 @@ mod tests {
             let unknown = models.get("b").await.err().map(|refusal| refusal.status);
             assert_eq!(unknown, Some(StatusCode::NOT_FOUND));
         });
+    }
+
+    /// A model that requests use takes its memory until they end, also if it is unloaded.
+    #[test]
+    fn unloaded_model_in_use_takes_memory() {
+        let served = Served::new(length_classifier());
+        let entry = Entry {
+            dir: PathBuf::from("a"),
+            served: Some(Arc::clone(&served)),
+            bytes: 200,
+            used: 0,
+        };
+        let mut entries = Entries::default();
+        entries.by_name.insert("a".to_owned(), entry);
+        assert!(entries.make_room(300, 500), "there is room for both");
+        assert!(!entries.make_room(400, 500), "a request uses it");
+        assert_eq!(entries.count(), 0);
+        drop(served);
+        assert!(entries.make_room(400, 500));
     }
 }

@@ -1,4 +1,7 @@
 //! Records of requests: one per line or per CSV row, also of a body that arrives in pieces.
+//!
+//! The readers of `dataset` are for files: they guess delimiter, encoding and header, and a row that
+//! is not closed ends the file. Here each record has an answer, also a broken one.
 
 use memchr::{memchr, memchr2};
 

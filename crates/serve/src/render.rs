@@ -1,4 +1,7 @@
 //! Answers with predictions, as JSON, JSON lines or CSV.
+//!
+//! Rows have the digits of `predict` (`harness`), whose writer has other columns, escapes for
+//! terminals and a map per row. The contract suite and the tests of `svm` compare the two.
 
 use std::io::Write as _;
 
@@ -60,6 +63,26 @@ struct Row<'a> {
 }
 
 impl Renderer {
+    /// Returns the bytes of scores and answer of these numbers of records and texts: an estimate
+    /// that is rather too large.
+    pub(crate) fn answer_bytes(&self, model: &Served, records: usize, texts: usize) -> usize {
+        /// A message, or what stands around the labels and numbers of a row.
+        const ROW_BYTES: usize = 128;
+        /// Two scores in memory, and up to three numbers and two labels without their names.
+        const CLASS_BYTES: usize = 8 + 96;
+        let lengths = || model.labels.iter().map(String::len);
+        let is_short = match self.shape {
+            Shape::HuggingFace { top } => top.is_none(),
+            Shape::Tei { .. } => false,
+            Shape::Rows { .. } => !self.all_classes,
+        };
+        let row = match is_short && !model.classifier.info().multi_label {
+            true => 8 * model.labels.len() + lengths().max().unwrap_or(0),
+            false => CLASS_BYTES * model.labels.len() + 2 * lengths().sum::<usize>(),
+        };
+        records * ROW_BYTES + texts.saturating_mul(row)
+    }
+
     /// Appends the answers to records. `errors` has an entry per record: the reason why it has no
     /// scores, else `None`. `scores` has a row for each of the others.
     pub(crate) fn write(
@@ -294,7 +317,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{length_model, several_labels_model};
+    use crate::testing::{length_model, lengths, several_labels_model};
 
     fn scores() -> Scores {
         Scores {
@@ -367,6 +390,36 @@ mod tests {
             value(raw, &model)[2],
             json!([{ "label": "neg", "score": 2.0 }, { "label": "pos", "score": -2.0 }])
         );
+    }
+
+    /// The estimate is not less than what is needed.
+    #[test]
+    fn memory_of_answers_is_estimated() {
+        let long = "y".repeat(300);
+        for model in [length_model(), several_labels_model(None)] {
+            for shape in [
+                ROWS,
+                Shape::HuggingFace { top: None },
+                Shape::HuggingFace { top: Some(9) },
+                Shape::Tei {
+                    is_single: false,
+                    raw_scores: true,
+                },
+            ] {
+                for output in [Output::Json, Output::JsonLines, Output::Csv] {
+                    let renderer = Renderer {
+                        shape,
+                        output,
+                        all_classes: true,
+                    };
+                    let scores = lengths(&[long.as_str(); 50]);
+                    let mut out = Vec::new();
+                    renderer.write(&mut out, &model, &vec![None; 50], &scores);
+                    let in_memory = 8 * scores.decision.len() + out.len();
+                    assert!(renderer.answer_bytes(&model, 50, 50) >= in_memory);
+                }
+            }
+        }
     }
 
     /// Sets of labels, with the sigmoids of all.

@@ -79,7 +79,8 @@ impl From<Failure> for Refusal {
             Failure::Broken(message) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the model failed: {message}"),
-                "see the log of the server",
+                "send fewer texts at once; if it fails again, start the server with \
+                 RUST_BACKTRACE=1, which prints panics, and report it",
             ),
         }
     }
@@ -115,4 +116,26 @@ pub(crate) fn body_response(
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_queue_is_429_with_the_time_of_the_next_try() {
+        let of = |failure: Failure| Refusal::from(failure).into_response();
+        let full = of(Failure::QueueFull { retry_after: 7 });
+        assert_eq!(full.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(full.headers()[RETRY_AFTER], "7");
+        for (failure, status) in [
+            (Failure::TooLate, 503),
+            (Failure::Stopping, 503),
+            (Failure::Broken("it panicked".to_owned()), 500),
+        ] {
+            let response = of(failure);
+            assert_eq!(response.status().as_u16(), status);
+            assert!(!response.headers().contains_key(RETRY_AFTER));
+        }
+    }
 }

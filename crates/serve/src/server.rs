@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::app::{App, body_memory};
+use crate::app::{App, MAX_RESPONSE_BYTES, body_memory};
 use crate::classifier::Load;
 use crate::config::Config;
 use crate::log;
@@ -31,9 +31,13 @@ const MAX_BUFFER_BYTES: usize = 32 * 1024;
 /// Time in which the headers of a request must arrive, also of the next one of a connection: AWS's
 /// load balancers close idle connections after 60 s, which must not be later than this.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(65);
-/// Time from SIGTERM until all requests are answered, at most. With that of the traces it is 20 s:
-/// SageMaker kills after 30 s.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20).saturating_sub(FLUSH_TIMEOUT);
+/// Time after [`READ_PAUSE`] until all requests are answered, at most. With the pause and the
+/// traces it is 20 s: SageMaker kills after 30 s.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20)
+    .saturating_sub(READ_PAUSE)
+    .saturating_sub(FLUSH_TIMEOUT);
+/// Time after SIGTERM in which requests that are on their way are still read.
+const READ_PAUSE: Duration = Duration::from_millis(100);
 /// Time until the next try after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Threads that read and write; those that score are others.
@@ -82,6 +86,7 @@ async fn serve(config: Config, load: Load) -> Result<(), Error> {
             "max_queue": config.max_queue,
             "max_connections": MAX_CONNECTIONS,
             "max_body_bytes_in_memory": body_memory(&config),
+            "max_answer_bytes_in_memory": MAX_RESPONSE_BYTES,
             "max_model_bytes": config.model_dir.is_none().then_some(config.model_bytes),
         }),
     );
@@ -109,8 +114,10 @@ async fn serve(config: Config, load: Load) -> Result<(), Error> {
             () = stopped(&mut terminate, &mut interrupt) => break,
         }
     }
-    drop(listener);
+    connections.serve_waiting(listener);
     log::event("stop", json!({}));
+    // A new connection whose request is not read yet would be closed without an answer.
+    tokio::time::sleep(READ_PAUSE).await;
     let drained = tokio::select! {
         () = connections.finish() => true,
         () = tokio::time::sleep(DRAIN_TIMEOUT) => false,
@@ -206,6 +213,23 @@ impl Connections {
                 Ok((stream, _)) => return stream,
                 // The client has gone, or too many files are open: others will be closed.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+
+    /// Stops listening, and serves the connections that the system has accepted: dropping the
+    /// listener resets them.
+    fn serve_waiting(&mut self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        for _ in 0..MAX_CONNECTIONS {
+            let Ok((stream, _)) = listener.accept() else {
+                return;
+            };
+            let stream = stream.set_nonblocking(true).map(|()| stream);
+            if let Ok(stream) = stream.and_then(TcpStream::from_std) {
+                self.serve(stream);
             }
         }
     }

@@ -19,12 +19,15 @@ use crate::body::kibibytes;
 use crate::engine::Served;
 use crate::invocations::{split, wait};
 use crate::queue::Reply;
-use crate::records::{LineFormat, Record, RecordReader, max_records};
+use crate::records::{LineFormat, Record, RecordReader};
 use crate::render::{Output, Renderer};
 use crate::reply::{Refusal, body_response};
 
 /// Bytes of records that are scored together.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Maximum scores of records that are scored together, of eight bytes each: with thousands of
+/// classes, they would need more memory than the texts.
+const MAX_CHUNK_SCORES: usize = 1 << 18;
 /// Maximum bytes of answers that wait for the client. Many clients read only after they have sent
 /// everything: with less, they and the server would wait for each other.
 const MAX_HELD_BYTES: usize = 128 << 20;
@@ -105,7 +108,8 @@ impl Reading {
         (mut body, most): (Body, Option<usize>),
     ) -> io::Result<()> {
         let info = self.model.classifier.info();
-        let max_records = max_records(info).min(CHUNK_BYTES / 16);
+        let by_scores = MAX_CHUNK_SCORES / info.classes.len().max(1);
+        let max_records = by_scores.clamp(1, CHUNK_BYTES / 16);
         let mut reader = RecordReader::new(info, format);
         let mut records: Vec<Record> = Vec::new();
         let (mut bytes, mut total) = (0, 0);

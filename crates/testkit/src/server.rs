@@ -68,7 +68,7 @@ impl Answer {
     }
 
     /// Parses the bytes of a connection that was closed after the answer.
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Self::default();
         };

@@ -21,7 +21,7 @@ mod train;
 
 use std::ffi::OsString;
 use std::ops::Deref;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -315,18 +315,21 @@ fn load_checked<M: Model>(dir: &Path) -> Result<M, Error> {
         true => Ok(()),
         false => model_dir::check_model(dir),
     };
+    // A damaged file may make it panic: the error of its checksum says more.
+    let read = || catch_unwind(AssertUnwindSafe(|| M::load(dir)));
     let (checked, model) =
         std::thread::scope(
             |scope| match std::thread::Builder::new().spawn_scoped(scope, check) {
                 Ok(checking) => {
-                    let model = M::load(dir);
+                    let model = read();
                     let checked = checking.join();
                     (checked.unwrap_or_else(|panic| resume_unwind(panic)), model)
                 }
-                Err(_) => (check(), M::load(dir)),
+                Err(_) => (check(), read()),
             },
         );
-    checked.and(model)
+    checked?;
+    model.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Returns the long help of a command, 100 columns wide; of the program itself if `name` is empty.

@@ -1,5 +1,7 @@
 //! SageMaker's hosting contract: `serve` in a fake `/opt/ml`.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Trainer, job, test_rows};
 use crate::process::run;
 use crate::{
-    FakeMl, Server, as_pid_1, pid_1_allowed, skip, small_disk_allowed, with_read_only_mount,
+    Answer, FakeMl, Server, as_pid_1, pid_1_allowed, skip, small_disk_allowed, with_read_only_mount,
 };
 
 /// Maximum time from SIGTERM to exit; SageMaker kills after 30 s.
@@ -24,6 +26,7 @@ pub fn hosting(trainer: &Trainer) {
     answers_are_those_of_predict(trainer, &ml);
     batch_transform_has_an_answer_per_line(trainer, &ml);
     sigterm_loses_no_answer(trainer, &ml);
+    begun_requests_are_answered_after_sigterm(trainer, &ml);
     container_is_process_1_on_a_read_only_disk(trainer, &ml);
     reason_is_last_line_without_model(trainer);
 }
@@ -161,6 +164,36 @@ fn sigterm_loses_no_answer(trainer: &Trainer, ml: &FakeMl) {
         "{}",
         outcome.stderr
     );
+}
+
+/// A request that the server may not have accepted yet, and one without its last bytes.
+fn begun_requests_are_answered_after_sigterm(trainer: &Trainer, ml: &FakeMl) {
+    let server = Server::start(serve(trainer, ml), |command| command).wait_until_ready();
+    let body = json!(texts().first()).to_string();
+    let expected = server.post("/invocations", "application/json", &body).body;
+    let request = format!(
+        "POST /invocations HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let request = request.as_bytes();
+    let begin = |sent: usize| {
+        let (first, rest) = request.split_at(sent);
+        let stream = TcpStream::connect(("127.0.0.1", server.port()));
+        let mut stream = stream.expect("it listens");
+        stream.write_all(first).expect("it reads");
+        (stream, rest)
+    };
+    let begun = [request.len() - 3, request.len()].map(begin);
+    server.sigterm();
+    std::thread::sleep(Duration::from_millis(300));
+    for (mut stream, rest) in begun {
+        stream.write_all(rest).expect("it reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        assert_eq!(Answer::parse(&answer).expect(200).body, expected);
+    }
+    server.finish(STOP_TIMEOUT).expect_code(0);
 }
 
 /// Process 1 ignores signals without a handler, and the root of a container may be read-only.

@@ -168,12 +168,8 @@ pub(super) fn backward(
             let at = range.start * hidden + head * width;
             let gradient = Mat::part(&saved.gradient[at..], count, width, hidden);
             let row_dots = sized(&mut scratch.row_dots, count);
-            dot_rows(
-                &saved.gradient[at..],
-                &saved.context[at..],
-                (width, hidden),
-                row_dots,
-            );
+            let (upstream, context) = (&saved.gradient[at..], &saved.context[at..]);
+            dot_rows(upstream, context, (width, hidden), row_dots);
             let scores = sized(&mut scratch.scores, count * length);
             // (count, width) x (width, length)
             let value = Mat::part(&saved.qkv[value_at..], length, width, layout.kv_stride);
