@@ -6,10 +6,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use diagnostics::Error;
+use diagnostics::{Error, shortened};
 use evaluation::metrics::Scores;
+use serde_json::{Value, json};
 
 use crate::classifier::{Classifier, Scorer};
+use crate::log;
 use crate::metrics::Metrics;
 use crate::queue::{MIN_BATCH_BYTES, Part, Queue, Reply, Request, cost};
 
@@ -48,6 +50,9 @@ pub(crate) struct Served {
     scorers: Mutex<Vec<Scorer>>,
     /// Bytes per second of a thread, as the bits of an f64; 0 if unknown.
     speed: AtomicU64,
+    /// Seconds of a batch of at most [`MIN_BATCH_BYTES`], as the bits of an f64; 0 if unknown. Each
+    /// batch may take some time of its own: on a GPU, more than its texts.
+    small_seconds: AtomicU64,
 }
 
 impl Served {
@@ -61,6 +66,7 @@ impl Served {
             classifier,
             scorers: Mutex::default(),
             speed: AtomicU64::new(0),
+            small_seconds: AtomicU64::new(0),
         })
     }
 
@@ -68,14 +74,20 @@ impl Served {
         f64::from_bits(self.speed.load(Ordering::Relaxed))
     }
 
-    /// Adds a batch to the mean speed. Of two threads at the same time, one may be lost.
-    fn measure(&self, bytes: usize, took: Duration) {
-        let new = bytes as f64 / took.as_secs_f64().max(1e-6);
-        let mean = match self.speed() {
-            0.0 => new,
-            old => old + SPEED_WEIGHT * (new - old),
-        };
-        self.speed.store(mean.to_bits(), Ordering::Relaxed);
+    /// Adds a batch to the means. Of two threads at the same time, one may be lost.
+    pub(crate) fn measure(&self, bytes: usize, took: Duration) {
+        let seconds = took.as_secs_f64().max(1e-6);
+        add_to_mean(&self.speed, bytes as f64 / seconds);
+        if bytes <= MIN_BATCH_BYTES {
+            add_to_mean(&self.small_seconds, seconds);
+        }
+    }
+
+    /// True if these bytes are scored within [`SHORT_SECONDS`]; false if that is unknown.
+    fn is_short(&self, bytes: usize) -> bool {
+        let small = f64::from_bits(self.small_seconds.load(Ordering::Relaxed));
+        let seconds = self.seconds(bytes, 1).max(small);
+        small > 0.0 && seconds <= SHORT_SECONDS
     }
 
     /// Maximum bytes of a batch: as many as take [`BATCH_SECONDS`].
@@ -119,10 +131,32 @@ impl Served {
     }
 }
 
+/// Adds a value to a mean, which is the bits of an f64; 0 if there is none.
+fn add_to_mean(mean: &AtomicU64, new: f64) {
+    let next = match f64::from_bits(mean.load(Ordering::Relaxed)) {
+        0.0 => new,
+        old => old + SPEED_WEIGHT * (new - old),
+    };
+    mean.store(next.to_bits(), Ordering::Relaxed);
+}
+
+/// Members of the event of a model that failed.
+fn failure_members(message: &str, texts: usize) -> Value {
+    const MAX_CHARS: usize = 200;
+    json!({ "message": shortened(message, MAX_CHARS), "texts": texts })
+}
+
+/// Reports that a model failed.
+fn log_failure(message: &str, texts: usize) {
+    log::event("model_failed", failure_members(message, texts));
+}
+
 struct State {
     queue: Queue,
     /// Number of threads without work.
     idle: usize,
+    /// Number of batches and short requests that are being scored, at most `threads`.
+    running: usize,
     is_closed: bool,
 }
 
@@ -141,6 +175,7 @@ impl Engine {
             state: Mutex::new(State {
                 queue: Queue::default(),
                 idle: 0,
+                running: 0,
                 is_closed: false,
             }),
             ready: Condvar::new(),
@@ -187,24 +222,41 @@ impl Engine {
         texts: &[String],
     ) -> Option<Result<Scores, Failure>> {
         let bytes: usize = texts.iter().map(|text| cost(text)).sum();
-        let seconds = model.seconds(bytes, 1);
-        if seconds == 0.0 || seconds > SHORT_SECONDS {
+        if !model.is_short(bytes) {
             return None;
         }
         {
-            let state = self.state();
-            if state.is_closed || state.queue.len() > 0 {
+            let mut state = self.state();
+            let is_busy = state.running >= self.threads || state.queue.len() > 0;
+            if state.is_closed || is_busy {
                 return None;
             }
+            state.running += 1;
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let started = Instant::now();
         let scored = model.score(&texts);
-        if scored.is_ok() {
-            model.measure(bytes, started.elapsed());
-            self.metrics.batch(texts.len());
+        let took = started.elapsed();
+        self.end_short();
+        match &scored {
+            Ok(_) => {
+                model.measure(bytes, took);
+                self.metrics.batch(texts.len());
+            }
+            Err(message) => log_failure(message, texts.len()),
         }
         Some(scored.map_err(Failure::Broken))
+    }
+
+    /// Gives the place of a short request to a thread that waits for one.
+    fn end_short(&self) {
+        let mut state = self.state();
+        state.running -= 1;
+        let is_waiting = state.queue.len() > 0 && state.idle > 0;
+        drop(state);
+        if is_waiting {
+            self.ready.notify_one();
+        }
     }
 
     /// Puts a request into the queue. Without a deadline it is part of a streamed request, which
@@ -260,6 +312,7 @@ impl Engine {
     fn work(&self) {
         while let Some(batch) = self.next() {
             self.score(&batch);
+            self.state().running -= 1;
         }
     }
 
@@ -267,9 +320,14 @@ impl Engine {
     fn next(&self) -> Option<Vec<Part>> {
         let mut state = self.state();
         loop {
-            let batch = state.queue.take(Instant::now(), self.threads);
+            let batch = match state.running < self.threads {
+                true => state.queue.take(Instant::now(), self.threads),
+                false => Vec::new(),
+            };
+            self.metrics.dropped(state.queue.take_dropped());
+            self.metrics.set_queue(state.queue.len());
             if !batch.is_empty() {
-                self.metrics.set_queue(state.queue.len());
+                state.running += 1;
                 let is_more = state.queue.len() > 0 && state.idle > 0;
                 drop(state);
                 if is_more {
@@ -307,7 +365,10 @@ impl Engine {
                     row += part.len();
                 }
             }
-            Err(message) if batch.len() == 1 => first.request.fail(Failure::Broken(message)),
+            Err(message) if batch.len() == 1 => {
+                log_failure(&message, texts.len());
+                first.request.fail(Failure::Broken(message));
+            }
             Err(_) => batch.chunks(1).for_each(|alone| self.score(alone)),
         }
     }
@@ -367,19 +428,77 @@ mod tests {
     fn short_requests_are_scored_at_once() {
         let (engine, model) = (engine(1, 10), length_model());
         let texts = texts(3);
-        assert!(
-            engine.score_short(&model, &texts).is_none(),
-            "unknown speed"
-        );
+        let is_scored = |model: &Served| engine.score_short(model, &texts).is_some();
+        assert!(!is_scored(&model), "unknown speed");
         model.measure(1_000_000, Duration::from_secs(1));
+        assert!(!is_scored(&model), "unknown time of a small batch");
+        model.measure(100, Duration::from_micros(100));
         let scores = engine.score_short(&model, &texts).unwrap().unwrap();
         let all: Vec<&str> = texts.iter().map(String::as_str).collect();
         assert_eq!(scores.decision, lengths(&all).decision);
         let model = length_model();
-        model.measure(1_000_000, Duration::from_secs(1));
+        model.measure(100, Duration::from_micros(100));
         assert!(engine.score_short(&model, &["x".repeat(10_000)]).is_none());
         let _waiting = engine.submit(&model, texts.clone(), soon()).unwrap();
         assert!(engine.score_short(&model, &texts).is_none());
+    }
+
+    /// A GPU that scores 100 MB per second takes 5 ms for a small batch.
+    #[test]
+    fn small_request_is_not_short_if_each_batch_takes_long() {
+        let (engine, model) = (engine(1, 10), length_model());
+        model.measure(2_000_000, Duration::from_millis(20));
+        model.measure(60, Duration::from_millis(5));
+        model.measure(2_000_000, Duration::from_millis(20));
+        let text = ["a text".to_owned()];
+        assert!(engine.score_short(&model, &text).is_none());
+    }
+
+    #[test]
+    fn no_more_texts_are_scored_at_a_time_than_there_are_threads() {
+        let (engine, model, quick) = (engine(2, 10), length_model(), length_model());
+        quick.measure(100, Duration::from_micros(100));
+        let text = ["a text".to_owned()];
+        engine.state().running = 2;
+        assert!(engine.score_short(&quick, &text).is_none());
+        let threads = engine.start().unwrap();
+        let mut reply = engine.submit(&model, texts(1), soon()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(reply.try_recv().is_err(), "a thread waits for its turn too");
+        engine.end_short();
+        assert!(reply.blocking_recv().unwrap().is_ok());
+        engine.end_short();
+        assert!(engine.score_short(&quick, &text).is_some());
+        engine.close();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(engine.state().running, 0);
+    }
+
+    #[test]
+    fn dropped_requests_are_counted() {
+        let metrics = Arc::new(Metrics::new());
+        let (engine, model) = (Engine::new(1, 10, Arc::clone(&metrics)), length_model());
+        drop(engine.submit(&model, texts(1), soon()).unwrap());
+        let reply = engine.submit(&model, texts(1), soon()).unwrap();
+        let threads = engine.start().unwrap();
+        assert!(reply.blocking_recv().unwrap().is_ok());
+        let document = metrics.document();
+        assert!(document.contains("\ntrainyard_dropped_requests_total 1\n"));
+        engine.close();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    }
+
+    #[test]
+    fn failure_in_the_log_is_short_and_one_line() {
+        let members = failure_members(&format!("no\ndevice{}", "x".repeat(1000)), 7);
+        let message = members["message"].as_str().unwrap();
+        assert!(message.starts_with("no\\ndevicex"), "{message}");
+        assert!(message.chars().count() < 210);
+        assert_eq!(members["texts"], 7);
     }
 
     /// The speed is known: 1000 bytes per second.

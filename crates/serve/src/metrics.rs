@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     bad_records: Counter,
     batches: Counter,
     batch_texts: Histogram,
+    dropped: Counter,
     queue: Gauge,
     models: Gauge,
 }
@@ -39,6 +40,7 @@ impl Metrics {
             bad_records: Counter::default(),
             batches: Counter::default(),
             batch_texts: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            dropped: Counter::default(),
             queue: Gauge::default(),
             models: Gauge::default(),
         };
@@ -55,6 +57,9 @@ impl Metrics {
         registry.register("batches", "Batches that the model scored", batches);
         let texts = metrics.batch_texts.clone();
         registry.register("batch_texts", "Texts of a batch", texts);
+        let dropped = metrics.dropped.clone();
+        let help = "Requests that were not scored because their clients had gone";
+        registry.register("dropped_requests", help, dropped);
         let queue = metrics.queue.clone();
         registry.register("queue_requests", "Requests that wait for a thread", queue);
         let models = metrics.models.clone();
@@ -82,6 +87,11 @@ impl Metrics {
     pub(crate) fn batch(&self, texts: usize) {
         self.batches.inc();
         self.batch_texts.observe(texts as f64);
+    }
+
+    /// Counts requests whose clients had gone.
+    pub(crate) fn dropped(&self, requests: usize) {
+        self.dropped.inc_by(requests as u64);
     }
 
     /// Sets the number of requests in the queue.
@@ -117,6 +127,7 @@ mod tests {
         metrics.request("/ping", 200, Duration::from_millis(3));
         metrics.records(5, 1);
         metrics.batch(4);
+        metrics.dropped(2);
         metrics.set_queue(7);
         metrics.set_models(1);
         let text = metrics.document();
@@ -127,6 +138,7 @@ mod tests {
             "trainyard_bad_records_total 1",
             "trainyard_batches_total 1",
             "trainyard_batch_texts_count 1",
+            "trainyard_dropped_requests_total 2",
             "trainyard_queue_requests 7",
             "trainyard_models 1",
             "# EOF",

@@ -97,6 +97,14 @@ impl Request {
         waits
     }
 
+    /// True if the client has gone before the deadline.
+    fn is_dropped(&self, now: Instant) -> bool {
+        let answer = self.answer();
+        let reply = answer.reply.as_ref();
+        let is_late = self.deadline.is_some_and(|deadline| deadline <= now);
+        !is_late && reply.is_some_and(oneshot::Sender::is_closed)
+    }
+
     /// Ends the request with an error.
     pub(crate) fn fail(&self, failure: Failure) {
         self.answer().send(Err(failure));
@@ -171,6 +179,8 @@ struct Waiting {
 pub(crate) struct Queue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
+    /// Number of requests that were removed because their clients had gone.
+    dropped: usize,
 }
 
 impl Queue {
@@ -182,6 +192,11 @@ impl Queue {
     /// Cost of the texts that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Number of requests that were removed because their clients had gone, since the last call.
+    pub(crate) fn take_dropped(&mut self) -> usize {
+        std::mem::take(&mut self.dropped)
     }
 
     pub(crate) fn push(&mut self, request: Arc<Request>) {
@@ -250,10 +265,11 @@ impl Queue {
 
     /// Removes requests whose clients have gone or whose deadline has passed.
     fn remove_unwanted(&mut self, now: Instant) {
-        let bytes = &mut self.bytes;
+        let (bytes, dropped) = (&mut self.bytes, &mut self.dropped);
         self.waiting.retain(|waiting| {
             let is_wanted = waiting.request.is_wanted(now);
             if !is_wanted {
+                *dropped += usize::from(waiting.request.is_dropped(now));
                 *bytes -= waiting.request.cost_from(waiting.next);
             }
             is_wanted
@@ -351,6 +367,7 @@ mod tests {
         queue.push(late);
         assert!(queue.take(now + Duration::from_millis(1), 1).is_empty());
         assert_eq!(queue.bytes(), 0);
+        assert_eq!(queue.take_dropped(), 1, "the late one is not counted");
         let failure = reply.try_recv().unwrap().unwrap_err();
         assert_eq!(failure, Failure::TooLate);
     }
