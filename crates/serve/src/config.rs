@@ -1,5 +1,6 @@
 //! Settings of the server.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub struct Config {
     /// True if `GET /` is a page.
     pub ui: bool,
     /// Secret that requests must have.
-    pub api_key: Option<String>,
+    pub api_key: Option<ApiKey>,
     /// Folder of the model; `None` if models are loaded by requests.
     pub model_dir: Option<PathBuf>,
     /// Maximum memory of models that are loaded by requests, in bytes.
@@ -38,6 +39,33 @@ pub struct Config {
     pub batch: Option<Batch>,
     /// Collector of traces; `None` if there are no traces.
     pub collector: Option<Collector>,
+}
+
+/// Secret of a server. Its debug form does not have it.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Keeps a secret.
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// Compares a key with the secret in a time that depends on the length only.
+    pub(crate) fn is_equal(&self, given: &[u8]) -> bool {
+        let secret = self.0.as_bytes();
+        let differences = given
+            .iter()
+            .zip(secret)
+            .fold(0u8, |all, (a, b)| all | (a ^ b));
+        given.len() == secret.len() && differences == 0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(..)")
+    }
 }
 
 /// Settings of a batch transform job.
@@ -104,6 +132,16 @@ pub fn number(env: &Env, variable: Variable) -> Result<Option<usize>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_compared_whole_and_not_printed() {
+        let key = ApiKey::new("abc".to_owned());
+        assert!(key.is_equal(b"abc"));
+        for other in [&b""[..], b"ab", b"abcd", b"abx"] {
+            assert!(!key.is_equal(other));
+        }
+        assert_eq!(format!("{key:?}"), "ApiKey(..)");
+    }
 
     #[test]
     fn batch_transform_has_sagemakers_variables() {

@@ -34,8 +34,8 @@ pub(crate) async fn invoke(
     app: &Arc<App>,
     model: Arc<Served>,
     request: Request,
+    deadline: Instant,
 ) -> Result<Response, Refusal> {
-    let deadline = app.deadline();
     let (parts, body) = request.into_parts();
     let format = body::format(&parts.headers)?;
     let output = body::output(&parts.headers, format)?;

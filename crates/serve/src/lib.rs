@@ -37,6 +37,6 @@ mod testing;
 mod traces;
 
 pub use classifier::{Classifier, Load, ModelInfo, Scorer};
-pub use config::{Batch, Config, flag, number};
+pub use config::{ApiKey, Batch, Config, flag, number};
 pub use server::run;
 pub use traces::Collector;

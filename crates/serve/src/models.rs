@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use diagnostics::Error;
+use tokio::time::timeout_at;
 
 use crate::classifier::Load;
-use crate::engine::Served;
+use crate::engine::{Failure, Served};
 use crate::metrics::Metrics;
 use crate::reply::Refusal;
 
@@ -184,6 +185,13 @@ impl Models {
     /// # Errors
     /// The name is taken (409), there is too little memory (507), or it cannot be read.
     pub(crate) async fn add(self: &Arc<Self>, name: &str, dir: &Path) -> Result<(), Refusal> {
+        let (models, name, dir) = (Arc::clone(self), name.to_owned(), dir.to_owned());
+        // A client that goes away must not end it: the loading itself would go on.
+        let added = tokio::spawn(async move { models.add_now(&name, &dir).await });
+        added.await.unwrap_or_else(|_| Err(not_loaded()))
+    }
+
+    async fn add_now(&self, name: &str, dir: &Path) -> Result<(), Refusal> {
         let _loading = self.loading.lock().await;
         if self.entries().by_name.contains_key(name) {
             return Err(Refusal::new(
@@ -198,16 +206,39 @@ impl Models {
     /// Returns a model, and loads it again if another one needed its memory.
     ///
     /// # Errors
-    /// There is none of this name, or it cannot be loaded again.
-    pub(crate) async fn get(self: &Arc<Self>, name: &str) -> Result<Arc<Served>, Refusal> {
+    /// There is none of this name, it cannot be loaded again, or not before the deadline.
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Arc<Served>, Refusal> {
         if let Some(served) = self.loaded(name)? {
             return Ok(served);
         }
-        let _loading = self.loading.lock().await;
-        match self.loaded(name)? {
-            Some(served) => Ok(served),
-            None => self.load(name, &self.dir(name)?).await,
+        let (models, name) = (Arc::clone(self), name.to_owned());
+        // It goes on after the deadline: later requests need it too.
+        let loaded = tokio::spawn(async move { models.load_again(&name).await });
+        match timeout_at(deadline.into(), loaded).await {
+            Ok(loaded) => loaded.unwrap_or_else(|_| Err(not_loaded())),
+            Err(_) => Err(Failure::TooLate.into()),
         }
+    }
+
+    async fn load_again(&self, name: &str) -> Result<Arc<Served>, Refusal> {
+        let _loading = self.loading.lock().await;
+        if let Some(served) = self.loaded(name)? {
+            return Ok(served);
+        }
+        let loaded = self.load(name, &self.dir(name)?).await;
+        // The request is right: it is the model that cannot be read any more.
+        loaded.map_err(|refusal| match refusal.status {
+            StatusCode::BAD_REQUEST => Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the model cannot be loaded again: {}", refusal.message()),
+                "restore its folder, or delete the model and load another one",
+            ),
+            _ => refusal,
+        })
     }
 
     /// Returns a model if it is in memory.
@@ -236,7 +267,7 @@ impl Models {
         Ok(())
     }
 
-    async fn load(self: &Arc<Self>, name: &str, dir: &Path) -> Result<Arc<Served>, Refusal> {
+    async fn load(&self, name: &str, dir: &Path) -> Result<Arc<Served>, Refusal> {
         let bytes = file_bytes(dir).saturating_mul(MEMORY_FACTOR);
         if bytes > self.max_bytes {
             return Err(Refusal::new(
@@ -285,6 +316,10 @@ fn unknown() -> Refusal {
     )
 }
 
+fn not_loaded() -> Refusal {
+    Failure::Broken("it panicked while it was loaded".to_owned()).into()
+}
+
 /// Returns the size of the files in a folder; 0 if it cannot be read.
 fn file_bytes(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -317,8 +352,10 @@ mod tests {
             Arc::new(|_: &Path| -> Result<Arc<dyn Classifier>, Error> { Ok(length_classifier()) });
         let models = Arc::new(Models::new(load, true, 500, metrics));
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
             .unwrap();
+        let soon = Instant::now() + Duration::from_secs(60);
         runtime.block_on(async {
             let in_memory = || {
                 let entries = models.entries();
@@ -337,14 +374,18 @@ mod tests {
             );
             let large = models.add("large", &dir("large")).await;
             assert_eq!(status(large), StatusCode::INSUFFICIENT_STORAGE);
-            models.get("a").await.unwrap();
+            models.get("a", soon).await.unwrap();
             models.add("c", &dir("c")).await.unwrap();
             assert_eq!(in_memory(), ["a", "c"]);
-            models.get("b").await.unwrap();
+            models.get("b", soon).await.unwrap();
             assert_eq!(in_memory(), ["b", "c"]);
             assert_eq!(models.list().len(), 3);
             models.remove("b").unwrap();
-            let unknown = models.get("b").await.err().map(|refusal| refusal.status);
+            let unknown = models
+                .get("b", soon)
+                .await
+                .err()
+                .map(|refusal| refusal.status);
             assert_eq!(unknown, Some(StatusCode::NOT_FOUND));
         });
     }

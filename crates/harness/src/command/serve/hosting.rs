@@ -10,7 +10,7 @@ use dataset::join_pair;
 use diagnostics::Error;
 use evaluation::report::ClassFeatures;
 use sagemaker::{Paths, env_vars};
-use serve::{Batch, Classifier, Collector, Config, Load, ModelInfo, Scorer};
+use serve::{ApiKey, Batch, Classifier, Collector, Config, Load, ModelInfo, Scorer};
 use training::memory;
 
 use super::super::{Loaded, load};
@@ -56,6 +56,7 @@ fn config(paths: &Paths, args: &ServeArgs, program: &'static str) -> Result<Conf
     };
     let threads = args.threads().get();
     let available = memory::available(Path::new("/"));
+    let key = args.api_key_file.as_deref().map(api_key);
     Ok(Config {
         address: SocketAddr::new(
             args.host.unwrap_or(IpAddr::V4(default_host)),
@@ -65,7 +66,7 @@ fn config(paths: &Paths, args: &ServeArgs, program: &'static str) -> Result<Conf
         timeout: Duration::from_secs(args.timeout),
         max_queue: args.max_queue,
         ui: !args.no_ui,
-        api_key: args.api_key_file.as_deref().map(api_key).transpose()?,
+        api_key: key.transpose()?.map(ApiKey::new),
         model_dir: (!is_multi).then(|| args.model_dir.clone().unwrap_or(model)),
         model_bytes: available.map_or(MODEL_BYTES, |bytes| bytes / 2),
         batch: Batch::from_env(env, threads)?,
