@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`classifier`] | the model as the server sees it |
 //! | `server` | the life of the server: listens, loads, drains |
+//! | `connections` | their number, idle ones, and clients that do not read |
 //! | `routes`, `invocations`, `stream`, `explain` | the answers to requests |
 //! | `body`, `json`, `records` | requests: types, limits, records |
 //! | `render`, `reply` | answers with predictions, and others |
@@ -18,6 +19,7 @@ mod body;
 mod campaigns;
 pub mod classifier;
 mod config;
+mod connections;
 mod engine;
 mod explain;
 mod invocations;
@@ -25,6 +27,8 @@ mod json;
 mod log;
 mod metrics;
 mod models;
+#[cfg(test)]
+mod over_http;
 mod queue;
 mod records;
 mod render;

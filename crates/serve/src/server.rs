@@ -6,31 +6,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use diagnostics::{Error, print_line};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::app::{App, MAX_RESPONSE_BYTES, body_memory};
 use crate::classifier::Load;
 use crate::config::Config;
+use crate::connections::{Connections, Limits};
 use crate::log;
 use crate::routes::router;
 use crate::traces::{FLUSH_TIMEOUT, Traces};
 
-/// Maximum number of connections: with their buffers, they take at most 64 MB.
-const MAX_CONNECTIONS: usize = 1024;
-/// Maximum bytes of the buffer of a connection, and thus of the headers of a request.
-const MAX_BUFFER_BYTES: usize = 32 * 1024;
-/// Time in which the headers of a request must arrive, also of the next one of a connection: AWS's
-/// load balancers close idle connections after 60 s, which must not be later than this.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(65);
 /// Time after [`READ_PAUSE`] until all requests are answered, at most. With the pause and the
 /// traces it is 20 s: SageMaker kills after 30 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20)
@@ -38,8 +27,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20)
     .saturating_sub(FLUSH_TIMEOUT);
 /// Time after SIGTERM in which requests that are on their way are still read.
 const READ_PAUSE: Duration = Duration::from_millis(100);
-/// Time until the next try after a connection could not be accepted.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Threads that read and write; those that score are others.
 const MAX_IO_THREADS: usize = 4;
 
@@ -78,13 +65,14 @@ async fn serve(config: Config, load: Load) -> Result<(), Error> {
             .help("stop the program that uses the port, or pass another --port or --host")
     })?;
     let address = listener.local_addr().unwrap_or(config.address);
+    let limits = Limits::default();
     print_line(format_args!("listening on http://{address}"))?;
     log::event(
         "start",
         json!({
             "threads": config.threads,
             "max_queue": config.max_queue,
-            "max_connections": MAX_CONNECTIONS,
+            "max_connections": limits.connections,
             "max_body_bytes_in_memory": body_memory(&config),
             "max_answer_bytes_in_memory": MAX_RESPONSE_BYTES,
             "max_model_bytes": config.model_dir.is_none().then_some(config.model_bytes),
@@ -106,10 +94,10 @@ async fn serve(config: Config, load: Load) -> Result<(), Error> {
             })
             .map_err(no_threads)?;
     }
-    let mut connections = Connections::new(router(&app));
+    let mut connections = Connections::new(router(&app), limits);
     loop {
         tokio::select! {
-            stream = connections.next(&listener) => connections.serve(stream),
+            () = connections.serve_next(&listener) => (),
             Some(error) = failed.recv() => return Err(error),
             () = stopped(&mut terminate, &mut interrupt) => break,
         }
@@ -176,80 +164,4 @@ async fn join(workers: Vec<JoinHandle<()>>) {
     });
     // A batch takes a fraction of a second.
     let _ = tokio::time::timeout(Duration::from_secs(5), joined).await;
-}
-
-/// The open connections.
-struct Connections {
-    http: http1::Builder,
-    router: Router,
-    graceful: GracefulShutdown,
-    room: Arc<Semaphore>,
-    /// Room for the next connection.
-    next: Option<OwnedSemaphorePermit>,
-}
-
-impl Connections {
-    fn new(router: Router) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_BUFFER_BYTES);
-        Self {
-            http,
-            router,
-            graceful: GracefulShutdown::new(),
-            room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            next: None,
-        }
-    }
-
-    /// Accepts the next connection, as soon as there is room for it.
-    async fn next(&mut self, listener: &TcpListener) -> TcpStream {
-        if self.next.is_none() {
-            self.next = Arc::clone(&self.room).acquire_owned().await.ok();
-        }
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => return stream,
-                // The client has gone, or too many files are open: others will be closed.
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
-        }
-    }
-
-    /// Stops listening, and serves the connections that the system has accepted: dropping the
-    /// listener resets them.
-    fn serve_waiting(&mut self, listener: TcpListener) {
-        let Ok(listener) = listener.into_std() else {
-            return;
-        };
-        for _ in 0..MAX_CONNECTIONS {
-            let Ok((stream, _)) = listener.accept() else {
-                return;
-            };
-            let stream = stream.set_nonblocking(true).map(|()| stream);
-            if let Ok(stream) = stream.and_then(TcpStream::from_std) {
-                self.serve(stream);
-            }
-        }
-    }
-
-    fn serve(&mut self, stream: TcpStream) {
-        let permit = self.next.take();
-        // Without it, an answer may wait 40 ms for an acknowledgement.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let connection = self.graceful.watch(connection);
-        tokio::spawn(async move {
-            // The client has gone, or sent something that is not HTTP.
-            let _ = connection.await;
-            drop(permit);
-        });
-    }
-
-    /// Waits until all requests are answered.
-    async fn finish(self) {
-        self.graceful.shutdown().await;
-    }
 }

@@ -1,12 +1,17 @@
 //! Models for tests.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use diagnostics::Error;
 use evaluation::metrics::Scores;
 use evaluation::report::ClassFeatures;
 
-use crate::classifier::{Classifier, ModelInfo, Scorer};
+use crate::app::App;
+use crate::classifier::{Classifier, Load, ModelInfo, Scorer};
+use crate::config::Config;
 use crate::engine::Served;
 
 /// Scores of two classes by the length of the text.
@@ -98,4 +103,27 @@ pub(crate) fn length_model() -> Arc<Served> {
 /// A model that panics at the text `panic` and fails at `error`.
 pub(crate) fn failing_model() -> Arc<Served> {
     model(true)
+}
+
+/// Loads [`length_classifier`] from any folder.
+pub(crate) fn length_load() -> Load {
+    Arc::new(|_: &Path| -> Result<Arc<dyn Classifier>, Error> { Ok(length_classifier()) })
+}
+
+/// Returns an app of one thread, which is not started, and of one model, which is not loaded.
+pub(crate) fn app(load: Load, change: impl FnOnce(&mut Config)) -> Arc<App> {
+    let mut config = Config {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        threads: 1,
+        timeout: Duration::from_secs(10),
+        max_queue: 10,
+        ui: false,
+        api_key: None,
+        model_dir: Some(PathBuf::from("model")),
+        model_bytes: 1 << 30,
+        batch: None,
+        collector: None,
+    };
+    change(&mut config);
+    App::new(config, load, None)
 }
