@@ -200,7 +200,11 @@ impl Models {
                 "invoke it, or delete it first",
             ));
         }
-        self.load(name, dir).await.map(drop)
+        let entry = self.load(dir).await?;
+        let mut entries = self.entries();
+        entries.by_name.insert(name.to_owned(), entry);
+        self.metrics.set_models(entries.count());
+        Ok(())
     }
 
     /// Returns a model, and loads it again if another one needed its memory.
@@ -229,16 +233,23 @@ impl Models {
         if let Some(served) = self.loaded(name)? {
             return Ok(served);
         }
-        let loaded = self.load(name, &self.dir(name)?).await;
+        let loaded = self.load(&self.dir(name)?).await;
         // The request is right: it is the model that cannot be read any more.
-        loaded.map_err(|refusal| match refusal.status {
+        let loaded = loaded.map_err(|refusal| match refusal.status {
             StatusCode::BAD_REQUEST => Refusal::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the model cannot be loaded again: {}", refusal.message()),
                 "restore its folder, or delete the model and load another one",
             ),
             _ => refusal,
-        })
+        })?;
+        let mut entries = self.entries();
+        // It may have been deleted in the meantime.
+        let entry = entries.by_name.get_mut(name).ok_or_else(unknown)?;
+        *entry = loaded;
+        let served = entry.served.clone();
+        self.metrics.set_models(entries.count());
+        served.ok_or_else(unknown)
     }
 
     /// Returns a model if it is in memory.
@@ -267,7 +278,8 @@ impl Models {
         Ok(())
     }
 
-    async fn load(&self, name: &str, dir: &Path) -> Result<Arc<Served>, Refusal> {
+    /// Loads the model of a folder.
+    async fn load(&self, dir: &Path) -> Result<Entry, Refusal> {
         let bytes = file_bytes(dir).saturating_mul(MEMORY_FACTOR);
         if bytes > self.max_bytes {
             return Err(Refusal::new(
@@ -293,18 +305,12 @@ impl Models {
             Ok(Err(error)) => return Err(failed(error.into_parts().0)),
             Err(_) => return Err(failed("the model cannot be loaded: it panicked".to_owned())),
         };
-        let served = Served::new(classifier);
-        let mut entries = self.entries();
-        let used = entries.requests;
-        let entry = Entry {
+        Ok(Entry {
             dir: dir.to_owned(),
-            served: Some(Arc::clone(&served)),
+            served: Some(Served::new(classifier)),
             bytes,
-            used,
-        };
-        entries.by_name.insert(name.to_owned(), entry);
-        self.metrics.set_models(entries.count());
-        Ok(served)
+            used: self.entries().requests,
+        })
     }
 }
 
