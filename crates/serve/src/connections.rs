@@ -234,8 +234,13 @@ impl Connections {
         while self.accepted.is_none() {
             match listener.accept().await {
                 Ok((stream, _)) => self.accepted = Some(stream),
-                // The client has gone, or too many files are open: others will be closed.
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(error) => {
+                    // Otherwise, too many files are open.
+                    if error.kind() != io::ErrorKind::ConnectionAborted {
+                        self.close_idle();
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
         let room = self.make_room().await;
