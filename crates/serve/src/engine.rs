@@ -276,14 +276,19 @@ impl Engine {
             return Err(Failure::Stopping);
         }
         if let Some(deadline) = deadline {
-            let waiting = model.seconds(state.queue.bytes(), self.threads);
             if state.queue.len() >= self.max_queue {
+                let waiting = model.seconds(state.queue.bytes(), self.threads);
                 let retry_after = waiting.ceil().clamp(1.0, 60.0) as u64;
                 return Err(Failure::QueueFull { retry_after });
             }
-            let own = model.seconds(request.cost_from(0), self.threads);
+            let own = request.cost_of_all();
+            let before = state.queue.bytes_before(own, model.batch_bytes());
+            let needed = model.seconds(before + own, self.threads);
+            // If no other waits, the estimate must be wrong by half: the speed is measured again
+            // only by requests that are admitted.
+            let share = if state.queue.len() == 0 { 0.5 } else { 1.0 };
             let left = deadline.saturating_duration_since(Instant::now());
-            if state.queue.len() > 0 && waiting + own > left.as_secs_f64() {
+            if needed * share > left.as_secs_f64() {
                 return Err(Failure::TooLate);
             }
         }
@@ -511,6 +516,12 @@ mod tests {
         assert!(reply.is_ok(), "the first one may be slower or faster");
         let failure = engine.submit(&model, long(), soon()).err();
         assert_eq!(failure, Some(Failure::TooLate));
+        let small = engine.submit(&model, texts(1), soon());
+        assert!(small.is_ok(), "it waits for one batch of the long one");
+        let very_long = vec!["x".repeat(200_000)];
+        let idle = super::Engine::new(1, 10, Arc::new(Metrics::new()));
+        let failure = idle.submit(&model, very_long, soon()).err();
+        assert_eq!(failure, Some(Failure::TooLate), "although no other waits");
     }
 
     /// One of the texts makes the model panic, another one makes it fail.

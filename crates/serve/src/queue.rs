@@ -78,9 +78,9 @@ impl Request {
         cost(self.text(at))
     }
 
-    /// Cost of the texts from `next` in the order of their lengths.
-    pub(crate) fn cost_from(&self, next: usize) -> usize {
-        (next..self.order.len()).map(|at| self.cost(at)).sum()
+    /// Cost of all texts.
+    pub(crate) fn cost_of_all(&self) -> usize {
+        self.texts.iter().map(|text| cost(text)).sum()
     }
 
     /// False if nobody waits for the answer any more. A request after its deadline is answered.
@@ -172,6 +172,8 @@ struct Waiting {
     request: Arc<Request>,
     /// Number of texts that were taken.
     next: usize,
+    /// Cost of the others.
+    left: usize,
 }
 
 /// Requests in the order in which they get a turn.
@@ -199,9 +201,23 @@ impl Queue {
         std::mem::take(&mut self.dropped)
     }
 
+    /// Returns the cost of the texts that are scored before a new request of this cost has its
+    /// answer: each request gets a turn per batch of the new one.
+    pub(crate) fn bytes_before(&self, cost: usize, batch: usize) -> usize {
+        let turns = cost.div_ceil(batch.max(1)).max(1).saturating_mul(batch);
+        let waiting = self.waiting.iter();
+        waiting.map(|waiting| waiting.left.min(turns)).sum()
+    }
+
     pub(crate) fn push(&mut self, request: Arc<Request>) {
-        self.bytes += request.cost_from(0);
-        self.waiting.push_back(Waiting { request, next: 0 });
+        let left = request.cost_of_all();
+        self.bytes += left;
+        let next = 0;
+        self.waiting.push_back(Waiting {
+            request,
+            next,
+            left,
+        });
     }
 
     /// Removes and returns all requests.
@@ -239,6 +255,7 @@ impl Queue {
                     }
                     (rows, longest) = (rows + 1, longest.max(cost));
                     waiting.next += 1;
+                    waiting.left -= cost;
                     self.bytes -= cost;
                 }
             }
@@ -270,7 +287,7 @@ impl Queue {
             let is_wanted = waiting.request.is_wanted(now);
             if !is_wanted {
                 *dropped += usize::from(waiting.request.is_dropped(now));
-                *bytes -= waiting.request.cost_from(waiting.next);
+                *bytes -= waiting.left;
             }
             is_wanted
         });
