@@ -73,6 +73,61 @@ fn archive_and_folder_are_served_until_ctrl_c() {
     }
 }
 
+fn pack(home: &Path, from: &Path, what: &str) -> PathBuf {
+    let archive = home.join("packed.tar.gz");
+    let mut tar = Command::new("tar");
+    tar.arg("-czf").arg(&archive).arg("-C").arg(from).arg(what);
+    run(tar).expect_code(0);
+    archive
+}
+
+/// `tar -czf model.tar.gz FOLDER`, also with folders in folders.
+#[test]
+fn model_may_be_below_a_folder_of_the_archive() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let outer = home.path().join("from/outer/inner");
+    fs::create_dir_all(&outer).expect("a writable folder");
+    let folder = model(&outer);
+    assert!(folder.is_dir());
+    let archive = pack(home.path(), &home.path().join("from"), "outer");
+    let mut command = serve(home.path(), &["--model"]);
+    // It ends at once.
+    fs::write(
+        home.path().join("trainer"),
+        "#!/bin/sh\necho \"model: $(cat \"$3/config.json\")\"\n",
+    )
+    .expect("a writable folder");
+    command.arg(archive);
+    let outcome = run(command);
+    outcome.expect_code(0);
+    assert_eq!(outcome.stdout, "model: {\"a\": 1}\n");
+}
+
+/// The help has no option of `download`, and no folder that is deleted.
+#[test]
+fn archive_without_a_model_is_refused_with_help() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let from = home.path().join("from");
+    fs::create_dir(&from).expect("a writable folder");
+    fs::write(from.join("notes.txt"), "x").expect("a writable folder");
+    let other = pack(home.path(), &from, "notes.txt");
+    let broken = home.path().join("broken.tar.gz");
+    fs::write(&broken, "no archive").expect("a writable folder");
+    for (archive, expected) in [
+        (other, "found no config.json"),
+        (broken, "the archive is broken"),
+    ] {
+        let mut command = serve(home.path(), &["--model"]);
+        command.arg(&archive);
+        let outcome = run(command);
+        outcome.expect_code(1);
+        let (found, shown) = (&outcome.stderr, archive.display());
+        assert!(found.contains(expected), "{found}");
+        assert!(found.contains(&format!("tar -tzf {shown}")), "{found}");
+        assert!(!found.contains("--no-unpack"), "{found}");
+    }
+}
+
 #[test]
 fn wrong_options_are_refused() {
     let home = tempfile::tempdir().expect("a temporary folder");

@@ -1,13 +1,16 @@
 //! The parts of a request: types, limits, body.
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::body::{Body, HttpBody};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::{timeout, timeout_at};
 
@@ -126,15 +129,23 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-/// Refuses a body that is larger than `most` by its header.
+/// Refuses a body that is encoded, or larger than `most`, by its headers.
 ///
 /// # Errors
-/// It is larger.
-pub(crate) async fn check_length(
+/// It is.
+pub(crate) async fn check_headers(
     headers: &HeaderMap,
     body: Body,
     most: usize,
 ) -> Result<Body, Refusal> {
+    let encoding = headers.get(CONTENT_ENCODING);
+    if encoding.is_some_and(|name| !name.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "expected no header `content-encoding` but `identity`",
+            "send the body without content-encoding",
+        ));
+    }
     match content_length(headers).filter(|length| *length > most) {
         Some(length) => {
             // Such a client waits for an answer before it sends the body.
@@ -149,20 +160,88 @@ pub(crate) async fn check_length(
 
 /// Drops the rest of a body that is too large: many clients read an answer only after they have
 /// sent everything, and would see a closed connection instead of the answer.
-async fn discard(mut body: Body) {
-    const MAX_BYTES: usize = 64 << 20;
-    const TIME: Duration = Duration::from_secs(2);
+async fn discard(body: Body) {
+    // Otherwise, the client has lost its chance.
+    let _ = skip(body, 64 << 20, Duration::from_secs(2)).await;
+}
+
+/// Reads and drops the rest of a body; false if it has more bytes, takes longer or breaks off.
+async fn skip(mut body: Body, most: usize, time: Duration) -> bool {
     let read = async {
         let mut bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > MAX_BYTES {
-                break;
+        loop {
+            match body.frame().await {
+                None => return true,
+                Some(Err(_)) => return false,
+                Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
+            }
+            if bytes > most {
+                return false;
             }
         }
     };
-    // The client has lost its chance.
-    let _ = timeout(TIME, read).await;
+    timeout(time, read).await.unwrap_or(false)
+}
+
+/// The body of a request, which can be read on after the handler of the request has dropped it.
+#[derive(Clone)]
+pub(crate) struct SharedBody(Arc<Mutex<Rest>>);
+
+/// What is not read yet of a body.
+struct Rest {
+    body: Body,
+    is_ended: bool,
+}
+
+impl SharedBody {
+    pub(crate) fn new(body: Body) -> Self {
+        let is_ended = body.is_end_stream();
+        Self(Arc::new(Mutex::new(Rest { body, is_ended })))
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what the handler of the request left: the next request of the connection follows it.
+    /// False if it is too long, and the connection must be closed.
+    pub(crate) async fn drain(self, headers: &HeaderMap) -> bool {
+        const MAX_BYTES: usize = 64 << 10;
+        const TIME: Duration = Duration::from_secs(1);
+        let Some(rest) = Arc::into_inner(self.0) else {
+            // A stream reads it.
+            return true;
+        };
+        let rest = rest.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if rest.is_ended {
+            return true;
+        }
+        // A client that waits for an answer need not send the body.
+        let is_long = content_length(headers).is_some_and(|length| length > MAX_BYTES);
+        !is_long && !headers.contains_key(EXPECT) && skip(rest.body, MAX_BYTES, TIME).await
+    }
+}
+
+impl HttpBody for SharedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut rest = self.rest();
+        if rest.is_ended {
+            return Poll::Ready(None);
+        }
+        let frame = Pin::new(&mut rest.body).poll_frame(context);
+        rest.is_ended = matches!(frame, Poll::Ready(None)) || rest.body.is_end_stream();
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest().is_ended
+    }
 }
 
 fn too_large(length: usize, most: usize) -> Refusal {
@@ -190,7 +269,7 @@ pub(crate) async fn read(
     deadline: Instant,
     memory: &Arc<Semaphore>,
 ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
-    let mut body = check_length(headers, body, most).await?;
+    let mut body = check_headers(headers, body, most).await?;
     let full = |_: TryAcquireError| Refusal::busy("other requests need the memory", 1);
     let permit = Arc::clone(memory).try_acquire_many_owned(1);
     let mut permit = permit.map_err(full)?;
@@ -231,11 +310,12 @@ pub(crate) async fn read(
     }
 }
 
-/// Returns the body as text.
+/// Returns the body as text, without a byte order mark.
 ///
 /// # Errors
 /// It is not UTF-8.
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let message = format!("expected UTF-8, found another byte at {at} of the body");
@@ -292,6 +372,26 @@ mod tests {
         assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
         drop((first, second));
         assert_eq!(memory.available_permits(), 10);
+    }
+
+    #[test]
+    fn encoded_bodies_are_refused() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        let check = |value| {
+            let headers = headers(CONTENT_ENCODING, value);
+            runtime.block_on(async { check_headers(&headers, Body::empty(), 9).await.err() })
+        };
+        assert_eq!(check("identity"), None);
+        let refusal = check("gzip").unwrap();
+        assert_eq!(refusal.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(refusal.message().contains("content-encoding"));
+        assert_eq!(refusal.help, "send the body without content-encoding");
+    }
+
+    #[test]
+    fn byte_order_mark_is_no_text() {
+        assert_eq!(utf8(b"\xef\xbb\xbf[]"), Ok("[]"));
     }
 
     #[test]

@@ -16,10 +16,18 @@ use crate::json;
 use crate::render::{Output, Renderer, Shape};
 use crate::reply::{Refusal, json_response};
 
-/// Maximum bytes of a text that is explained: networks need a pass per word.
+/// Maximum bytes of a body with a text that is explained: networks need a pass per word.
 const MAX_BYTES: usize = 64 * 1024;
 /// Features per class.
 const TOP: usize = 15;
+
+/// A single text cannot be split.
+fn shorter(mut refusal: Refusal) -> Refusal {
+    if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
+        refusal.help = "send a shorter text".to_owned();
+    }
+    refusal
+}
 
 /// Answers a request to `/explain`: the prediction for a text, and its strongest features.
 pub(crate) async fn explain(
@@ -29,11 +37,16 @@ pub(crate) async fn explain(
 ) -> Result<Response, Refusal> {
     let deadline = app.deadline();
     let (parts, body) = request.into_parts();
-    let (bytes, _permit) =
-        body::read(&parts.headers, body, MAX_BYTES, deadline, &app.memory).await?;
-    let document = json::invocations(model.classifier.info(), body::utf8(&bytes)?)?;
-    let help = "send {\"inputs\": \"a text\"}";
-    let mut records = document.records.into_iter();
+    let (bytes, _permit) = body::read(&parts.headers, body, MAX_BYTES, deadline, &app.memory)
+        .await
+        .map_err(shorter)?;
+    let info = model.classifier.info();
+    let records = json::explain(info, body::utf8(&bytes)?)?;
+    let help = match info.text_pair {
+        true => "send {\"inputs\": [\"a text\", \"another\"]}",
+        false => "send {\"inputs\": \"a text\"}",
+    };
+    let mut records = records.into_iter();
     let text = match (records.next(), records.next()) {
         (Some(Ok(text)), None) => text,
         (Some(Err(error)), None) => return Err(Refusal::bad(error, help)),

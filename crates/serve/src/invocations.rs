@@ -55,7 +55,7 @@ pub(crate) async fn invoke(
     };
     if let (Format::Lines(format), Some(batch)) = (format, app.config.batch) {
         let most = batch.max_payload.unwrap_or(usize::MAX);
-        let body = body::check_length(&parts.headers, body, most).await?;
+        let body = body::check_headers(&parts.headers, body, most).await?;
         return stream::respond(app, model, format, renderer, (body, batch.max_payload)).await;
     }
     let most = app.max_body();
@@ -175,8 +175,8 @@ async fn answer(
         records: errors.len(),
         bad: errors.len() - texts.len(),
     };
-    app.metrics.records(counts.records, counts.bad);
     if let (true, Some(Some(error)), None) = (texts.is_empty(), errors.first(), app.config.batch) {
+        app.metrics.records(counts.records, counts.bad);
         let help = "GET /openapi.json describes requests";
         return Err(Refusal::bad(error.clone(), help));
     }
@@ -185,6 +185,7 @@ async fn answer(
     let queued = SystemTime::now();
     let scores = score(app, model, texts, deadline).await?;
     let scored = SystemTime::now();
+    app.metrics.records(counts.records, counts.bad);
     let mut out = Vec::new();
     renderer.write(&mut out, model, &errors, &scores);
     let content_type = renderer.output.content_type();
@@ -223,4 +224,72 @@ pub(crate) async fn wait(reply: Reply) -> Result<Scores, Failure> {
     // The sender is dropped only by a thread that panicked.
     let lost = || Failure::Broken("it panicked".to_owned());
     reply.await.unwrap_or_else(|_| Err(lost()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::classifier::Load;
+    use crate::config::Config;
+    use crate::testing::{length_classifier, length_model};
+
+    /// Records of a request that is refused are not counted.
+    #[test]
+    fn records_are_counted_by_their_answers() {
+        let config = Config {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            threads: 1,
+            timeout: Duration::from_secs(1),
+            max_queue: 10,
+            ui: false,
+            api_key: None,
+            model_dir: Some("model".into()),
+            model_bytes: 1 << 20,
+            batch: None,
+            collector: None,
+        };
+        let load: Load = Arc::new(|_: &Path| Ok(length_classifier()));
+        let app = App::new(config, load, None);
+        let model = length_model();
+        let renderer = Renderer {
+            shape: Shape::Rows {
+                in_predictions: false,
+            },
+            output: Output::Json,
+            all_classes: false,
+        };
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        let status = |records: Vec<Record>, ms: u64| {
+            let deadline = Instant::now() + Duration::from_millis(ms);
+            let answer = answer(&app, &model, records, renderer, deadline);
+            let answer = runtime.block_on(answer);
+            answer.map_or_else(|refusal| refusal.status, |response| response.status())
+        };
+        let counted = |all: usize, bad: usize| {
+            let text = app.metrics.document();
+            let has = |line: String| text.lines().any(|found| found == line);
+            has(format!("trainyard_records_total {all}"))
+                && has(format!("trainyard_bad_records_total {bad}"))
+        };
+        let bad = || Err("no text".to_owned());
+        // There are no threads yet.
+        let late = status(vec![Ok("a".to_owned()), bad()], 20);
+        assert_eq!(late, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(counted(0, 0), "{}", app.metrics.document());
+        assert_eq!(status(vec![bad(), bad()], 20), StatusCode::BAD_REQUEST);
+        assert!(counted(2, 2), "{}", app.metrics.document());
+        let threads = app.engine.start().unwrap();
+        let answered = status(vec![Ok("a".to_owned()), bad()], 60_000);
+        assert_eq!(answered, StatusCode::OK);
+        assert!(counted(4, 3), "{}", app.metrics.document());
+        app.engine.close();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    }
 }

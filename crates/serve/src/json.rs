@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::classifier::ModelInfo;
@@ -76,8 +76,7 @@ fn object(
     body: &str,
     rows: impl Fn(Vec<Record>, bool) -> Document,
 ) -> Result<Document, Refusal> {
-    let fields: BTreeMap<String, &RawValue> =
-        serde_json::from_str(body).map_err(|error| invalid(&error))?;
+    let Fields(fields) = serde_json::from_str(body).map_err(|error| invalid(&error))?;
     let parameters: Parameters = match fields.get("parameters") {
         Some(raw) => serde_json::from_str(raw.get()).map_err(|error| {
             let help = "send `parameters` as {\"top_k\": 3} or {\"all_classes\": true}";
@@ -147,6 +146,24 @@ pub(crate) fn predict(info: &ModelInfo, body: &str) -> Result<Document, Refusal>
     })
 }
 
+/// Reads a body of `/explain`: as [`invocations`]. If the model is one of pairs, two texts in
+/// `inputs` are one, as in [`predict`].
+///
+/// # Errors
+/// As [`invocations`].
+pub(crate) fn explain(info: &ModelInfo, body: &str) -> Result<Vec<Record>, Refusal> {
+    #[derive(Deserialize)]
+    struct Pair {
+        inputs: [String; 2],
+    }
+    if info.text_pair
+        && let Ok(pair) = serde_json::from_str::<Pair>(body)
+    {
+        return Ok(vec![join(info, &pair.inputs)]);
+    }
+    Ok(invocations(info, body)?.records)
+}
+
 /// Reads a record: a text, a list of texts, or an object with the columns of the training data.
 ///
 /// # Errors
@@ -159,7 +176,7 @@ pub(crate) fn record(info: &ModelInfo, json: &str) -> Record {
             join(info, &texts)
         }
         Kind::Object => {
-            let fields: BTreeMap<String, &RawValue> = parse(json)?;
+            let Fields(fields) = parse(json)?;
             of_fields(info, &fields)
         }
         Kind::Other(found) => Err(format!("expected a text or an object, found {found}")),
@@ -206,6 +223,36 @@ fn of_fields(info: &ModelInfo, fields: &BTreeMap<String, &RawValue>) -> Record {
     };
     let texts: Vec<String> = values.iter().map(text).collect::<Result<_, _>>()?;
     join(info, &texts)
+}
+
+/// The members of an object, each of them once.
+struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+            if fields.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
+            }
+            fields.insert(key, value);
+        }
+        Ok(Fields(fields))
+    }
 }
 
 /// Kind of a JSON value, by its first character.
@@ -357,6 +404,43 @@ mod tests {
         ));
         let several = tei(r#"{"inputs": [["x", "y"], ["x", "y"]], "raw_scores": true}"#);
         assert_eq!(several.records, [joined.clone(), joined]);
+    }
+
+    /// As in `predict`, which refuses such lines.
+    #[test]
+    fn keys_are_not_repeated() {
+        let info = info();
+        let found = texts(&info, r#"[{"text": "a", "text": "b"}, "c"]"#);
+        let error = found[0].as_ref().unwrap_err();
+        assert!(error.contains("duplicate key `text`"), "{error}");
+        assert_eq!(found[1..], ok(&["c"]));
+        for body in [
+            r#"{"text": "a", "te\u0078t": "b"}"#,
+            r#"{"inputs": "a", "inputs": "b"}"#,
+        ] {
+            let refusal = invocations(&info, body).unwrap_err();
+            assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+            assert!(refusal.message().contains("duplicate key"), "{body}");
+        }
+        assert!(predict(&info, r#"{"inputs": "a", "inputs": "b"}"#).is_err());
+    }
+
+    #[test]
+    fn pair_is_explained_with_one_list_or_two() {
+        let pair = pair_info();
+        for body in [
+            r#"{"inputs": ["x", "y"]}"#,
+            r#"{"inputs": [["x", "y"]]}"#,
+            r#"[["x", "y"]]"#,
+            r#"{"a": "x", "b": "y"}"#,
+        ] {
+            let found = explain(&pair, body).unwrap();
+            assert_eq!(found, [Ok(dataset::join_pair("x", "y"))], "{body}");
+        }
+        assert_eq!(
+            explain(&info(), r#"{"inputs": ["x", "y"]}"#).unwrap().len(),
+            2
+        );
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) enum LineFormat {
 enum Columns {
     /// The first row is not read yet.
     Unknown,
-    /// By the header.
+    /// By their places.
     At(Vec<usize>),
     /// There is no header: all fields are texts.
     All,
@@ -55,6 +55,8 @@ pub(crate) struct RecordReader<'a> {
     info: &'a ModelInfo,
     format: LineFormat,
     columns: Columns,
+    /// Number of fields of the header; without one, of the first row that has all columns.
+    width: Option<usize>,
     buffer: Vec<u8>,
     /// Start of the next record.
     start: usize,
@@ -78,6 +80,7 @@ impl<'a> RecordReader<'a> {
             info,
             format,
             columns,
+            width: None,
             buffer: Vec::new(),
             start: 0,
             searched: 0,
@@ -195,6 +198,9 @@ impl<'a> RecordReader<'a> {
                 }
                 Parsed::Unclosed | Parsed::Incomplete => return None,
             };
+            // `""` is an empty text.
+            let is_empty =
+                matches!(&*fields, [only] if only.is_empty()) && part.first() != Some(&b'"');
             self.consume(end);
             if matches!(self.columns, Columns::Unknown) {
                 self.columns = match header(self.info, &fields) {
@@ -202,30 +208,38 @@ impl<'a> RecordReader<'a> {
                     None => Columns::All,
                 };
                 if matches!(self.columns, Columns::At(_)) {
+                    self.width = Some(fields.len());
                     if self.rest().is_empty() {
                         return None;
                     }
                     continue;
                 }
             }
-            return Some(self.texts(&fields));
+            return Some(match is_empty {
+                true => Err(EMPTY.to_owned()),
+                false => self.texts(&fields),
+            });
         }
     }
 
     /// Joins the texts of a CSV row.
-    fn texts(&self, fields: &[Vec<u8>]) -> Record {
-        if let [only] = fields
-            && only.is_empty()
-        {
-            return Err(EMPTY.to_owned());
-        }
+    fn texts(&mut self, fields: &[Vec<u8>]) -> Record {
         let texts: Vec<&str> = match &self.columns {
             Columns::At(columns) => {
+                let (found, expected) = (fields.len(), self.width);
+                if let Some(expected) = expected.filter(|expected| *expected != found) {
+                    return Err(format!(
+                        "expected {expected} fields as in the first row, found {found}: quote \
+                         texts with commas"
+                    ));
+                }
                 let field = |column: &usize| match fields.get(*column) {
                     Some(field) => text(field),
                     None => Err(format!("expected more than {} fields", fields.len())),
                 };
-                columns.iter().map(field).collect::<Result<_, _>>()?
+                let texts: Vec<&str> = columns.iter().map(field).collect::<Result<_, _>>()?;
+                self.width = Some(found);
+                texts
             }
             Columns::Unknown | Columns::All => {
                 let (found, expected) = (fields.len(), self.info.texts());
@@ -389,6 +403,38 @@ mod tests {
         assert_eq!(good(&rows), [true, false]);
     }
 
+    /// A row with another number of fields than the header is not cut.
+    #[test]
+    fn csv_rows_have_the_fields_of_the_header() {
+        let info = info();
+        let rows = |body: &[u8]| read(&info, LineFormat::Csv, body, 3);
+        let found = rows(b"text\na film, which is awful\n\"a film, good\"\n");
+        let error = found[0].as_ref().unwrap_err();
+        assert!(
+            error.starts_with("expected 1 fields as in the first row, found 2"),
+            "{error}"
+        );
+        assert_eq!(found[1..], ok(&["a film, good"]));
+        let found = rows(b"id,text\n1,a,b\n2\n3,c\n");
+        assert_eq!(good(&found), [false, false, true]);
+        let numbers = ModelInfo {
+            text_columns: vec!["1".to_owned()],
+            no_header: true,
+            ..info.clone()
+        };
+        let found = read(&numbers, LineFormat::Csv, b"x\nx,a\nx,a,b\n", 3);
+        assert_eq!(good(&found), [false, true, false]);
+    }
+
+    /// As in `predict`.
+    #[test]
+    fn quoted_field_may_be_empty() {
+        let rows = |body: &[u8]| read(&info(), LineFormat::Csv, body, 1);
+        assert_eq!(rows(b"text\n\"\"\na\n"), ok(&["", "a"]));
+        assert_eq!(rows(b"a\r\n\"\""), ok(&["a", ""]));
+        assert_eq!(good(&rows(b"a\r\n\r\n\n")), [true, false, false]);
+    }
+
     /// A quote that is not closed costs its own line only.
     #[test]
     fn open_quote_costs_one_line() {
@@ -424,7 +470,7 @@ mod tests {
 
         /// Quoted texts come back as they are.
         #[test]
-        fn quoted_texts_are_read(texts in prop::collection::vec("[^\u{feff}]{1,9}", 1..5)) {
+        fn quoted_texts_are_read(texts in prop::collection::vec("[^\u{feff}]{0,9}", 1..5)) {
             prop_assume!(texts[0] != "text" && texts[0] != "inputs");
             let rows: Vec<String> = texts
                 .iter()

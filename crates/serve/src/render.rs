@@ -301,11 +301,13 @@ fn json(out: &mut Vec<u8>, value: &serde_json::Value) {
     let _ = write!(out, "{value}");
 }
 
-/// Appends a CSV field, quoted if necessary (RFC 4180).
+/// Appends a CSV field, quoted if necessary (RFC 4180). Line breaks are escaped as in JSON: an
+/// answer is one line.
 fn quote(out: &mut Vec<u8>, field: &str) {
     if field.contains(['"', ',', '\n', '\r']) {
+        let one_line = field.replace('\n', "\\n").replace('\r', "\\r");
         out.push(b'"');
-        out.extend_from_slice(field.replace('"', "\"\"").as_bytes());
+        out.extend_from_slice(one_line.replace('"', "\"\"").as_bytes());
         out.push(b'"');
     } else {
         out.extend_from_slice(field.as_bytes());
@@ -368,6 +370,19 @@ mod tests {
         assert_eq!(lines, rows);
         let csv = written(ROWS, Output::Csv, &model);
         assert_eq!(csv, "pos,0.750000,1.5\n\nneg,0.875000,2\n");
+    }
+
+    #[test]
+    fn csv_field_is_one_line() {
+        for (field, expected) in [
+            ("a b", "a b"),
+            ("a\r\nb", r#""a\r\nb""#),
+            ("\"a\", b", r#""""a"", b""#),
+        ] {
+            let mut out = Vec::new();
+            quote(&mut out, field);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]

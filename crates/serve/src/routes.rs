@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::body;
+use crate::body::{self, SharedBody};
 use crate::config::{MAX_BATCH_BYTES, MAX_BODY_BYTES};
 use crate::explain::explain;
 use crate::invocations::{Counts, invoke, predict};
@@ -27,6 +28,8 @@ use crate::traces;
 
 type Result<T = Response> = std::result::Result<T, Refusal>;
 type Shared = State<Arc<App>>;
+/// The name of a model in a path, which may be no text.
+type Name = std::result::Result<Path<String>, PathRejection>;
 
 /// Returns the routes of the server.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -167,7 +170,15 @@ async fn list_models(State(app): Shared) -> Response {
     )
 }
 
-async fn describe_model(State(app): Shared, Path(name): Path<String>) -> Result {
+/// Returns the name of a model.
+fn name(name: Name) -> Result<String> {
+    let help = "encode the name in UTF-8; GET /models lists the models";
+    let wrong = |_| Refusal::bad("the name of the model is not valid", help);
+    name.map(|Path(name)| name).map_err(wrong)
+}
+
+async fn describe_model(State(app): Shared, path: Name) -> Result {
+    let name = name(path)?;
     let dir = app.models.dir(&name)?;
     Ok(json_response(StatusCode::OK, &description(&name, &dir)))
 }
@@ -183,21 +194,27 @@ async fn load_model(State(app): Shared, request: Request) -> Result {
     let deadline = app.deadline();
     let (bytes, _permit) =
         body::read(&parts.headers, body, MAX_BYTES, deadline, &app.memory).await?;
-    let model: Model = serde_json::from_slice(&bytes).map_err(|error| {
+    let model: Model = serde_json::from_str(body::utf8(&bytes)?).map_err(|error| {
         let help = "send {\"model_name\": \"NAME\", \"url\": \"/opt/ml/models/NAME/model\"}";
         Refusal::bad(format!("expected a name and a folder: {error}"), help)
     })?;
+    if model.model_name.is_empty() || model.model_name.contains('/') {
+        let message = "expected a `model_name` that is not empty and has no `/`";
+        return Err(Refusal::bad(message, "name the model as in /models/NAME"));
+    }
     app.models.add(&model.model_name, &model.url).await?;
     let document = description(&model.model_name, &model.url);
     Ok(json_response(StatusCode::OK, &document))
 }
 
-async fn unload_model(State(app): Shared, Path(name): Path<String>) -> Result {
+async fn unload_model(State(app): Shared, path: Name) -> Result {
+    let name = name(path)?;
     app.models.remove(&name)?;
     Ok(json_response(StatusCode::OK, &json!({ "modelName": name })))
 }
 
-async fn invoke_model(State(app): Shared, Path(name): Path<String>, request: Request) -> Result {
+async fn invoke_model(State(app): Shared, path: Name, request: Request) -> Result {
+    let name = name(path)?;
     let deadline = app.deadline();
     let model = app.models.get(&name, deadline).await?;
     invoke(&app, model, request, deadline).await
@@ -230,15 +247,23 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
     let is_quiet = is_public(route) || route == "/metrics";
     let traces = app.traces.as_ref().filter(|_| !is_quiet);
     let span = traces.map(|traces| traces.begin(&method, route, request.headers()));
-    let mut response = match is_allowed(&app, request.headers(), route) {
+    let headers = request.headers().clone();
+    let (parts, body) = request.into_parts();
+    let body = SharedBody::new(body);
+    let request = Request::from_parts(parts, Body::new(body.clone()));
+    let mut response = match is_allowed(&app, &headers, route) {
         true => next.run(request).await,
-        false => Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "expected the key of the server",
-            "send the header `authorization: Bearer KEY`",
-        )
-        .into_response(),
+        false => {
+            drop(request);
+            let message = "expected the key of the server";
+            let help = "send the header `authorization: Bearer KEY`";
+            Refusal::new(StatusCode::UNAUTHORIZED, message, help).into_response()
+        }
     };
+    if !body.drain(&headers).await {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

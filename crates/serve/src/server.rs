@@ -41,6 +41,8 @@ pub fn run(config: Config, load: Load) -> Result<(), Error> {
         .build()
         .map_err(no_threads)?;
     let outcome = runtime.block_on(serve(config, load));
+    // The reason of an error is printed after it.
+    log::flush();
     runtime.shutdown_background();
     outcome
 }

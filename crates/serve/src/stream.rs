@@ -143,9 +143,6 @@ impl Reading {
     /// Puts records into the queue.
     async fn submit(&self, records: Vec<Record>) -> io::Result<()> {
         let (texts, errors) = split(records);
-        self.app
-            .metrics
-            .records(errors.len(), errors.len() - texts.len());
         let reply = match texts.is_empty() {
             true => None,
             false => {
@@ -182,14 +179,14 @@ async fn write(
                 Ok(found) => scores = found,
                 Err(failure) => {
                     let message = Refusal::from(failure).message().to_owned();
-                    app.metrics
-                        .records(0, errors.iter().filter(|e| e.is_none()).count());
                     errors.iter_mut().for_each(|error| {
                         error.get_or_insert_with(|| message.clone());
                     });
                 }
             }
         }
+        let bad = errors.iter().filter(|error| error.is_some()).count();
+        app.metrics.records(errors.len(), bad);
         let mut bytes = Vec::new();
         renderer.write(&mut bytes, model, &errors, &scores);
         let held = kibibytes(bytes.len()).min(kibibytes(MAX_HELD_BYTES));

@@ -46,9 +46,16 @@ pub(crate) async fn serve(serving: Serving) -> Result<Exit> {
     let mut signals = Signals::install()?;
     let unpacked = unpacked(&serving.model)?;
     let model = unpacked.as_ref().map_or(&*serving.model, Scratch::path);
+    let model = model_folder(model);
+    if unpacked.is_some() && !model.join("config.json").exists() {
+        let shown = serving.model.to_string_lossy();
+        let shown = diagnostics::sanitize(&shown);
+        let message = format!("expected a model in `{shown}`, found no config.json");
+        return Err(Error::new(message).help(other_archive(&serving.model)));
+    }
     let code = match serving.in_engine {
-        true => in_engine(&serving, model, &mut signals).await?,
-        false => in_process(&serving, model, &mut signals).await?,
+        true => in_engine(&serving, &model, &mut signals).await?,
+        false => in_process(&serving, &model, &mut signals).await?,
     };
     match code {
         0 => Ok(Exit::Ok),
@@ -67,8 +74,24 @@ fn unpacked(model: &Path) -> Result<Option<Scratch>> {
     let scratch = Scratch::new()?;
     let folder = scratch.path().join("model");
     std::fs::create_dir(&folder).map_err(Error::io("write", &folder))?;
-    s3::unpack_model(model, &folder)?;
+    s3::unpack_model(model, &folder).map_err(|error| {
+        let kind = error.kind();
+        let (message, mut help) = error.into_parts();
+        // The options are those of `download`.
+        help.retain(|help| !help.contains("`--"));
+        if help.is_empty() {
+            help.push(other_archive(model));
+        }
+        help.into_iter()
+            .fold(Error::with_kind(kind, message), Error::help)
+    })?;
     Ok(Some(scratch))
+}
+
+fn other_archive(archive: &Path) -> String {
+    let shown = archive.to_string_lossy();
+    let shown = diagnostics::sanitize(&shown);
+    format!("pass the model.tar.gz of a job; this shows the files: tar -tzf {shown}")
 }
 
 async fn in_process(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i64> {
@@ -84,7 +107,7 @@ async fn in_process(serving: &Serving, model: &Path, signals: &mut Signals) -> R
     let mut command = reexec::command(binary.as_os_str(), "serve")?;
     command
         .arg("--model-dir")
-        .arg(model_folder(model))
+        .arg(model)
         .args(["--port", &serving.port.to_string()])
         .args(&serving.options)
         .stdin(Stdio::null())
@@ -115,13 +138,26 @@ async fn in_process(serving: &Serving, model: &Path, signals: &mut Signals) -> R
     Ok(status.code().map_or(-1, i64::from))
 }
 
-/// Returns the folder with the model: an archive was unpacked into a folder of its own.
+/// Returns the folder with the model: it may be in `model`, or in the only folder that there is.
 fn model_folder(model: &Path) -> PathBuf {
-    let inner = model.join("model");
-    match model.join("config.json").exists() || !inner.is_dir() {
-        true => model.to_owned(),
-        false => inner,
+    let mut folder = model.to_owned();
+    while !folder.join("config.json").exists() {
+        match inner(&folder) {
+            Some(inner) => folder = inner,
+            None => return model.to_owned(),
+        }
     }
+    folder
+}
+
+fn inner(folder: &Path) -> Option<PathBuf> {
+    let named = folder.join("model");
+    if named.is_dir() {
+        return Some(named);
+    }
+    let mut entries = std::fs::read_dir(folder).ok()?;
+    let only = entries.next()?.ok()?.path();
+    (entries.next().is_none() && only.is_dir()).then_some(only)
 }
 
 async fn in_engine(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i64> {
@@ -145,7 +181,7 @@ async fn in_engine(serving: &Serving, model: &Path, signals: &mut Signals) -> Re
     eprint_line(format!(
         "port {PORT} of the container is http://127.0.0.1:{port}"
     ));
-    let code = run(&docker, &created.id, &model_folder(model), signals).await;
+    let code = run(&docker, &created.id, model, signals).await;
     let options = RemoveContainerOptionsBuilder::default()
         .force(true)
         .v(true)

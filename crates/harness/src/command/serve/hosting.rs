@@ -46,10 +46,13 @@ pub(in crate::command) fn run<T: Trainer>(
 fn config(paths: &Paths, args: &ServeArgs, program: &'static str) -> Result<Config, Error> {
     let env = paths.env();
     let is_multi = args.model_dir.is_none() && serve::flag(env, env_vars::MULTI_MODEL);
-    // The program of a container is process 1, or SageMaker's folder for the model exists.
+    // The program of a container is process 1, or SageMaker's folder for models exists.
     let model = paths.model_dir();
-    let in_container =
-        std::process::id() == 1 || is_multi || (args.model_dir.is_none() && model.is_dir());
+    let folder = match is_multi {
+        true => paths.base().join("models"),
+        false => model.clone(),
+    };
+    let in_container = std::process::id() == 1 || (args.model_dir.is_none() && folder.is_dir());
     let default_host = match in_container {
         true => Ipv4Addr::UNSPECIFIED,
         false => Ipv4Addr::LOCALHOST,
@@ -196,6 +199,15 @@ mod tests {
             ("SAGEMAKER_BIND_TO_PORT", "9000"),
         ];
         assert_eq!(address(&port, &["--model-dir=x"]), "127.0.0.1:9000");
+        let multi = [
+            ("SAGEMAKER_BASE_DIR", base),
+            ("SAGEMAKER_MULTI_MODEL", "true"),
+        ];
+        assert_eq!(address(&multi, &[]), "127.0.0.1:8080");
+        fs::create_dir(home.path().join("models")).unwrap();
+        assert_eq!(address(&multi, &[]), "0.0.0.0:8080");
+        assert_eq!(address(&multi, &["--model-dir=x"]), "127.0.0.1:8080");
+        assert_eq!(address(&outside, &[]), "127.0.0.1:8080");
         fs::create_dir(home.path().join("model")).unwrap();
         assert_eq!(address(&outside, &[]), "0.0.0.0:8080");
         assert_eq!(address(&outside, &["--model-dir=x"]), "127.0.0.1:8080");

@@ -168,6 +168,8 @@ fn bad_requests_are_refused_with_help() {
         (400, invoke("text/csv", b"a,b\n")),
         (413, invoke(JSON, long.as_bytes())),
         (413, invoke(JSON, many.as_bytes())),
+        (400, invoke(JSON, b"{\"text\": \"a\", \"text\": \"b\"}")),
+        (400, invoke("text/csv", b"text\na film, which is awful\n")),
         (415, invoke("image/png", b"x")),
         (
             406,
@@ -184,6 +186,11 @@ fn bad_requests_are_refused_with_help() {
             "{found}"
         );
     }
+    let long = format!("\"{}\"", "x".repeat(70_000));
+    let refused = server.post("/explain", JSON, long).expect(413).json();
+    assert_eq!(refused["help"], "send a shorter text");
+    let marked = invoke(JSON, b"\xef\xbb\xbf[\"a\"]");
+    assert_eq!(marked.expect(200).body, invoke(JSON, b"[\"a\"]").body);
     assert_eq!(invoke(JSON, b"[]").expect(200).json(), json!([]));
     server.get("/ping").expect(200);
 }
@@ -239,6 +246,90 @@ fn hostile_connections_harm_nobody() {
     }
     drop(open);
     server.stop(STOP_TIMEOUT).expect_code(0);
+}
+
+/// The body of a request that is refused before it is read does not cost the next one.
+#[test]
+fn connections_are_kept_after_errors() {
+    let workspace = with_model();
+    let key = workspace.write("key", "s3cret\n");
+    let server = workspace.serve(&["--api-key-file", key.to_str().unwrap()]);
+    let next = "GET /info HTTP/1.1\r\nhost: x\r\nx-api-key: s3cret\r\nconnection: close\r\n\r\n";
+    let body = "x".repeat(60_000);
+    for (status, path, headers) in [
+        (401, "/invocations", ""),
+        (404, "/nothing", "x-api-key: s3cret\r\n"),
+        (405, "/info", "x-api-key: s3cret\r\n"),
+        (
+            406,
+            "/invocations",
+            "x-api-key: s3cret\r\naccept: image/png\r\n",
+        ),
+        (
+            415,
+            "/invocations",
+            "x-api-key: s3cret\r\ncontent-type: image/png\r\n",
+        ),
+        (
+            415,
+            "/explain",
+            "x-api-key: s3cret\r\ncontent-encoding: gzip\r\n",
+        ),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}content-length:");
+        let request = format!("{head} {}\r\n\r\n{body}{next}", body.len());
+        let answer = server.send(request.as_bytes());
+        answer.expect(status);
+        assert_eq!(answer.header("connection"), None);
+        let second = answer.text();
+        assert!(second.contains("HTTP/1.1 200"), "{path}: {second}");
+        // The client does not send it.
+        let request = format!("{head} 9\r\nexpect: 100-continue\r\n\r\n");
+        let answer = server.send(request.as_bytes());
+        assert_eq!(answer.expect(status).header("connection"), Some("close"));
+    }
+}
+
+/// Nobody reads standard error, or only at the end.
+#[test]
+fn full_log_does_not_stop_the_server() {
+    for is_read in [false, true] {
+        let workspace = with_model();
+        let log = workspace.path("log");
+        let command = workspace.command("serve", &[] as &[&str]);
+        let server = Server::start(command, |command| {
+            let mut unread = Command::new("sh");
+            let script = "mkfifo \"$0\" && exec 3<>\"$0\" && exec \"$@\" 2>&3";
+            unread.args(["-c", script]).arg(&log);
+            unread.arg(command.get_program()).args(command.get_args());
+            unread
+        });
+        let server = server.wait_until_ready();
+        let requests = "GET /info HTTP/1.1\r\nhost: x\r\n\r\n".repeat(149)
+            + "GET /info HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        for _ in 0..20 {
+            let answer = server.send(requests.as_bytes());
+            let others = answer.expect(200).text().matches("HTTP/1.1 200").count();
+            assert_eq!(others, 149);
+        }
+        let reader = is_read.then(|| {
+            let log = std::fs::File::open(&log).unwrap();
+            std::thread::spawn(|| std::io::read_to_string(log).unwrap())
+        });
+        // The thread of the log has room again.
+        std::thread::sleep(Duration::from_millis(500));
+        server.stop(STOP_TIMEOUT).expect_code(0);
+        if let Some(reader) = reader {
+            let text = reader.join().unwrap();
+            let events = text.lines().map(|line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                line["event"].as_str().unwrap().to_owned()
+            });
+            let events: Vec<String> = events.filter(|event| event != "request").collect();
+            let expected = ["start", "loaded", "log_lines_dropped", "stop", "end"];
+            assert_eq!(events, expected);
+        }
+    }
 }
 
 /// Clients that go away at random moments, and others that count their answers.
@@ -395,6 +486,11 @@ fn models_are_loaded_by_requests() {
     load("a", model).expect(200);
     load("a", model).expect(409);
     load("b", "/nowhere").expect(400);
+    for name in ["", "a/b"] {
+        let refused = load(name, model).expect(400).json();
+        assert_eq!(refused["help"], "name the model as in /models/NAME");
+    }
+    assert!(server.get("/models/%FF").expect(400).json()["help"].is_string());
     let listed = server.get("/models").expect(200).json();
     assert_eq!(
         listed["models"],
