@@ -1,8 +1,8 @@
 """Runs a server as user 65534 without network besides loopback, and stops it after one answer.
 
 usage: unshare --net only_loopback.py PORT BODY.json COMMAND...
-Prints {"answer": text of the answer, "code": exit code, "user": id of the server's user}. The server
-has no capabilities. Outside of its user namespace it is the caller, and may read the same files.
+Prints {"answer": text of the answer, "code": exit code, "user": id of the server's user}. It has no
+capabilities. Outside of its user namespace it is the caller, and may read the same files.
 """
 
 import fcntl

@@ -22,8 +22,7 @@ const CLIENTS: usize = 4;
 
 /// Runs all parts of the hosting contract with one model.
 pub fn hosting(trainer: &Trainer) {
-    let ml = job();
-    trainer.train(&ml, &[] as &[&str]).expect_code(0);
+    let ml = trained(trainer);
     answers_are_those_of_predict(trainer, &ml);
     batch_transform_has_an_answer_per_line(trainer, &ml);
     sigterm_loses_no_answer(trainer, &ml);
@@ -32,6 +31,24 @@ pub fn hosting(trainer: &Trainer) {
     container_has_another_user_and_no_network(trainer, &ml);
     models_are_loaded_and_unloaded(trainer, &ml);
     reason_is_last_line_without_model(trainer);
+}
+
+/// Runs the part about answers only, to test the suite.
+pub fn hosting_answers(trainer: &Trainer) {
+    answers_are_those_of_predict(trainer, &trained(trainer));
+}
+
+/// Runs the parts about SIGTERM only, to test the suite.
+pub fn hosting_ends(trainer: &Trainer) {
+    let ml = trained(trainer);
+    sigterm_loses_no_answer(trainer, &ml);
+    begun_requests_are_answered_after_sigterm(trainer, &ml);
+}
+
+fn trained(trainer: &Trainer) -> FakeMl {
+    let ml = job();
+    trainer.train(&ml, &[] as &[&str]).expect_code(0);
+    ml
 }
 
 /// Returns `serve` as SageMaker starts it.
