@@ -9,11 +9,9 @@ mod local_kit;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use local_kit::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use testkit::{judge_command, movie_csv, run};
 
@@ -24,28 +22,7 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Returns the label and the score of `predict` for each text, as the answers to `inputs` have them.
-fn predicted(binary: &Path, model: &Path, texts: &[&str]) -> Vec<Value> {
-    let mut command = Command::new(binary);
-    command
-        .env_clear()
-        .args(["predict", "--format", "jsonl", "--model-dir"])
-        .arg(model)
-        .arg("--")
-        .args(texts);
-    let outcome = run(command);
-    let rows = outcome.expect_code(0).stdout.lines().map(|line| {
-        let row: Value = serde_json::from_str(line).expect("`predict` writes JSON lines");
-        let score = match &row["probability"] {
-            Value::Null => &row["score"],
-            probability => probability,
-        };
-        json!({ "label": row["label"], "score": score })
-    });
-    rows.collect()
-}
-
-/// Issue 18: the endpoint of the SDK's `deploy` gives the answers of `predict`.
+/// Issue 18: the endpoint of the SDK's `Model.deploy` gives the answers of `predict`.
 #[test]
 fn sagemaker_sdk_trains_and_deploys_the_same_model() {
     let jobs = Jobs::new("sdk", svm_in(true));

@@ -1,5 +1,11 @@
 //! `trainyard serve`: the model reaches `TRAINER serve`, and signals too.
-#![allow(clippy::expect_used, reason = "tests report by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests report by panicking"
+)]
+
+mod local_kit;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testkit::{run, start};
+use local_kit::*;
+use serde_json::json;
+use testkit::{free_port, run, start};
 
 /// Prints its arguments and the model, and exits with 7 after SIGTERM.
 const TRAINER: &str = r#"#!/bin/sh
@@ -151,4 +159,36 @@ fn wrong_options_are_refused() {
         assert_ne!(outcome.code(), Some(0));
         assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
     }
+}
+
+/// The model of a job, in the engine as SageMaker starts it. Ctrl-C ends and removes the container.
+#[test]
+fn model_of_a_job_is_served_in_the_engine() {
+    let jobs = Jobs::new("serve", svm_in(true));
+    let Backend::Docker(image, binary) = &jobs.backend else {
+        panic!("made with an image");
+    };
+    let archive = trains_svm(&jobs, &[]);
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainyard"));
+    command
+        .args(["serve", "svm", "--instance-type", "local", "--image"])
+        .args([&*image.0, "--port", &*port.to_string(), "--model"])
+        .arg(&archive);
+    let mut started = Started::new(command, "\"event\":\"loaded\"", &jobs);
+    let texts = ["a wonderful film", "dull and much too long", "ä 文字"];
+    let body = json!({ "inputs": texts }).to_string();
+    let ask = || testkit::post(port, "/invocations", "application/json", &body);
+    started.wait_until(|| ask().status == 200);
+    let model = jobs.path("model");
+    fs::create_dir(&model).expect("a new folder");
+    for (name, bytes) in unpacked(&archive) {
+        fs::write(model.join(name), bytes).expect("a model has no folders");
+    }
+    let expected = predicted(binary, &model, &texts);
+    assert_eq!(ask().json(), json!(expected));
+    started.signal("INT");
+    started.finish().expect_code(0);
+    assert_eq!(jobs.containers_of_image(), [""; 0]);
+    jobs.assert_clean();
 }

@@ -1,4 +1,4 @@
-"""Trains an image in the local mode of the sagemaker Python SDK, unpacks the model and deploys it.
+"""Trains an image in the local mode of the sagemaker Python SDK, and deploys and unpacks the model.
 
 usage: sagemaker_sdk.py IMAGE DATA.csv FOLDER HYPERPARAMETERS.json TEXTS.json
 Prints {"model": {name: sha256}, "answers": the endpoint's answers to the texts}.
@@ -37,6 +37,8 @@ os.environ.update(
 from sagemaker.deserializers import JSONDeserializer  # reads the variables when it is loaded
 from sagemaker.estimator import Estimator
 from sagemaker.local import LocalSession
+from sagemaker.model import Model
+from sagemaker.predictor import Predictor
 from sagemaker.serializers import JSONSerializer
 
 channel = folder / "data"
@@ -51,9 +53,10 @@ with socket.socket() as free:
 session.config = {
     "local": {"local_code": True, "container_root": str(scratch), "serving_port": port}
 }
+role = "arn:aws:iam::000000000000:role/nobody"
 estimator = Estimator(
     image_uri=image,
-    role="arn:aws:iam::000000000000:role/nobody",
+    role=role,
     instance_count=1,
     instance_type="local",
     output_path=f"file://{folder / 'output'}",
@@ -62,8 +65,18 @@ estimator = Estimator(
 )
 try:
     estimator.fit({"train": f"file://{channel}"})
-    predictor = estimator.deploy(
-        1, "local", serializer=JSONSerializer(), deserializer=JSONDeserializer()
+    hosted = Model(
+        image_uri=image,
+        model_data=f"file://{folder / 'output' / 'model.tar.gz'}",
+        role=role,
+        predictor_cls=Predictor,
+        sagemaker_session=session,
+    )
+    predictor = hosted.deploy(
+        initial_instance_count=1,
+        instance_type="local",
+        serializer=JSONSerializer(),
+        deserializer=JSONDeserializer(),
     )
     try:
         answers = predictor.predict({"inputs": json.loads(texts)})

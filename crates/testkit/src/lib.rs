@@ -52,9 +52,9 @@ pub use process::{Outcome, Running, run, run_within, start};
 pub use random::SplitMix64;
 pub use registry::{REGISTRY_PASSWORD, REGISTRY_USER, Registry, free_port, registry};
 pub use sandbox::{
-    SmallDisk, as_pid_1, on_read_only_folder, on_small_disk, pid_1_allowed, read_only_allowed,
-    skip, small_disk_allowed, with_read_only_mount,
+    SmallDisk, as_pid_1, no_network_allowed, on_read_only_folder, on_small_disk, pid_1_allowed,
+    read_only_allowed, skip, small_disk_allowed, with_read_only_mount, without_network,
 };
-pub use server::{Answer, Server};
+pub use server::{Answer, Server, post};
 pub use tls::{PythonServer, certificates};
 pub use workspace::{Workspace, assert_equal_seeds_give_equal_models};

@@ -71,6 +71,14 @@ pub fn pid_1_allowed() -> bool {
     allowed(probe)
 }
 
+/// True if [`without_network`] works here, and a user namespace in it.
+pub fn no_network_allowed() -> bool {
+    let mut probe = unshare(&["--net"]);
+    probe.args(["unshare", "--user", "--map-user=65534", "--map-group=65534"]);
+    probe.arg("true");
+    allowed(probe)
+}
+
 /// Appends `command` to `outer`. The environment is the command's plus the system's PATH for the
 /// tools of `outer`.
 fn wrap(mut outer: Command, command: &Command) -> Command {
@@ -158,6 +166,11 @@ pub fn with_read_only_mount(command: &Command, folder: &Path) -> Command {
         ])
         .arg(folder);
     wrap(outer, command)
+}
+
+/// Returns the command without network. Also loopback is down, which the command may start.
+pub fn without_network(command: &Command) -> Command {
+    wrap(unshare(&["--net"]), command)
 }
 
 /// Returns the command as process 1 of a new process table, as in a container: the kernel ignores

@@ -158,12 +158,7 @@ impl Server {
 
     /// Sends a POST request with a body of this type.
     pub fn post(&self, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
-        self.request(
-            "POST",
-            path,
-            &[("content-type", content_type)],
-            body.as_ref(),
-        )
+        post(self.port, path, content_type, body)
     }
 
     /// Sends a request.
@@ -217,6 +212,13 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> V
         head += &format!("content-length: {}\r\n", body.len());
     }
     [head.as_bytes(), b"\r\n", body].concat()
+}
+
+/// Sends a POST request with a body of this type to a port of this machine; an answer without status
+/// if that fails.
+pub fn post(port: u16, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> Answer {
+    let headers = [("content-type", content_type)];
+    send(port, &request("POST", path, &headers, body.as_ref()))
 }
 
 /// Sends bytes to a port of this machine; an answer without status if that fails.

@@ -69,6 +69,16 @@ mod right {
     }
 
     testkit::contract_suite!(trainer());
+
+    #[test]
+    fn hosting_answers() {
+        testkit::contract::hosting_answers(&trainer());
+    }
+
+    #[test]
+    fn hosting_ends() {
+        testkit::contract::hosting_ends(&trainer());
+    }
 }
 
 /// Runs one contract test on a toy with one fault: it must panic with `message`.
@@ -140,5 +150,7 @@ faults! {
     deaf: "ignores_sigterm", sigterm_before_data, "not done after";
     code_mid_data: "exits_143", sigterm_while_reading, "expected exit code 0, found exit status: 143";
     code_in_training: "exits_143", sigterm_while_training, "expected exit code 0, found exit status: 143";
+    probability: "other_probability", hosting_answers, "in one request";
+    lost_answer: "loses_answers", hosting_ends, "expected status 200, found 0";
     code_in_search: "exits_143", sigterm_while_tuning, "expected exit code 0, found exit status: 143";
 }

@@ -6,22 +6,25 @@ model is the number of rows that contain each word.
 
 import collections
 import csv
+import http.server
 import io
 import json
 import os
 import pathlib
 import re
 import resource
+import select
 import shutil
 import signal
 import sys
+import threading
 import time
 
 FAULT = ""
 NUMBERS = {"min_df": 1}
 SWITCHES = {"sublinear_tf": False}
 WORDS = {"stopwords": "none"}
-PATHS = ["train", "validation", "test", "model_dir", "data", "pause"]
+PATHS = ["train", "validation", "test", "model_dir", "data", "pause", "format", "input", "port"]
 
 
 class Stopped(Exception):
@@ -152,14 +155,29 @@ def fit(rows, options):
     return {**model, "settings": [options[key] for key in [*NUMBERS, *SWITCHES, *WORDS]]}
 
 
-def predict(model, text):
+def count_votes(model, text):
     votes = collections.Counter()
-    for word in set(re.findall(r"\w\w+", text.lower())):
+    # Sorted, because sums of floats depend on the order.
+    for word in sorted(set(re.findall(r"\w\w+", text.lower()))):
         counts = model["words"].get(word, {})
         total = sum(counts.values())
         for label, count in counts.items():
             votes[label] += count / total
+    return votes
+
+
+def best(model, votes):
     return max(model["labels"], key=lambda label: votes[label])
+
+
+def predict(model, text):
+    return best(model, count_votes(model, text))
+
+
+def predict_row(model, text):
+    votes = count_votes(model, text)
+    label = best(model, votes)
+    return {"label": label, "probability": votes[label] / (sum(votes.values()) or 1)}
 
 
 def measure(model, rows):
@@ -250,6 +268,59 @@ def train(base, arguments):
         print(json.dumps(facts))
 
 
+def answer(model, value):
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(value, dict):
+        texts = value.get("inputs", value.get("instances"))
+    rows = [predict_row(model, text) for text in texts]
+    if FAULT == "other_probability":
+        rows = [{**row, "probability": row["probability"] / 2} for row in rows]
+    if isinstance(value, dict) and "inputs" in value:
+        return [{"label": row["label"], "score": row["probability"]} for row in rows]
+    return {"predictions": rows} if isinstance(value, dict) else rows
+
+
+def serve(model, port):
+    """Answers requests until SIGTERM, and then those that have begun."""
+    stopping = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def reply(self, status, body):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            self.reply(200, b"" if self.path == "/ping" else b'{"MaxPayloadInMB": 6}')
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if FAULT == "loses_answers" and stopping.is_set():
+                return
+            try:
+                self.reply(200, json.dumps(answer(model, json.loads(body))).encode())
+            except ValueError:
+                self.reply(400, b'{"error": "not JSON", "help": "send JSON"}')
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = False  # closing it waits for them
+    threading.Thread(target=server.serve_forever, args=[0.05]).start()
+    try:
+        while True:  # the signal may wake another thread
+            time.sleep(0.02)
+    except Stopped:
+        stopping.set()
+    server.shutdown()
+    for _ in range(16):  # connections that wait
+        if select.select([server], [], [], 0)[0]:
+            server.handle_request()
+    server.server_close()
+    print('{"all_requests_answered":true}', file=sys.stderr)
+
+
 def fail(base, message):
     if FAULT == "cause_last":
         message = f"training failed\n{message}"
@@ -275,9 +346,14 @@ def main(arguments):
             train(base, rest)
             return 0
         options = parse(rest)
-        model = load(pathlib.Path(options["model_dir"]))
-        if action == "evaluate":
+        model = load(pathlib.Path(options.get("model_dir", base / "model")))
+        if action == "serve":
+            serve(model, int(options["port"]))
+        elif action == "evaluate":
             print(json.dumps(measure(model, list(read_rows(pathlib.Path(options["data"]))))))
+        elif options.get("input"):
+            for line in pathlib.Path(options["input"]).read_text("utf-8").splitlines():
+                print(json.dumps({"record": 1, **predict_row(model, json.loads(line)["text"])}))
         else:
             print(predict(model, options["rest"][0]))
         return 0

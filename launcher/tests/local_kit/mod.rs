@@ -232,6 +232,16 @@ impl Jobs {
         found.lines().map(str::to_owned).collect()
     }
 
+    /// Ids of all containers of the image.
+    pub fn containers_of_image(&self) -> Vec<String> {
+        let Backend::Docker(image, _) = &self.backend else {
+            return Vec::new();
+        };
+        let filter = format!("ancestor={}", image.0);
+        let found = docker(&["ps", "--all", "--quiet", "--filter", &filter]);
+        found.lines().map(str::to_owned).collect()
+    }
+
     /// The only container, which must be running.
     #[track_caller]
     pub fn container(&self) -> String {
@@ -296,8 +306,10 @@ impl Jobs {
 impl Drop for Jobs {
     fn drop(&mut self) {
         if matches!(self.backend, Backend::Docker(..)) && std::thread::panicking() {
-            for container in self.containers() {
-                docker(&["rm", "--force", "--volumes", &container]);
+            for containers in [Self::containers, Self::containers_of_image] {
+                for container in containers(self) {
+                    docker(&["rm", "--force", "--volumes", &container]);
+                }
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Scenarios for both containers and processes.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{movie_csv, run};
 
 use super::{Jobs, archive, files, unpacked};
@@ -49,6 +49,28 @@ pub fn trains_svm(jobs: &Jobs, hyperparameters: &[&str]) -> PathBuf {
     );
     assert!(unpacked(archive(&answer, "output")).contains_key("report.html"));
     model
+}
+
+/// Returns the label and the score of `predict` for each text, as the answers to `inputs` have them.
+#[track_caller]
+pub fn predicted(binary: &Path, model: &Path, texts: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(binary);
+    command
+        .env_clear()
+        .args(["predict", "--format", "jsonl", "--model-dir"])
+        .arg(model)
+        .arg("--")
+        .args(texts);
+    let outcome = run(command);
+    let rows = outcome.expect_code(0).stdout.lines().map(|line| {
+        let row: Value = serde_json::from_str(line).expect("`predict` writes JSON lines");
+        let score = match &row["probability"] {
+            Value::Null => &row["score"],
+            probability => probability,
+        };
+        json!({ "label": row["label"], "score": score })
+    });
+    rows.collect()
 }
 
 /// Enough reviews that a search of hyperparameters takes more than a second.

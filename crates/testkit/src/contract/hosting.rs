@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Trainer, job, test_rows};
 use crate::process::run;
 use crate::{
-    Answer, FakeMl, Server, as_pid_1, pid_1_allowed, skip, small_disk_allowed, with_read_only_mount,
+    Answer, FakeMl, Server, as_pid_1, judge_command, no_network_allowed, pid_1_allowed, skip,
+    small_disk_allowed, with_read_only_mount, without_network,
 };
 
 /// Maximum time from SIGTERM to exit; SageMaker kills after 30 s.
@@ -21,14 +22,33 @@ const CLIENTS: usize = 4;
 
 /// Runs all parts of the hosting contract with one model.
 pub fn hosting(trainer: &Trainer) {
-    let ml = job();
-    trainer.train(&ml, &[] as &[&str]).expect_code(0);
+    let ml = trained(trainer);
     answers_are_those_of_predict(trainer, &ml);
     batch_transform_has_an_answer_per_line(trainer, &ml);
     sigterm_loses_no_answer(trainer, &ml);
     begun_requests_are_answered_after_sigterm(trainer, &ml);
     container_is_process_1_on_a_read_only_disk(trainer, &ml);
+    container_has_another_user_and_no_network(trainer, &ml);
+    models_are_loaded_and_unloaded(trainer, &ml);
     reason_is_last_line_without_model(trainer);
+}
+
+/// Runs the part about answers only, to test the suite.
+pub fn hosting_answers(trainer: &Trainer) {
+    answers_are_those_of_predict(trainer, &trained(trainer));
+}
+
+/// Runs the parts about SIGTERM only, to test the suite.
+pub fn hosting_ends(trainer: &Trainer) {
+    let ml = trained(trainer);
+    sigterm_loses_no_answer(trainer, &ml);
+    begun_requests_are_answered_after_sigterm(trainer, &ml);
+}
+
+fn trained(trainer: &Trainer) -> FakeMl {
+    let ml = job();
+    trainer.train(&ml, &[] as &[&str]).expect_code(0);
+    ml
 }
 
 /// Returns `serve` as SageMaker starts it.
@@ -208,6 +228,67 @@ fn container_is_process_1_on_a_read_only_disk(trainer: &Trainer, ml: &FakeMl) {
     assert!(answer.expect(200).json()["label"].is_string());
     server.running().sigterm_to_process_1();
     server.finish(STOP_TIMEOUT).expect_code(0);
+}
+
+/// A user that is not root and has no capabilities, and no network besides loopback.
+fn container_has_another_user_and_no_network(trainer: &Trainer, ml: &FakeMl) {
+    if !no_network_allowed() {
+        let test = format!("{}: hosting without network", trainer.name());
+        return skip(&test, "the kernel allows no namespaces");
+    }
+    let texts = texts();
+    let server = serve(trainer, ml);
+    let mut judge = judge_command("TRAINYARD_PYTHON", "only_loopback");
+    judge
+        .env("SAGEMAKER_BASE_DIR", ml.path(""))
+        .arg("8080")
+        .arg(json!(texts).to_string())
+        .arg(server.get_program())
+        .args(server.get_args());
+    let result = run(without_network(&judge)).expect_code(0).json();
+    let answer: Value = match result["answer"].as_str().map(serde_json::from_str) {
+        Some(Ok(answer)) => answer,
+        _ => panic!("expected an answer in JSON, found {result}"),
+    };
+    assert_eq!(answer, json!(predicted(trainer, ml, &texts)));
+    assert_eq!(
+        (&result["user"], &result["code"]),
+        (&json!(65534), &json!(0))
+    );
+}
+
+/// A multi-model endpoint, whose models come and go by requests.
+fn models_are_loaded_and_unloaded(trainer: &Trainer, ml: &FakeMl) {
+    let texts = texts();
+    let expected = predicted(trainer, ml, &texts);
+    let mut command = serve(trainer, ml);
+    command.env("SAGEMAKER_MULTI_MODEL", "true");
+    let server = Server::start(command, |command| command).wait_until_ready();
+    let load = || {
+        let model = json!({ "model_name": "first", "url": ml.model_dir() });
+        server.post("/models", "application/json", model.to_string())
+    };
+    let invoke = || {
+        let body = json!(texts).to_string();
+        server.post("/models/first/invoke", "application/json", body)
+    };
+    let unload = || server.request("DELETE", "/models/first", &[], b"");
+    let list = || server.get("/models").expect(200).json()["models"].clone();
+    assert_eq!(list(), json!([]));
+    invoke().expect(404);
+    for _ in 0..2 {
+        load().expect(200);
+        load().expect(409);
+        let listed = json!([{ "modelName": "first", "modelUrl": ml.model_dir() }]);
+        assert_eq!(list(), listed);
+        assert_eq!(invoke().expect(200).json(), json!(expected));
+        unload().expect(200);
+        for answer in [invoke(), unload(), server.get("/models/first")] {
+            answer.expect(404);
+        }
+        assert_eq!(list(), json!([]));
+    }
+    server.stop(STOP_TIMEOUT).expect_code(0);
 }
 
 fn reason_is_last_line_without_model(trainer: &Trainer) {

@@ -1,6 +1,8 @@
 //! Issue 18: `serve`, by real connections.
 
 #[cfg(feature = "serve")]
+mod clients;
+#[cfg(feature = "serve")]
 mod connections;
 #[cfg(feature = "serve")]
 mod hosting;
