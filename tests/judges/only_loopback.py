@@ -44,7 +44,7 @@ while ask("GET", "/ping")[0] != 200:
     time.sleep(0.01)
 with open(f"/proc/{server.pid}/uid_map", encoding="ascii") as uid_map:
     user = int(uid_map.read().split()[0])
-status, answer = ask("POST", "/invocations", body)
+status, answer = ask("POST", "/invocations", body.encode())
 assert status == 200, answer
 server.terminate()
 print(json.dumps({"answer": answer.decode(), "code": server.wait(25), "user": user}))
