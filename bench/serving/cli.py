@@ -82,7 +82,7 @@ class Bench:
         with Server(command, variables, port, log, first) as server:
             answers = load.answers(port, bodies)
             # Not measured: all workers load their models.
-            load.run(oha, port, bodies, CONNECTIONS[-1], seconds / 5)
+            load.run(oha, port, bodies, CONNECTIONS[1], seconds / 5)
             for count in CONNECTIONS:
                 figures = load.run(oha, port, bodies, count, seconds)
                 self.keep(**key, what="load", connections=count, **figures)
