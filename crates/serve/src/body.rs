@@ -18,6 +18,14 @@ use crate::records::LineFormat;
 use crate::render::Output;
 use crate::reply::Refusal;
 
+/// The types of JSON lines.
+const JSON_LINES: [&str; 4] = [
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/jsonl",
+    "application/x-ndjson",
+];
+
 /// The format of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -37,10 +45,7 @@ pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
     let mut parts = value.split(';').map(str::trim);
     let format = match parts.next().unwrap_or_default() {
         "application/json" => Some(Format::Json),
-        "application/jsonlines"
-        | "application/x-jsonlines"
-        | "application/jsonl"
-        | "application/x-ndjson" => Some(Format::Lines(LineFormat::JsonLines)),
+        name if JSON_LINES.contains(&name) => Some(Format::Lines(LineFormat::JsonLines)),
         "text/csv" => Some(Format::Lines(LineFormat::Csv)),
         "text/plain" => Some(Format::Lines(LineFormat::Plain)),
         _ => None,
@@ -92,10 +97,7 @@ pub(crate) fn output(headers: &HeaderMap, format: Format) -> Result<Output, Refu
             let output = match name.trim().to_ascii_lowercase().as_str() {
                 "" | "*/*" | "application/*" => default,
                 "application/json" => Output::Json,
-                "application/jsonlines"
-                | "application/x-jsonlines"
-                | "application/jsonl"
-                | "application/x-ndjson" => Output::JsonLines,
+                name if JSON_LINES.contains(&name) => Output::JsonLines,
                 "text/csv" | "text/*" => Output::Csv,
                 _ => return None,
             };
@@ -187,16 +189,27 @@ async fn skip(mut body: Body, most: usize, time: Duration) -> bool {
 #[derive(Clone)]
 pub(crate) struct SharedBody(Arc<Mutex<Rest>>);
 
-/// What is not read yet of a body.
+/// The part of a body that is not read yet.
 struct Rest {
     body: Body,
     is_ended: bool,
+    /// True if the client sends the body in any case, and it may be short.
+    may_be_drained: bool,
 }
 
+/// Maximum bytes of a body that are read after its request was answered.
+const MAX_DRAINED_BYTES: usize = 64 << 10;
+
 impl SharedBody {
-    pub(crate) fn new(body: Body) -> Self {
+    pub(crate) fn new(headers: &HeaderMap, body: Body) -> Self {
         let is_ended = body.is_end_stream();
-        Self(Arc::new(Mutex::new(Rest { body, is_ended })))
+        let is_long = content_length(headers).is_some_and(|length| length > MAX_DRAINED_BYTES);
+        Self(Arc::new(Mutex::new(Rest {
+            body,
+            is_ended,
+            // A client that waits for an answer need not send the body.
+            may_be_drained: !is_long && !headers.contains_key(EXPECT),
+        })))
     }
 
     fn rest(&self) -> MutexGuard<'_, Rest> {
@@ -205,20 +218,14 @@ impl SharedBody {
 
     /// Reads what the handler of the request left: the next request of the connection follows it.
     /// False if it is too long, and the connection must be closed.
-    pub(crate) async fn drain(self, headers: &HeaderMap) -> bool {
-        const MAX_BYTES: usize = 64 << 10;
+    pub(crate) async fn drain(self) -> bool {
         const TIME: Duration = Duration::from_secs(1);
         let Some(rest) = Arc::into_inner(self.0) else {
             // A stream reads it.
             return true;
         };
         let rest = rest.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if rest.is_ended {
-            return true;
-        }
-        // A client that waits for an answer need not send the body.
-        let is_long = content_length(headers).is_some_and(|length| length > MAX_BYTES);
-        !is_long && !headers.contains_key(EXPECT) && skip(rest.body, MAX_BYTES, TIME).await
+        rest.is_ended || rest.may_be_drained && skip(rest.body, MAX_DRAINED_BYTES, TIME).await
     }
 }
 

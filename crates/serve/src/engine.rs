@@ -234,18 +234,26 @@ impl Engine {
             state.running += 1;
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let started = Instant::now();
-        let scored = model.score(&texts);
-        let took = started.elapsed();
+        let scored = self.score_measured(model, &texts, bytes);
         self.end_short();
-        match &scored {
-            Ok(_) => {
-                model.measure(bytes, took);
-                self.metrics.batch(texts.len());
-            }
-            Err(message) => log_failure(message, texts.len()),
+        if let Err(message) = &scored {
+            log_failure(message, texts.len());
         }
         Some(scored.map_err(Failure::Broken))
+    }
+
+    /// Scores texts of this cost; measures and counts the batch.
+    fn score_measured(
+        &self,
+        model: &Served,
+        texts: &[&str],
+        bytes: usize,
+    ) -> Result<Scores, String> {
+        let started = Instant::now();
+        let scores = model.score(texts)?;
+        model.measure(bytes, started.elapsed());
+        self.metrics.batch(texts.len());
+        Ok(scores)
     }
 
     /// Gives the place of a short request to a thread that waits for one.
@@ -359,11 +367,9 @@ impl Engine {
         };
         let model = &first.request.model;
         let texts: Vec<&str> = batch.iter().flat_map(Part::texts).collect();
-        let started = Instant::now();
-        match model.score(&texts) {
+        let bytes = batch.iter().map(Part::cost).sum();
+        match self.score_measured(model, &texts, bytes) {
             Ok(scores) => {
-                model.measure(batch.iter().map(Part::cost).sum(), started.elapsed());
-                self.metrics.batch(texts.len());
                 let mut row = 0;
                 for part in batch {
                     part.finish(&scores, row);

@@ -59,7 +59,7 @@ pub(crate) async fn invoke(
         return stream::respond(app, model, format, renderer, (body, batch.max_payload)).await;
     }
     let most = app.max_body();
-    let (bytes, permit) = body::read(&parts.headers, body, most, deadline, &app.memory).await?;
+    let (bytes, _permit) = body::read(&parts.headers, body, most, deadline, &app.memory).await?;
     let info = model.classifier.info();
     let (records, renderer) = match format {
         Format::Json => {
@@ -69,9 +69,7 @@ pub(crate) async fn invoke(
         Format::Lines(format) => (lines(&model, format, &bytes)?, renderer),
     };
     drop(bytes);
-    let response = answer(app, &model, records, renderer, deadline).await;
-    drop(permit);
-    response
+    answer(app, &model, records, renderer, deadline).await
 }
 
 /// Answers a request to `/predict`.
@@ -88,7 +86,7 @@ pub(crate) async fn predict(
         return Err(Refusal::new(status, "expected JSON", help));
     }
     let most = app.max_body();
-    let (bytes, permit) = body::read(&parts.headers, body, most, deadline, &app.memory).await?;
+    let (bytes, _permit) = body::read(&parts.headers, body, most, deadline, &app.memory).await?;
     let document = json::predict(model.classifier.info(), body::utf8(&bytes)?)?;
     drop(bytes);
     let renderer = Renderer {
@@ -96,9 +94,7 @@ pub(crate) async fn predict(
         output: Output::Json,
         all_classes: false,
     };
-    let response = answer(app, &model, document.records, renderer, deadline).await;
-    drop(permit);
-    response
+    answer(app, &model, document.records, renderer, deadline).await
 }
 
 fn of_document(document: Document, renderer: Renderer) -> (Vec<Record>, Renderer) {

@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 /// The type of the document.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,40 +31,29 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("trainyard"),
-            requests: Family::default(),
-            // 0.1 ms to 52 s.
-            seconds: Histogram::new(exponential_buckets(1e-4, 2.0, 20)),
-            records: Counter::default(),
-            bad_records: Counter::default(),
-            batches: Counter::default(),
-            batch_texts: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
-            dropped: Counter::default(),
-            queue: Gauge::default(),
-            models: Gauge::default(),
-        };
-        let registry = &mut metrics.registry;
-        let requests = metrics.requests.clone();
-        registry.register("requests", "Requests, by route and status", requests);
-        let seconds = metrics.seconds.clone();
-        registry.register("request_seconds", "Seconds from request to answer", seconds);
-        let records = metrics.records.clone();
-        registry.register("records", "Records that were answered", records);
-        let bad = metrics.bad_records.clone();
-        registry.register("bad_records", "Records that were answered by an error", bad);
-        let batches = metrics.batches.clone();
-        registry.register("batches", "Batches that the model scored", batches);
-        let texts = metrics.batch_texts.clone();
-        registry.register("batch_texts", "Texts of a batch", texts);
-        let dropped = metrics.dropped.clone();
-        let help = "Requests that were not scored because their clients had gone";
-        registry.register("dropped_requests", help, dropped);
-        let queue = metrics.queue.clone();
-        registry.register("queue_requests", "Requests that wait for a thread", queue);
-        let models = metrics.models.clone();
-        registry.register("models", "Models in memory", models);
-        metrics
+        let mut registry = Registry::with_prefix("trainyard");
+        let all = &mut registry;
+        // 0.1 ms to 52 s.
+        let seconds = Histogram::new(exponential_buckets(1e-4, 2.0, 20));
+        let texts = Histogram::new(exponential_buckets(1.0, 2.0, 12));
+        let dropped = "Requests that were not scored because their clients had gone";
+        Self {
+            requests: add(all, "requests", "Requests, by route and status"),
+            seconds: add_to(
+                all,
+                "request_seconds",
+                "Seconds from request to answer",
+                seconds,
+            ),
+            records: add(all, "records", "Records that were answered"),
+            bad_records: add(all, "bad_records", "Records that were answered by an error"),
+            batches: add(all, "batches", "Batches that the model scored"),
+            batch_texts: add_to(all, "batch_texts", "Texts of a batch", texts),
+            dropped: add(all, "dropped_requests", dropped),
+            queue: add(all, "queue_requests", "Requests that wait for a thread"),
+            models: add(all, "models", "Models in memory"),
+            registry,
+        }
     }
 
     /// Counts a request.
@@ -111,6 +100,16 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// Registers a metric; the result counts into it.
+fn add_to<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    add_to(registry, name, help, M::default())
 }
 
 fn gauge(number: usize) -> i64 {

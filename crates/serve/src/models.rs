@@ -38,10 +38,12 @@ struct Leaving {
     bytes: u64,
 }
 
-impl Leaving {
-    fn new((served, bytes): (Arc<Served>, u64)) -> Self {
-        let served = Arc::downgrade(&served);
-        Self { served, bytes }
+impl Entry {
+    /// Unloads the model; `None` if it is not loaded.
+    fn unload(&mut self) -> Option<Leaving> {
+        let served = Arc::downgrade(&self.served.take()?);
+        let bytes = self.bytes;
+        Some(Leaving { served, bytes })
     }
 }
 
@@ -69,8 +71,7 @@ impl Entries {
             let Some(oldest) = loaded.min_by_key(|entry| entry.used) else {
                 break;
             };
-            let leaving = oldest.served.take().map(|served| (served, oldest.bytes));
-            self.leaving.extend(leaving.map(Leaving::new));
+            self.leaving.extend(oldest.unload());
         }
         self.leaving.retain(|model| model.served.strong_count() > 0);
         let leaving: u64 = self.leaving.iter().map(|model| model.bytes).sum();
@@ -173,9 +174,8 @@ impl Models {
     /// There is none of this name.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Refusal> {
         let mut entries = self.entries();
-        let removed = entries.by_name.remove(name).ok_or_else(unknown)?;
-        let leaving = removed.served.map(|served| (served, removed.bytes));
-        entries.leaving.extend(leaving.map(Leaving::new));
+        let mut removed = entries.by_name.remove(name).ok_or_else(unknown)?;
+        entries.leaving.extend(removed.unload());
         self.metrics.set_models(entries.count());
         Ok(())
     }

@@ -39,6 +39,16 @@ struct Answer {
     reply: Option<oneshot::Sender<Result<Scores, Failure>>>,
 }
 
+/// Whether the client of a request waits for its answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    Waits,
+    /// It has gone before the deadline.
+    Dropped,
+    /// The deadline has passed, or the request has been answered.
+    Late,
+}
+
 /// The receiver of an answer.
 pub(crate) type Reply = oneshot::Receiver<Result<Scores, Failure>>;
 
@@ -83,26 +93,19 @@ impl Request {
         self.texts.iter().map(|text| cost(text)).sum()
     }
 
-    /// False if nobody waits for the answer any more. A request after its deadline is answered.
-    fn is_wanted(&self, now: Instant) -> bool {
+    /// Returns whether the client waits. A request after its deadline is answered.
+    fn interest(&self, now: Instant) -> Interest {
         let mut answer = self.answer();
-        let waits = answer
-            .reply
-            .as_ref()
-            .is_some_and(|reply| !reply.is_closed());
-        if waits && self.deadline.is_some_and(|deadline| deadline <= now) {
-            answer.send(Err(Failure::TooLate));
-            return false;
-        }
-        waits
-    }
-
-    /// True if the client has gone before the deadline.
-    fn is_dropped(&self, now: Instant) -> bool {
-        let answer = self.answer();
-        let reply = answer.reply.as_ref();
         let is_late = self.deadline.is_some_and(|deadline| deadline <= now);
-        !is_late && reply.is_some_and(oneshot::Sender::is_closed)
+        match &answer.reply {
+            Some(reply) if is_late && !reply.is_closed() => {
+                answer.send(Err(Failure::TooLate));
+                Interest::Late
+            }
+            Some(reply) if !reply.is_closed() => Interest::Waits,
+            Some(_) if !is_late => Interest::Dropped,
+            _ => Interest::Late,
+        }
     }
 
     /// Ends the request with an error.
@@ -180,7 +183,6 @@ struct Waiting {
 #[derive(Default)]
 pub(crate) struct Queue {
     waiting: VecDeque<Waiting>,
-    bytes: usize,
     /// Number of requests that were removed because their clients had gone.
     dropped: usize,
 }
@@ -193,7 +195,7 @@ impl Queue {
 
     /// Cost of the texts that wait.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.waiting.iter().map(|waiting| waiting.left).sum()
     }
 
     /// Number of requests that were removed because their clients had gone, since the last call.
@@ -210,19 +212,15 @@ impl Queue {
     }
 
     pub(crate) fn push(&mut self, request: Arc<Request>) {
-        let left = request.cost_of_all();
-        self.bytes += left;
-        let next = 0;
         self.waiting.push_back(Waiting {
+            left: request.cost_of_all(),
+            next: 0,
             request,
-            next,
-            left,
         });
     }
 
     /// Removes and returns all requests.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Arc<Request>> {
-        self.bytes = 0;
         std::mem::take(&mut self.waiting)
             .into_iter()
             .map(|waiting| waiting.request)
@@ -239,7 +237,7 @@ impl Queue {
         };
         let first = Arc::clone(&first.request);
         let model = Arc::clone(&first.model);
-        let share = self.bytes.div_ceil(threads.max(1)).max(MIN_BATCH_BYTES);
+        let share = self.bytes().div_ceil(threads.max(1)).max(MIN_BATCH_BYTES);
         let limit = model.batch_bytes().min(share);
         let mut parts = Vec::new();
         let (mut rows, mut longest, mut index) = (0usize, 0usize, 0usize);
@@ -256,7 +254,6 @@ impl Queue {
                     (rows, longest) = (rows + 1, longest.max(cost));
                     waiting.next += 1;
                     waiting.left -= cost;
-                    self.bytes -= cost;
                 }
             }
             let taken = start..waiting.next;
@@ -282,14 +279,11 @@ impl Queue {
 
     /// Removes requests whose clients have gone or whose deadline has passed.
     fn remove_unwanted(&mut self, now: Instant) {
-        let (bytes, dropped) = (&mut self.bytes, &mut self.dropped);
+        let dropped = &mut self.dropped;
         self.waiting.retain(|waiting| {
-            let is_wanted = waiting.request.is_wanted(now);
-            if !is_wanted {
-                *dropped += usize::from(waiting.request.is_dropped(now));
-                *bytes -= waiting.left;
-            }
-            is_wanted
+            let interest = waiting.request.interest(now);
+            *dropped += usize::from(interest == Interest::Dropped);
+            interest == Interest::Waits
         });
     }
 }

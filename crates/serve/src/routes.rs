@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::body::{self, SharedBody};
-use crate::config::{MAX_BATCH_BYTES, MAX_BODY_BYTES};
 use crate::explain::explain;
 use crate::invocations::{Counts, invoke, predict};
 use crate::log;
@@ -141,9 +140,6 @@ async fn get_page() -> Response {
 /// Answers what SageMaker asks at the start of a batch transform job.
 async fn get_execution_parameters(State(app): Shared) -> Response {
     let batch = app.config.batch;
-    let payload = batch.map_or(MAX_BODY_BYTES, |batch| {
-        batch.max_payload.unwrap_or(MAX_BATCH_BYTES)
-    });
     let strategy = match batch.is_some_and(|batch| batch.is_single_record) {
         true => "SINGLE_RECORD",
         false => "MULTI_RECORD",
@@ -151,7 +147,7 @@ async fn get_execution_parameters(State(app): Shared) -> Response {
     let document = json!({
         "MaxConcurrentTransforms": batch.map_or(app.config.threads, |batch| batch.max_concurrent),
         "BatchStrategy": strategy,
-        "MaxPayloadInMB": payload >> 20,
+        "MaxPayloadInMB": app.max_body() >> 20,
     });
     json_response(StatusCode::OK, &document)
 }
@@ -247,11 +243,11 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
     let is_quiet = is_public(route) || route == "/metrics";
     let traces = app.traces.as_ref().filter(|_| !is_quiet);
     let span = traces.map(|traces| traces.begin(&method, route, request.headers()));
-    let headers = request.headers().clone();
+    let is_allowed = is_allowed(&app, request.headers(), route);
     let (parts, body) = request.into_parts();
-    let body = SharedBody::new(body);
+    let body = SharedBody::new(&parts.headers, body);
     let request = Request::from_parts(parts, Body::new(body.clone()));
-    let mut response = match is_allowed(&app, &headers, route) {
+    let mut response = match is_allowed {
         true => next.run(request).await,
         false => {
             drop(request);
@@ -260,7 +256,7 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
             Refusal::new(StatusCode::UNAUTHORIZED, message, help).into_response()
         }
     };
-    if !body.drain(&headers).await {
+    if !body.drain().await {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
