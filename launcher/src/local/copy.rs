@@ -28,7 +28,6 @@ use transport::tar_reader::{Kind, TarReader};
 /// Copies configuration, writable folders and checkpoints into a container that has not started.
 /// Returns the names of the checkpoints.
 pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTreeSet<PathBuf>> {
-    let (writer, stream) = pipe::writer();
     // Names are relative to the base, contents have the trainer's paths.
     let files: Vec<(PathBuf, String)> = setup
         .config_files(Path::new(BASE))
@@ -39,51 +38,94 @@ pub(super) async fn put(docker: &Docker, id: &str, setup: &Setup) -> Result<BTre
         })
         .collect();
     let checkpoints = setup.checkpoints.clone();
-    let filling = tokio::task::spawn_blocking(move || {
+    let (uploaded, filled) = upload(docker, id, BASE, move |tar| {
         let mut sent = BTreeSet::new();
+        fill(tar, &files, checkpoints.as_deref(), &mut sent).map(|()| sent)
+    })
+    .await;
+    upload_result(uploaded, filled)
+}
+
+/// Copies a model into a container that has not started.
+pub(super) async fn put_model(docker: &Docker, id: &str, model: &Path) -> Result<()> {
+    let (model, name) = (
+        model.to_owned(),
+        format!("{}/model", BASE.trim_start_matches('/')),
+    );
+    // Below the root, because images of others may have no such folder.
+    let fill = move |tar: &mut Tar| tar.append_dir_all(name, &model);
+    let (uploaded, filled) = upload(docker, id, "/", fill).await;
+    let action = "copy the model into the container";
+    let help = "expected files and folders that you may read";
+    first_cause(uploaded, filled, action, |cause| {
+        Error::new(format!("cannot {action}: {cause}")).help(help)
+    })
+}
+
+type Tar = Builder<io::BufWriter<pipe::StreamWriter>>;
+type Uploaded = Result<(), bollard::errors::Error>;
+
+/// Writes the files that `fill` adds below a folder of a container. Returns the result of the engine,
+/// and that of `fill`.
+async fn upload<T: Send + 'static>(
+    docker: &Docker,
+    id: &str,
+    folder: &str,
+    fill: impl FnOnce(&mut Tar) -> io::Result<T> + Send + 'static,
+) -> (Uploaded, io::Result<T>) {
+    let (writer, stream) = pipe::writer();
+    let filling = tokio::task::spawn_blocking(move || {
         let mut tar = Builder::new(io::BufWriter::with_capacity(1 << 16, writer));
-        let filled =
-            fill(&mut tar, &files, checkpoints.as_deref(), &mut sent).and_then(|()| tar.finish());
+        let filled = fill(&mut tar).and_then(|filled| tar.finish().map(|()| filled));
         if let Err(error) = &filled
             && let Ok(writer) = tar.into_inner()
         {
             writer.get_ref().fail(io::Error::other(error.to_string()));
         }
-        filled.map(|()| sent)
+        filled
     });
     let options = UploadToContainerOptionsBuilder::default()
-        .path(BASE)
+        .path(folder)
         .build();
     let uploaded = docker
         .upload_to_container(id, Some(options), bollard::body_try_stream(stream))
         .await;
-    let filled = filling
-        .await
-        .map_err(io::Error::other)
-        .and_then(|filled| filled);
-    upload_result(uploaded, filled)
+    let filled = filling.await.map_err(io::Error::other);
+    (uploaded, filled.and_then(|filled| filled))
 }
 
 /// Returns the names of the copied files, or the error that caused the other.
 fn upload_result(
-    uploaded: Result<(), bollard::errors::Error>,
+    uploaded: Uploaded,
     filled: io::Result<BTreeSet<PathBuf>>,
 ) -> Result<BTreeSet<PathBuf>> {
-    match (uploaded, filled) {
-        (Ok(()), Ok(sent)) => Ok(sent),
-        // The engine closed the connection: its error has the reason.
-        (Err(error), Err(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {
-            Err(explain(ACTION, &error))
-        }
-        (_, Err(cause)) => Err(Error::new(format!(
+    let action = "copy the job's configuration and checkpoints into the container";
+    first_cause(uploaded, filled, action, |cause| {
+        Error::new(format!(
             "cannot copy the checkpoints into the container: {cause}"
         ))
-        .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them")),
-        (Err(error), Ok(_)) => Err(explain(ACTION, &error)),
-    }
+        .help("expected files and folders that you may read: `ls -lR` in the folder of `--checkpoints` shows them")
+    })
 }
 
-const ACTION: &str = "copy the job's configuration and checkpoints into the container";
+/// Returns what was filled in, or the error that caused the other. `cannot`: the error of a cause on
+/// this side.
+fn first_cause<T>(
+    uploaded: Uploaded,
+    filled: io::Result<T>,
+    action: &str,
+    cannot: impl FnOnce(io::Error) -> Error,
+) -> Result<T> {
+    match (uploaded, filled) {
+        (Ok(()), Ok(filled)) => Ok(filled),
+        // The engine closed the connection: its error has the reason.
+        (Err(error), Err(cause)) if cause.kind() == io::ErrorKind::BrokenPipe => {
+            Err(explain(action, &error))
+        }
+        (_, Err(cause)) => Err(cannot(cause)),
+        (Err(error), Ok(_)) => Err(explain(action, &error)),
+    }
+}
 
 fn fill(
     tar: &mut Builder<impl io::Write>,

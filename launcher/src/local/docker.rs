@@ -4,32 +4,23 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 
 use bollard::Docker;
-use bollard::container::AttachContainerResults;
-use bollard::errors::Error as DockerError;
-use bollard::models::{ContainerCreateBody, ContainerWaitResponse};
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
-    RemoveContainerOptionsBuilder, WaitContainerOptions,
-};
-use futures_util::{Stream, StreamExt as _};
-use tokio::task::JoinHandle;
-use tokio::time::{Duration, timeout};
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::CreateContainerOptionsBuilder;
 
-use super::backend::{Attempt, Backend, ExitState, LOG_TIMEOUT};
+use super::backend::{Attempt, Backend, ExitState};
+use super::container::Container;
 use super::copy;
 use super::docker_error;
 use super::failure_reason::FailureReason;
 use super::launcher_id;
 use super::layout::BASE;
-use super::log::{LineWriter, LogTail};
 use super::orphans;
 use super::request;
 use super::setup::Setup;
 use crate::build::{self, BuildOptions};
-use crate::engine::{self, reason};
+use crate::engine;
 use crate::job::Job;
 use diagnostics::{Error, Result, eprint_line};
 
@@ -43,18 +34,13 @@ pub(super) struct DockerBackend<'a> {
     request: ContainerCreateBody,
 }
 
-/// A container. It exists until [`Attempt::remove`].
+/// A container of a job. It exists until [`Attempt::remove`].
 pub(super) struct DockerAttempt<'a> {
-    docker: Docker,
+    container: Container,
     setup: &'a Setup,
-    id: String,
-    wait: Wait,
-    log: Option<JoinHandle<()>>,
     /// Checkpoints that were copied in.
     sent: BTreeSet<PathBuf>,
 }
-
-type Wait = Pin<Box<dyn Stream<Item = Result<ContainerWaitResponse, DockerError>> + Send>>;
 
 impl<'a> DockerBackend<'a> {
     /// Connects to the engine and finds the image.
@@ -107,113 +93,45 @@ impl<'a> Backend for DockerBackend<'a> {
             eprint_line(format!("warning: {}", diagnostics::sanitize(&warning)));
         }
         Ok(DockerAttempt {
-            docker: self.docker.clone(),
+            container: Container::new(self.docker.clone(), created.id),
             setup: self.setup,
-            id: created.id,
-            wait: Box::pin(futures_util::stream::empty()),
-            log: None,
             sent: BTreeSet::new(),
         })
     }
 }
 
-impl DockerAttempt<'_> {
-    fn wait_stream(&self) -> Wait {
-        let options: Option<WaitContainerOptions> = None;
-        Box::pin(self.docker.wait_container(&self.id, options))
-    }
-
-    async fn kill_with(&self, signal: &str) -> Result<()> {
-        let options = KillContainerOptionsBuilder::default()
-            .signal(signal)
-            .build();
-        match self.docker.kill_container(&self.id, Some(options)).await {
-            // 409: it does not run any more; 404: it does not exist any more.
-            Err(error) if !matches!(docker_error::status(&error), Some(404 | 409)) => {
-                Err(docker_error::explain("stop the container", &error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the exit, if it has ended.
-    async fn inspect(&self) -> Result<Option<ExitState>> {
-        let found = match self.docker.inspect_container(&self.id, None).await {
-            Ok(found) => found,
-            Err(error) if docker_error::status(&error) == Some(404) => {
-                return Err(Error::new("the container was removed while it ran")
-                    .help("start the job again"));
-            }
-            Err(error) => return Err(docker_error::explain("read the container's state", &error)),
-        };
-        let state = found.state.unwrap_or_default();
-        if state.running == Some(true) {
-            return Ok(None);
-        }
-        Ok(Some(ExitState {
-            code: i32::try_from(state.exit_code.unwrap_or(-1)).unwrap_or(-1),
-            out_of_memory: state.oom_killed == Some(true),
-        }))
-    }
-}
-
 impl Attempt for DockerAttempt<'_> {
     async fn prepare(&mut self) -> Result<()> {
-        self.sent = copy::put(&self.docker, &self.id, self.setup).await?;
+        self.sent = copy::put(&self.container.docker, &self.container.id, self.setup).await?;
         Ok(())
     }
 
     async fn start(&mut self) -> Result<()> {
-        // Before the start, so that no line is missed.
-        let attach = AttachContainerOptionsBuilder::default()
-            .stdout(true)
-            .stderr(true)
-            .stream(true)
-            .build();
-        let attached = self
-            .docker
-            .attach_container(&self.id, Some(attach))
-            .await
-            .map_err(|error| docker_error::explain("read the container's log", &error))?;
-        self.log = Some(tokio::spawn(copy_log(attached, self.setup.log.clone())));
-        self.docker
-            .start_container(&self.id, None)
-            .await
-            .map_err(|error| docker_error::explain("start the container", &error))?;
-        self.wait = self.wait_stream();
-        Ok(())
+        self.container.start(self.setup.log.clone()).await
     }
 
     async fn wait(&mut self) -> Result<ExitState> {
-        loop {
-            let response = self.wait.next().await;
-            if let Some(ended) = self.inspect().await? {
-                if let Some(log) = &mut self.log {
-                    let _ = timeout(LOG_TIMEOUT, log).await;
-                    self.log = None;
-                }
-                return Ok(ended);
-            }
-            // The request timed out while the job runs: repeat it.
-            if let Some(Err(_)) | None = response {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            self.wait = self.wait_stream();
-        }
+        self.container.wait().await
     }
 
     async fn terminate(&mut self) -> Result<()> {
-        self.kill_with("SIGTERM").await
+        self.container.kill("SIGTERM").await
     }
 
     async fn kill(&mut self) -> Result<()> {
-        self.kill_with("SIGKILL").await
+        self.container.kill("SIGKILL").await
     }
 
     async fn save_checkpoints(&mut self) -> Result<()> {
         match &self.setup.checkpoints {
             Some(folder) => {
-                copy::save_checkpoints(&self.docker, &self.id, folder, &self.sent).await
+                copy::save_checkpoints(
+                    &self.container.docker,
+                    &self.container.id,
+                    folder,
+                    &self.sent,
+                )
+                .await
             }
             None => Ok(()),
         }
@@ -221,30 +139,22 @@ impl Attempt for DockerAttempt<'_> {
 
     async fn failure(&mut self) -> Result<Option<FailureReason>> {
         let path = format!("{BASE}/output/failure");
-        let text = copy::small_file(&self.docker, &self.id, &path).await?;
+        let text = copy::small_file(&self.container.docker, &self.container.id, &path).await?;
         Ok(text.map(|text| self.setup.failure_reason(&text, Path::new(BASE))))
     }
 
     async fn pack(&mut self, folder: &str, archive: &Path) -> Result<bool> {
-        copy::pack(&self.docker, &self.id, &format!("{BASE}/{folder}"), archive).await
+        copy::pack(
+            &self.container.docker,
+            &self.container.id,
+            &format!("{BASE}/{folder}"),
+            archive,
+        )
+        .await
     }
 
     async fn remove(self) {
-        if let Some(log) = &self.log {
-            log.abort();
-        }
-        let options = RemoveContainerOptionsBuilder::default()
-            .force(true)
-            .v(true)
-            .build();
-        match self.docker.remove_container(&self.id, Some(options)).await {
-            Err(error) if docker_error::status(&error) != Some(404) => eprint_line(format!(
-                "warning: cannot remove the container: {}\n  help: `docker rm --force --volumes {}`",
-                diagnostics::sanitize(&reason(&error)),
-                self.setup.job
-            )),
-            _ => {}
-        }
+        self.container.remove(&self.setup.job).await;
     }
 
     async fn keep(self) -> String {
@@ -292,21 +202,4 @@ fn image_line(image: &str, id: Option<&str>) -> String {
 /// Name that `trainyard build --load` gives.
 pub(super) fn default_image(job: &Job) -> String {
     format!("{}:latest", image::repository(&job.trainer.name))
-}
-
-async fn copy_log(attached: AttachContainerResults, tail: LogTail) {
-    use bollard::container::LogOutput;
-    let mut output = attached.output;
-    let (mut stdout, mut stderr) = (
-        LineWriter::to_stderr(tail.clone()),
-        LineWriter::to_stderr(tail),
-    );
-    while let Some(Ok(piece)) = output.next().await {
-        match piece {
-            LogOutput::StdErr { message } => stderr.push(&message),
-            other => stdout.push(&other.into_bytes()),
-        }
-    }
-    stdout.finish();
-    stderr.finish();
 }

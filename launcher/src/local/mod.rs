@@ -4,6 +4,7 @@
 mod archive;
 mod backend;
 mod cancel;
+mod container;
 mod copy;
 mod docker;
 mod docker_error;

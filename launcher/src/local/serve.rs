@@ -5,23 +5,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, KillContainerOptionsBuilder,
-    RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptions,
-};
-use futures_util::StreamExt as _;
+use bollard::query_parameters::CreateContainerOptions;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::container::Container;
 use super::docker_error::explain;
-use super::layout::BASE;
+use super::log::LogTail;
 use super::scratch::Scratch;
 use super::signals::Signals;
-use super::{process, reexec};
+use super::{copy, process, reexec};
 use crate::build::{self, BuildOptions};
 use crate::engine;
-use crate::pipe;
 use crate::trainer::TrainerPackage;
 use diagnostics::{Error, Exit, Result, eprint_line};
 
@@ -94,7 +89,7 @@ fn other_archive(archive: &Path) -> String {
     format!("pass the model.tar.gz of a job; this shows the files: tar -tzf {shown}")
 }
 
-async fn in_process(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i64> {
+async fn in_process(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i32> {
     let binary = match &serving.binary {
         Some(binary) => binary.clone(),
         None => {
@@ -135,7 +130,7 @@ async fn in_process(serving: &Serving, model: &Path, signals: &mut Signals) -> R
     let status = status.map_err(|error| {
         Error::new(format!("cannot wait for the server: {error}")).help("start it again")
     })?;
-    Ok(status.code().map_or(-1, i64::from))
+    Ok(status.code().unwrap_or(-1))
 }
 
 /// Returns the folder with the model: it may be in `model`, or in the only folder that there is.
@@ -160,7 +155,7 @@ fn inner(folder: &Path) -> Option<PathBuf> {
     (entries.next().is_none() && only.is_dir()).then_some(only)
 }
 
-async fn in_engine(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i64> {
+async fn in_engine(serving: &Serving, model: &Path, signals: &mut Signals) -> Result<i32> {
     let docker = engine::connect().await?;
     let image = match &serving.image {
         Some(image) => image.clone(),
@@ -174,27 +169,22 @@ async fn in_engine(serving: &Serving, model: &Path, signals: &mut Signals) -> Re
     };
     let options: Option<CreateContainerOptions> = None;
     let created = docker
-        .create_container(options, container(serving, &image))
+        .create_container(options, request(serving, &image))
         .await
         .map_err(|error| explain("create the container", &error))?;
     let port = serving.port;
     eprint_line(format!(
         "port {PORT} of the container is http://127.0.0.1:{port}"
     ));
-    let code = run(&docker, &created.id, model, signals).await;
-    let options = RemoveContainerOptionsBuilder::default()
-        .force(true)
-        .v(true)
-        .build();
-    if let Err(error) = docker.remove_container(&created.id, Some(options)).await {
-        let error = explain("remove the container", &error);
-        eprint_line(format!("warning: {}", error.without_prefix()));
-    }
+    let name = created.id.clone();
+    let mut container = Container::new(docker, created.id);
+    let code = run(&mut container, model, signals).await;
+    container.remove(&name).await;
     code
 }
 
 /// Returns the body of the engine's create request. Only this machine reaches the port.
-fn container(serving: &Serving, image: &str) -> ContainerCreateBody {
+fn request(serving: &Serving, image: &str) -> ContainerCreateBody {
     let binding = PortBinding {
         host_ip: Some("127.0.0.1".to_owned()),
         host_port: Some(serving.port.to_string()),
@@ -215,76 +205,14 @@ fn container(serving: &Serving, image: &str) -> ContainerCreateBody {
 }
 
 /// Copies the model into the container, and runs it to its end. Returns its exit code.
-async fn run(docker: &Docker, id: &str, model: &Path, signals: &mut Signals) -> Result<i64> {
-    copy_model(docker, id, model).await?;
-    let attach = AttachContainerOptionsBuilder::default()
-        .stdout(true)
-        .stderr(true)
-        .stream(true)
-        .build();
-    let attached = docker
-        .attach_container(id, Some(attach))
-        .await
-        .map_err(|error| explain("read the container's log", &error))?;
-    let mut output = attached.output;
-    let log = tokio::spawn(async move {
-        while let Some(Ok(piece)) = output.next().await {
-            let text = piece.into_bytes();
-            String::from_utf8_lossy(&text).lines().for_each(eprint_line);
-        }
-    });
-    docker
-        .start_container(id, None)
-        .await
-        .map_err(|error| explain("start the container", &error))?;
-    let options: Option<WaitContainerOptions> = None;
-    let mut wait = Box::pin(docker.wait_container(id, options));
-    let ended = loop {
+async fn run(container: &mut Container, model: &Path, signals: &mut Signals) -> Result<i32> {
+    copy::put_model(&container.docker, &container.id, model).await?;
+    container.start(LogTail::default()).await?;
+    loop {
         tokio::select! {
-            ended = wait.next() => break ended,
-            _ = signals.next() => {
-                let term = KillContainerOptionsBuilder::default().signal("SIGTERM").build();
-                // It fails if the server has just ended.
-                let _ = docker.kill_container(id, Some(term)).await;
-            }
+            ended = container.wait() => return Ok(ended?.code),
+            _ = signals.next() => {}
         }
-    };
-    let _ = tokio::time::timeout(super::backend::LOG_TIMEOUT, log).await;
-    match ended {
-        Some(Ok(response)) => Ok(response.status_code),
-        Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
-        Some(Err(error)) => Err(explain("wait for the container", &error)),
-        None => Err(
-            Error::new("the Docker engine does not report the end of the container")
-                .help("`docker ps --all` shows it"),
-        ),
+        container.kill("SIGTERM").await?;
     }
-}
-
-async fn copy_model(docker: &Docker, id: &str, model: &Path) -> Result<()> {
-    let (writer, stream) = pipe::writer();
-    let (model, below) = (model.to_owned(), BASE.trim_start_matches('/'));
-    let filling = tokio::task::spawn_blocking(move || -> io::Result<()> {
-        let mut tar = tar::Builder::new(io::BufWriter::with_capacity(1 << 16, writer));
-        let filled = tar.append_dir_all(format!("{below}/model"), &model);
-        let filled = filled.and_then(|()| tar.finish());
-        if let Err(error) = &filled
-            && let Ok(writer) = tar.into_inner()
-        {
-            writer.get_ref().fail(io::Error::other(error.to_string()));
-        }
-        filled
-    });
-    let options = UploadToContainerOptionsBuilder::default().path("/").build();
-    let uploaded = docker
-        .upload_to_container(id, Some(options), bollard::body_try_stream(stream))
-        .await;
-    let filled = filling.await.map_err(io::Error::other);
-    if let Err(error) = filled.and_then(|filled| filled)
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        let message = format!("cannot copy the model into the container: {error}");
-        return Err(Error::new(message).help("expected files and folders that you may read"));
-    }
-    uploaded.map_err(|error| explain("copy the model into the container", &error))
 }
