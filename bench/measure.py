@@ -89,9 +89,13 @@ def venv(requirements):
 
     `requirements`: a path below the repository.
     """
-    script = '. tests/venv.sh; make_venv "$PWD/$1"'
+    return shell('. tests/venv.sh; make_venv "$PWD/$1"', requirements)
+
+
+def shell(script, *arguments):
+    """Runs a script of bash in the repository. Returns what it prints, without the line break."""
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script, "bash", requirements],
+        ["bash", "-euo", "pipefail", "-c", script, "bash", *arguments],
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,

@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from measure import ROOT, Failed
+from measure import Failed, shell
 from serving.server import ROUTE, post
 
 OHA_VERSION = "1.16.0"
@@ -16,14 +16,7 @@ SCORE_TOLERANCE = 1e-3
 
 def oha():
     """Returns the path of oha, which is compiled once."""
-    script = '. tests/tools.sh; cargo_tool oha "$1" --profile release'
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script, "bash", OHA_VERSION],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout.strip()
+    return shell('. tests/tools.sh; cargo_tool oha "$1" --profile release', OHA_VERSION)
 
 
 def run(program, port, bodies, connections, seconds):
